@@ -1,0 +1,102 @@
+# S.In.Ba. hub. `make` or `make help` lists the targets.
+
+.DEFAULT_GOAL := help
+SHELL := /bin/sh
+
+GO      ?= go
+VERSION ?= $(shell git describe --always --dirty --tags 2>/dev/null || echo dev)
+BUILD   := $(GO) build -mod=readonly -trimpath -ldflags '-X main.version=$(VERSION)'
+TEST    := $(GO) test -mod=readonly
+
+# The linter takes minutes to build, so it is kept outside the clone under its own version.
+LINT_VERSION := 2.15.0
+CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/sinbahub
+LINT  := $(CACHE)/golangci-lint-$(LINT_VERSION)-$(shell $(GO) env GOVERSION)
+
+# How long `make fuzz` stays with each target.
+FUZZTIME ?= 30s
+
+NODE := internal/e2e/node
+
+.PHONY: run
+run: build ## Start hub, simulator and database, send the samples, stay until Ctrl-C
+	bin/sinbahub demo run
+
+.PHONY: up
+up: build ## The same in the background without sending; writes var/run.json
+	bin/sinbahub demo up
+
+.PHONY: down
+down: ## Stop what `up` started
+	@if [ -x bin/sinbahub ]; then bin/sinbahub demo down; else echo "nothing is built, so nothing runs"; fi
+
+.PHONY: build
+build: deps ## Build bin/sinbahub and bin/siss-sim
+	$(BUILD) -o bin/ ./cmd/...
+
+.PHONY: test
+test: deps ## All Go tests but those of e2e and smoke, with the race detector
+	$(TEST) -race -shuffle=on -timeout 10m ./...
+
+.PHONY: e2e
+e2e: build deps-clients ## One end-to-end run: plain binaries, real SOAP clients
+	@$(TEST) -tags e2e -list '^TestE2E' ./... | grep -q '^TestE2E' || { echo "there is no end-to-end test" >&2; exit 1; }
+	$(TEST) -tags e2e -run '^TestE2E' -count=1 -timeout 10m ./...
+
+.PHONY: smoke
+smoke: build deps-clients ## Everything slow in its short form
+	@$(TEST) -tags smoke -list '^TestSmoke' ./... | grep -q '^TestSmoke' || { echo "there is no smoke test" >&2; exit 1; }
+	$(TEST) -tags smoke -run '^TestSmoke' -count=1 -timeout 30m ./...
+
+.PHONY: check
+check: lint test e2e ## Linters, tests, one end-to-end run
+
+.PHONY: lint
+lint: deps $(LINT) ## Run the linters (builds them once)
+	$(LINT) config verify
+	$(LINT) run
+
+.PHONY: fmt
+fmt: $(LINT) ## Format the Go files
+	$(LINT) fmt
+
+.PHONY: fuzz
+fuzz: deps ## Fuzz every reader of foreign bytes, FUZZTIME=30s each
+	@set -eu; for package in $$($(GO) list ./...); do \
+		for target in $$($(TEST) -list '^Fuzz' $$package | grep '^Fuzz' || true); do \
+			echo "== $$package $$target"; \
+			$(TEST) -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) $$package; \
+		done; \
+	done
+
+.PHONY: bench
+bench: build ## Measure the main line end to end and print the figures
+	bin/sinbahub demo bench
+
+.PHONY: deps
+deps: ## Install what is missing on Debian: gcc, libxml2-dev, pkg-config, postgresql
+	@command -v $(GO) >/dev/null || { echo "Go is missing: install the version of go.mod from https://go.dev/dl/" >&2; exit 1; }
+	@deploy/deps.sh
+
+.PHONY: deps-clients
+deps-clients: $(NODE)/node_modules/.package-lock.json ## Install the SOAP clients of the end-to-end tests
+	@deploy/deps.sh clients
+
+$(NODE)/node_modules/.package-lock.json: $(NODE)/package-lock.json
+	@deploy/deps.sh clients
+	cd $(NODE) && npm ci --no-audit --no-fund --loglevel=error
+	@touch $@
+
+$(LINT): internal/tools/go.mod internal/tools/go.sum
+	@echo "Building golangci-lint $(LINT_VERSION), once: this takes minutes"
+	@mkdir -p $(CACHE)
+	cd internal/tools && $(GO) build -mod=readonly -trimpath -o $@ github.com/golangci/golangci-lint/v2/cmd/golangci-lint
+	@touch $@
+
+.PHONY: clean
+clean: down ## Stop everything and remove what was built; the demo's data in var/ stay
+	rm -rf bin $(NODE)/node_modules
+
+.PHONY: help
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)

@@ -1,0 +1,185 @@
+// Command sinbahub is the hub: the gateway and the delivery (serve) and the verbs of its
+// operators. Each verb only reads its flags and calls internal/app.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+
+	"github.com/sinbahub/sinbahub/internal/app"
+	"github.com/sinbahub/sinbahub/internal/config"
+)
+
+// version is set by the build.
+var version = "dev" //nolint:gochecknoglobals // the linker sets it
+
+// The exit codes of send (contract, "The command line").
+const (
+	exitFailed      = 1
+	exitRefused     = 3
+	exitUnreachable = 4
+)
+
+// cli is the command line.
+type cli struct {
+	Config string `help:"Configuration file (YAML); without it the embedded default." type:"path"`
+
+	Serve       serveCmd       `cmd:"" help:"Run the gateway and the delivery."`
+	Migrate     migrateCmd     `cmd:"" help:"Bring the database to this binary's version."`
+	Keys        keysCmd        `cmd:"" help:"Manage keysets."`
+	Participant participantCmd `cmd:"" help:"Manage participants."`
+	Send        sendCmd        `cmd:"" help:"Send event documents to a hub."`
+	Demo        demoCmd        `cmd:"" help:"Run hub, simulator and samples on this machine."`
+	Version     versionCmd     `cmd:"" help:"Print the version."`
+}
+
+type serveCmd struct {
+	Addresses string `help:"Write the listeners' addresses to this file once ready (JSON)." type:"path"`
+}
+
+// Run serves until a signal or a failure.
+func (c *serveCmd) Run(ctx context.Context, root *cli) error {
+	cfg, err := config.Load(root.Config, os.Environ())
+	if err != nil {
+		return err
+	}
+	return app.Serve(ctx, cfg, app.ServeOptions{Version: version, AddressesFile: c.Addresses, Log: os.Stderr})
+}
+
+type migrateCmd struct {
+	AdminURLFile string `help:"File with the URL of a superuser or owner of the database; without it the embedded cluster." type:"path"`
+}
+
+// Run migrates once.
+func (c *migrateCmd) Run(ctx context.Context, root *cli) error {
+	cfg, err := config.Load(root.Config, os.Environ())
+	if err != nil {
+		return err
+	}
+	return app.Migrate(ctx, cfg, c.AdminURLFile, os.Stderr)
+}
+
+type keysCmd struct {
+	Init keysInitCmd `cmd:"" help:"Make the keysets of this environment; never overwrites."`
+}
+
+type keysInitCmd struct{}
+
+// Run makes the keysets.
+func (*keysInitCmd) Run(_ context.Context, root *cli) error {
+	cfg, err := config.Load(root.Config, os.Environ())
+	if err != nil {
+		return err
+	}
+	return app.InitKeys(cfg)
+}
+
+type participantCmd struct {
+	Load participantLoadCmd `cmd:"" help:"Load participants, enti and products from a file; makes a password file for each new one."`
+}
+
+type participantLoadCmd struct {
+	File      string `arg:"" help:"YAML file of participants." type:"existingfile"`
+	Passwords string `help:"Folder for the password files." type:"path" required:""`
+}
+
+// Run loads the file into the registry.
+func (c *participantLoadCmd) Run(ctx context.Context, root *cli) error {
+	cfg, err := config.Load(root.Config, os.Environ())
+	if err != nil {
+		return err
+	}
+	return app.LoadParticipants(ctx, cfg, c.File, c.Passwords)
+}
+
+type sendCmd struct {
+	Files        []string `arg:"" help:"Event documents (InviaEventoRichiesta)." type:"existingfile"`
+	URL          string   `help:"Address of the service; default: that of var/run.json."`
+	User         string   `help:"API user; default: the demo's participant of the ente in each document."`
+	PasswordFile string   `help:"File with the API password." type:"path"`
+	JSON         bool     `help:"One JSON line a document instead of a table."`
+	Verify       bool     `help:"Only ask what would become of it (verificaEvento)."`
+}
+
+// Run sends the documents.
+func (c *sendCmd) Run(ctx context.Context, root *cli) error {
+	cfg, err := config.Load(root.Config, os.Environ())
+	if err != nil {
+		return err
+	}
+	return app.Send(ctx, os.Stdout, app.SendOptions{
+		URL: c.URL, User: c.User, PasswordFile: c.PasswordFile, JSON: c.JSON, Verify: c.Verify, Var: cfg.Var,
+	}, c.Files)
+}
+
+type demoCmd struct {
+	Run  demoRunCmd  `cmd:"" help:"Start everything, send the samples, stay until Ctrl-C."`
+	Up   demoUpCmd   `cmd:"" help:"Start everything in the background; starts only what is not running."`
+	Down demoDownCmd `cmd:"" help:"Stop everything."`
+}
+
+type demoRunCmd struct{}
+
+// Run runs the demo in the foreground.
+func (*demoRunCmd) Run(ctx context.Context, root *cli) error {
+	cfg, err := config.Load(root.Config, os.Environ())
+	if err != nil {
+		return err
+	}
+	return app.DemoRun(ctx, cfg, os.Stdout)
+}
+
+type demoUpCmd struct{}
+
+// Run starts the demo in the background.
+func (*demoUpCmd) Run(ctx context.Context, root *cli) error {
+	cfg, err := config.Load(root.Config, os.Environ())
+	if err != nil {
+		return err
+	}
+	return app.DemoUp(ctx, cfg, os.Stdout)
+}
+
+type demoDownCmd struct{}
+
+// Run stops the demo.
+func (*demoDownCmd) Run(ctx context.Context, root *cli) error {
+	cfg, err := config.Load(root.Config, os.Environ())
+	if err != nil {
+		return err
+	}
+	return app.DemoDown(ctx, cfg, os.Stdout)
+}
+
+type versionCmd struct{}
+
+// Run prints the version.
+func (*versionCmd) Run() error {
+	fmt.Println(version)
+	return nil
+}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	root := &cli{}
+	parsed := kong.Parse(root, kong.Name("sinbahub"), kong.Description("The regional gateway between case-file products and SISS."), kong.BindTo(ctx, (*context.Context)(nil)), kong.Bind(root))
+	err := parsed.Run()
+	switch {
+	case err == nil:
+	case errors.Is(err, app.ErrRefused):
+		os.Exit(exitRefused)
+	case errors.Is(err, app.ErrUnreachable):
+		fmt.Fprintln(os.Stderr, "sinbahub:", err)
+		os.Exit(exitUnreachable)
+	default:
+		fmt.Fprintln(os.Stderr, "sinbahub:", err)
+		os.Exit(exitFailed)
+	}
+}

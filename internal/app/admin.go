@@ -1,0 +1,67 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/sinbahub/sinbahub/internal/postgres"
+)
+
+// leastHeadroom is the free space on the embedded cluster's disk below which the hub is not
+// ready: 256 MiB.
+const leastHeadroom = 256 << 20
+
+// errDisk says that the disk is nearly full.
+var errDisk = errors.New("disk headroom below 256 MiB")
+
+// adminHandler serves metrics and health. It is not for the public.
+func (s *server) adminHandler() http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", promhttp.HandlerFor(s.registry, promhttp.HandlerOpts{}))
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("ok\n")) })
+	mux.HandleFunc("GET /readyz", s.ready)
+	return mux
+}
+
+// ready tells from fresh checks whether an event could be accepted now; the body names what
+// could not, nothing else.
+func (s *server) ready(w http.ResponseWriter, r *http.Request) {
+	ctx, cancel := context.WithTimeout(r.Context(), 2*time.Second)
+	defer cancel()
+	status, text := http.StatusOK, ""
+	for _, check := range []struct {
+		name string
+		run  func(context.Context) error
+	}{
+		{"database", s.stores.store.CanCommit},
+		{"vault", s.vaultPool.Ping},
+		{"validator", func(context.Context) error { return s.pool.Alive() }},
+		{"disk", s.checkDisk},
+	} {
+		word := "ok"
+		if err := check.run(ctx); err != nil {
+			status, word = http.StatusServiceUnavailable, "not ready"
+		}
+		text += check.name + ": " + word + "\n"
+	}
+	w.WriteHeader(status)
+	_, _ = w.Write([]byte(text))
+}
+
+func (s *server) checkDisk(context.Context) error {
+	if s.stores.cluster == nil {
+		return nil
+	}
+	room, err := postgres.DiskHeadroom(s.stores.cluster.DataDir())
+	if err != nil {
+		return err
+	}
+	if room.Free < leastHeadroom {
+		return errDisk
+	}
+	return nil
+}

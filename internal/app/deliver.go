@@ -1,0 +1,46 @@
+package app
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/sinbahub/sinbahub/internal/delivery"
+	"github.com/sinbahub/sinbahub/internal/sinba"
+	"github.com/sinbahub/sinbahub/xsd"
+)
+
+// buildDelivery makes the delivery where a national endpoint is configured. Its catalogue maps
+// stored regional events, for which the registry's lists make no difference any more.
+func (s *server) buildDelivery() error {
+	if s.cfg.SISS.URL == "" {
+		return nil
+	}
+	schema, err := xsd.FS.ReadFile(xsd.SinbaEventi)
+	if err != nil {
+		return fmt.Errorf("read schema: %w", err)
+	}
+	events, err := sinba.Load(schema, sinba.DefaultReference())
+	if err != nil {
+		return fmt.Errorf("load catalogue of events: %w", err)
+	}
+	s.delivery, err = delivery.New(delivery.Config{
+		Environment: s.cfg.Env(), URL: s.cfg.SISS.URL, CAFile: s.cfg.SISS.CAFile,
+		Workers: s.cfg.SISS.Workers, Rate: s.cfg.SISS.Rate,
+	}, delivery.Parts{
+		Store: s.stores.store, Keys: s.keys, Events: events, Validator: s.pool,
+		Logger: s.log, Registerer: s.registry, Now: time.Now,
+	})
+	if err != nil {
+		return fmt.Errorf("build delivery: %w", err)
+	}
+	return nil
+}
+
+// deliver runs the delivery until ctx ends.
+func (s *server) deliver(ctx context.Context) error {
+	if s.delivery == nil {
+		return nil
+	}
+	return s.delivery.Run(ctx)
+}

@@ -1,0 +1,221 @@
+// Package app builds the hub's processes from the packages, starts and stops them: serve, the
+// verbs of the operators, and the demo. Nothing else may know all the parts.
+package app
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"go.uber.org/zap"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/sinbahub/sinbahub/internal/authn"
+	"github.com/sinbahub/sinbahub/internal/config"
+	"github.com/sinbahub/sinbahub/internal/contract"
+	"github.com/sinbahub/sinbahub/internal/delivery"
+	"github.com/sinbahub/sinbahub/internal/gateway"
+	"github.com/sinbahub/sinbahub/internal/pseudonym"
+	"github.com/sinbahub/sinbahub/internal/validator"
+)
+
+// ServeOptions are what the command line adds to the configuration.
+type ServeOptions struct {
+	Version string
+	// AddressesFile is written once both listeners answer.
+	AddressesFile string
+	// Log takes the JSON lines.
+	Log io.Writer
+}
+
+// Addresses is where a running serve listens.
+type Addresses struct {
+	Soap  string `json:"soap"`
+	Admin string `json:"admin"`
+}
+
+// server is one running serve: its parts, and the stack of what must be undone.
+type server struct {
+	cfg      config.Config
+	opts     ServeOptions
+	log      *zap.Logger
+	registry *prometheus.Registry
+
+	stores    stores
+	vaultPool *pgxpool.Pool
+	keys      *pseudonym.Keys
+	sealer    *pseudonym.Sealer
+	pool      *validator.Pool
+	members   *authn.Registry
+	gateway   *gateway.Gateway
+	delivery  *delivery.Dispatcher
+
+	soap, admin net.Listener
+	undo        []func()
+}
+
+// Serve runs the gateway and the delivery until ctx ends or a part fails. It then accepts
+// nothing new, finishes the exchanges and attempts in flight (at most limits.drain), and stops.
+func Serve(ctx context.Context, cfg config.Config, opts ServeOptions) error {
+	s := &server{cfg: cfg, opts: opts, log: newLogger(cfg.Log.Level, opts.Log, opts.Version), registry: prometheus.NewRegistry()}
+	defer s.close()
+	if err := s.build(ctx); err != nil {
+		s.log.Error("start refused", zap.Error(err))
+		return err
+	}
+	err := s.run(ctx)
+	s.log.Info("stopped")
+	return err
+}
+
+// onClose remembers what to undo, last first.
+func (s *server) onClose(undo func()) { s.undo = append(s.undo, undo) }
+
+func (s *server) close() {
+	for i := len(s.undo) - 1; i >= 0; i-- {
+		s.undo[i]()
+	}
+}
+
+// build makes every part and checks what must hold before the first request.
+func (s *server) build(ctx context.Context) error {
+	s.registry.MustRegister(
+		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), buildInfo(s.opts.Version),
+	)
+	var err error
+	if s.keys, err = loadKeys(s.cfg); err != nil {
+		return err
+	}
+	if err := s.openStores(ctx); err != nil {
+		return err
+	}
+	s.sealer = pseudonym.NewSealer(s.keys, s.stores.vault.RecordEpoch, time.Now)
+	if s.pool, err = newPool(s.cfg, s.log, s.registry); err != nil {
+		return err
+	}
+	if err := s.pool.Start(ctx); err != nil {
+		return fmt.Errorf("start validator: %w", err)
+	}
+	s.onClose(func() { _ = s.pool.Close() })
+	if err := s.buildGateway(ctx); err != nil {
+		return err
+	}
+	if err := s.buildDelivery(); err != nil {
+		return err
+	}
+	return s.listen(ctx)
+}
+
+// buildGateway makes the door from the registry as it is now.
+func (s *server) buildGateway(ctx context.Context) error {
+	catalogue, err := contract.New()
+	if err != nil {
+		return fmt.Errorf("load contract: %w", err)
+	}
+	roll, err := s.stores.store.LoadRegistry(ctx, s.cfg.Env())
+	if err != nil {
+		return fmt.Errorf("load registry: %w", err)
+	}
+	reference, err := newReference(roll)
+	if err != nil {
+		return fmt.Errorf("load catalogue of events: %w", err)
+	}
+	s.members = authn.NewRegistry(credentials(roll))
+	s.gateway = gateway.New(gateway.Config{
+		Environment: s.cfg.Env(), PublicURL: s.cfg.PublicURL, Version: s.opts.Version,
+		Exchanges: s.cfg.Limits.Exchanges, BodyTimeout: s.cfg.Limits.BodyTimeout,
+	}, reference, gateway.Parts{
+		Contract: catalogue, Validator: s.pool, Registry: s.members, Keys: s.keys,
+		Vault: s.stores.vault, Sealer: s.sealer, Store: s.stores.store,
+		Logger: s.log, Registerer: s.registry, Now: time.Now,
+	})
+	return nil
+}
+
+// listen opens both listeners, so that a taken port refuses the start.
+func (s *server) listen(ctx context.Context) error {
+	var lc net.ListenConfig
+	var err error
+	if s.soap, err = lc.Listen(ctx, "tcp", s.cfg.Listen); err != nil {
+		return fmt.Errorf("listen: %w", err)
+	}
+	s.onClose(func() { _ = s.soap.Close() })
+	if s.admin, err = lc.Listen(ctx, "tcp", s.cfg.AdminListen); err != nil {
+		return fmt.Errorf("listen: %w", err)
+	}
+	s.onClose(func() { _ = s.admin.Close() })
+	return nil
+}
+
+// run serves until ctx ends or a part fails. The parts that others need outlive them: first the
+// door closes, then the delivery, then the stores.
+func (s *server) run(ctx context.Context) error {
+	storesCtx, stopStores := context.WithCancel(context.WithoutCancel(ctx))
+	storesGroup := s.runStores(storesCtx)
+	defer func() {
+		stopStores()
+		_ = storesGroup.Wait()
+	}()
+
+	group, ctx := errgroup.WithContext(ctx)
+	door := s.httpServer(s.gateway.Handler())
+	admin := s.httpServer(s.adminHandler())
+	group.Go(func() error { return serveUntilShutdown(door, s.soap) })
+	group.Go(func() error { return serveUntilShutdown(admin, s.admin) })
+	group.Go(func() error { return s.deliver(ctx) })
+	group.Go(func() error { return s.housekeep(ctx) })
+	group.Go(func() error {
+		<-ctx.Done()
+		s.gateway.Stop()
+		drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.cfg.Limits.Drain)
+		defer cancel()
+		return errors.Join(door.Shutdown(drain), admin.Shutdown(drain))
+	})
+	if err := s.announce(); err != nil {
+		return err
+	}
+	if err := group.Wait(); err != nil && !errors.Is(err, context.Canceled) {
+		return fmt.Errorf("serve: %w", err)
+	}
+	return nil
+}
+
+// httpServer makes a server with the limits of its listener.
+func (s *server) httpServer(handler http.Handler) *http.Server {
+	return &http.Server{
+		Handler: handler, ReadHeaderTimeout: 5 * time.Second, IdleTimeout: 60 * time.Second,
+		WriteTimeout: s.cfg.Limits.BodyTimeout + 15*time.Second, MaxHeaderBytes: 16 << 10,
+		ErrorLog: zap.NewStdLog(zap.NewNop()),
+	}
+}
+
+// serveUntilShutdown serves; a shutdown is no error.
+func serveUntilShutdown(server *http.Server, on net.Listener) error {
+	if err := server.Serve(on); !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
+	return nil
+}
+
+// announce tells where it listens, in the log and in the file asked for.
+func (s *server) announce() error {
+	addresses := Addresses{Soap: "http://" + s.soap.Addr().String(), Admin: "http://" + s.admin.Addr().String()}
+	s.log.Info("serving", zap.String("soap_url", addresses.Soap+contract.Path), zap.String("admin_url", addresses.Admin),
+		zap.String("environment", s.cfg.Env().String()), zap.Bool("delivering", s.delivery != nil))
+	if s.opts.AddressesFile == "" {
+		return nil
+	}
+	text, err := json.Marshal(addresses)
+	if err != nil {
+		return fmt.Errorf("announce: %w", err)
+	}
+	return writeOwnerFile(s.opts.AddressesFile, append(text, '\n'))
+}

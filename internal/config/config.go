@@ -1,0 +1,247 @@
+// Package config reads the one YAML file and its environment overrides, checked at once.
+//
+// Unknown keys are errors, all faults are reported together, secrets come by file path or as
+// Secret, and zero configuration works: the embedded default of a private PostgreSQL cluster
+// under var/ and ports of the system's choosing on loopback.
+package config
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"go.yaml.in/yaml/v3"
+
+	"github.com/sinbahub/sinbahub/internal/hub"
+)
+
+var (
+	errSecret   = errors.New("secret must be a text")
+	errFile     = errors.New("configuration file is no valid YAML of the known keys")
+	errNegative = errors.New("must not be negative")
+)
+
+// Config is everything an operator can set. The YAML keys are the tags; the environment
+// variable of database.url is SINBAHUB_DATABASE_URL, and so on.
+type Config struct {
+	// Environment is PROD (default) or TEST: keys, store and national endpoint of its own.
+	Environment string `yaml:"environment"`
+	// Var is the folder for what the hub keeps on disk: embedded cluster, keys, sockets
+	// (default var).
+	Var string `yaml:"var"`
+	// Listen is the SOAP listener's host:port (default 127.0.0.1:0, a free port).
+	Listen string `yaml:"listen"`
+	// AdminListen is the listener for metrics and health (default 127.0.0.1:0).
+	AdminListen string `yaml:"admin_listen"`
+	// PublicURL is the address clients see, without a path (default: from each request's host).
+	PublicURL string   `yaml:"public_url"`
+	Database  Database `yaml:"database"`
+	Keys      Keys     `yaml:"keys"`
+	SISS      SISS     `yaml:"siss"`
+	Jail      Jail     `yaml:"jail"`
+	Limits    Limits   `yaml:"limits"`
+	Log       Log      `yaml:"log"`
+	// BasicAuth allows HTTP Basic on the SOAP listener. Only the demo's configuration sets it,
+	// and only a loopback listener takes it (default false).
+	BasicAuth bool `yaml:"basic_auth"`
+}
+
+// Database says where the rows are.
+type Database struct {
+	// URL of the hub's role. Empty (default): a private cluster under var/.
+	URL Secret `yaml:"url"`
+	// VaultURL of the vault's role; needed if URL is set.
+	VaultURL Secret `yaml:"vault_url"`
+	// MaxConns bounds each of the two pools (default 12).
+	MaxConns int `yaml:"max_conns"`
+}
+
+// Keys says where the keysets are.
+type Keys struct {
+	// Dir holds the keysets, readable by their owner only (default VAR/keys).
+	Dir string `yaml:"dir"`
+}
+
+// SISS is the national endpoint.
+type SISS struct {
+	// URL of SissRicezione. Empty: accept and keep, deliver nothing.
+	URL string `yaml:"url"`
+	// CAFile has the certificates to trust for it, PEM (default: the system's).
+	CAFile string `yaml:"ca_file"`
+	// Workers is how many deliveries run at once (default 8).
+	Workers int `yaml:"workers"`
+	// Rate is the agreed most events per second; 0 (default) paces against the door only.
+	Rate int `yaml:"rate"`
+}
+
+// Jail bounds the validator's workers.
+type Jail struct {
+	// Workers is how many processes (default: one a core).
+	Workers int `yaml:"workers"`
+	// Deadline for one document, after which its worker is killed (default 2s).
+	Deadline time.Duration `yaml:"deadline"`
+}
+
+// Limits of the door.
+type Limits struct {
+	// Exchanges at once over all participants; more get 503 (default 256).
+	Exchanges int `yaml:"exchanges"`
+	// BodyTimeout is how long a request may take to arrive (default 30s).
+	BodyTimeout time.Duration `yaml:"body_timeout"`
+	// Drain is how long a stop waits for what is in flight (default 20s).
+	Drain time.Duration `yaml:"drain"`
+}
+
+// Log says how much is told.
+type Log struct {
+	// Level is debug, info (default), warn or error.
+	Level string `yaml:"level"`
+}
+
+// Default is the configuration that works with nothing set.
+func Default() Config {
+	return Config{
+		Environment: "PROD", Var: "var", Listen: "127.0.0.1:0", AdminListen: "127.0.0.1:0",
+		Database: Database{MaxConns: 12},
+		SISS:     SISS{Workers: 8},
+		Jail:     Jail{Deadline: 2 * time.Second},
+		Limits:   Limits{Exchanges: 256, BodyTimeout: 30 * time.Second, Drain: 20 * time.Second},
+		Log:      Log{Level: "info"},
+	}
+}
+
+// Load reads the file (none if path is empty), then the environment given as KEY=value lines,
+// and checks everything. The error joins every fault found.
+func Load(path string, environ []string) (Config, error) {
+	c := Default()
+	if path != "" {
+		text, err := os.ReadFile(filepath.Clean(path))
+		if err != nil {
+			return Config{}, fmt.Errorf("read configuration: %w", err)
+		}
+		d := yaml.NewDecoder(bytes.NewReader(text))
+		d.KnownFields(true)
+		if err := d.Decode(&c); err != nil {
+			return Config{}, explain(err)
+		}
+	}
+	if err := errors.Join(override(&c, environ), c.check()); err != nil {
+		return Config{}, err
+	}
+	if c.Keys.Dir == "" {
+		c.Keys.Dir = filepath.Join(c.Var, "keys")
+	}
+	return c, nil
+}
+
+// explain keeps the lines and keys of a YAML error but not the values, which may be secret.
+func explain(err error) error {
+	var typeError *yaml.TypeError
+	if !errors.As(err, &typeError) {
+		return errFile
+	}
+	faults := []error{errFile}
+	for _, text := range typeError.Errors {
+		where, rest, _ := strings.Cut(text, ": ")
+		if !strings.HasPrefix(rest, "field ") {
+			rest = "value of the wrong type"
+		}
+		faults = append(faults, fmt.Errorf("%s: %s", where, rest))
+	}
+	return errors.Join(faults...)
+}
+
+// Env is the checked environment.
+func (c Config) Env() hub.Environment {
+	e, _ := hub.ParseEnvironment(c.Environment)
+	return e
+}
+
+// Embedded tells whether the hub runs its own PostgreSQL cluster.
+func (c Config) Embedded() bool { return c.Database.URL.IsZero() }
+
+// check finds every fault at once.
+func (c Config) check() error {
+	var faults []error
+	say := func(key string, err error) {
+		if err != nil {
+			faults = append(faults, fmt.Errorf("%s: %w", key, err))
+		}
+	}
+	if _, ok := hub.ParseEnvironment(c.Environment); !ok {
+		say("environment", errors.New("must be PROD or TEST"))
+	}
+	if c.Var == "" {
+		say("var", errors.New("must not be empty"))
+	}
+	say("listen", checkListen(c.Listen))
+	say("admin_listen", checkListen(c.AdminListen))
+	say("public_url", checkURL(c.PublicURL))
+	say("siss.url", checkURL(c.SISS.URL))
+	if c.Database.URL.IsZero() != c.Database.VaultURL.IsZero() {
+		say("database", errors.New("url and vault_url go together"))
+	}
+	if c.BasicAuth && !loopback(c.Listen) {
+		say("basic_auth", errors.New("only with a loopback listener"))
+	}
+	switch c.Log.Level {
+	case "debug", "info", "warn", "error":
+	default:
+		say("log.level", errors.New("must be debug, info, warn or error"))
+	}
+	for _, n := range []struct {
+		key   string
+		value int
+	}{
+		{"database.max_conns", c.Database.MaxConns - 2},
+		{"siss.workers", c.SISS.Workers - 1},
+		{"siss.rate", c.SISS.Rate},
+		{"jail.workers", c.Jail.Workers},
+		{"limits.exchanges", c.Limits.Exchanges - 1},
+	} {
+		if n.value < 0 {
+			say(n.key, errors.New("too small"))
+		}
+	}
+	for key, d := range map[string]time.Duration{
+		"jail.deadline": c.Jail.Deadline, "limits.body_timeout": c.Limits.BodyTimeout, "limits.drain": c.Limits.Drain,
+	} {
+		if d <= 0 {
+			say(key, errNegative)
+		}
+	}
+	return errors.Join(faults...)
+}
+
+func checkListen(address string) error {
+	if _, _, err := net.SplitHostPort(address); err != nil {
+		return errors.New("must be host:port")
+	}
+	return nil
+}
+
+func loopback(address string) bool {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return false
+	}
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
+}
+
+func checkURL(text string) error {
+	if text == "" {
+		return nil
+	}
+	u, err := url.Parse(text)
+	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+		return errors.New("must be an http or https address")
+	}
+	return nil
+}

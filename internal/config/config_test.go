@@ -1,0 +1,134 @@
+package config_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/sinbahub/sinbahub/internal/config"
+	"github.com/sinbahub/sinbahub/internal/hub"
+)
+
+// load writes the text to a file and loads it.
+func load(t *testing.T, text string, environ ...string) (config.Config, error) {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "hub.yaml")
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return config.Load(path, environ)
+}
+
+func TestNothingSetIsAWorkingConfiguration(t *testing.T) {
+	t.Parallel()
+	c, err := config.Load("", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !c.Embedded() || c.Env() != hub.Prod || c.Keys.Dir != filepath.Join("var", "keys") {
+		t.Errorf("default is %+v", c)
+	}
+}
+
+func TestFileAndEnvironmentSetEveryKindOfKey(t *testing.T) {
+	t.Parallel()
+	c, err := load(t, `
+environment: TEST
+listen: 127.0.0.1:8080
+basic_auth: true
+database: {url: "postgres://a", vault_url: "postgres://b"}
+jail: {workers: 3, deadline: 1s}
+`, "SINBAHUB_JAIL_WORKERS=5", "SINBAHUB_JAIL_DEADLINE=700ms", "SINBAHUB_DATABASE_URL=postgres://c", "SINBAHUB_CORPORA=/x", "HOME=/y")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.Env() != hub.Test || c.Jail.Workers != 5 || c.Jail.Deadline != 700*time.Millisecond ||
+		c.Database.URL.Reveal() != "postgres://c" || c.Database.VaultURL.Reveal() != "postgres://b" || !c.BasicAuth {
+		t.Errorf("got %+v", c)
+	}
+}
+
+// One fixture per fault: each must name its key, and all faults of a file are told at once.
+func TestEachFaultNamesItsKey(t *testing.T) {
+	t.Parallel()
+	cases := []struct{ name, text, environ, want string }{
+		{"environment", "environment: STAGE", "", "environment:"},
+		{"unknown key", "unknown_key: 1", "", "unknown_key"},
+		{"wrong type", "jail: {workers: many}", "", "line 1"},
+		{"listen", "listen: here", "", "listen:"},
+		{"admin_listen", "admin_listen: ''", "", "admin_listen:"},
+		{"public_url", "public_url: ftp://x", "", "public_url:"},
+		{"siss.url", "siss: {url: nowhere}", "", "siss.url:"},
+		{"one url alone", "database: {url: 'postgres://a'}", "", "vault_url"},
+		{"basic beyond loopback", "{basic_auth: true, listen: '0.0.0.0:80'}", "", "basic_auth:"},
+		{"log.level", "log: {level: loud}", "", "log.level:"},
+		{"connections", "database: {max_conns: 1}", "", "database.max_conns:"},
+		{"workers", "siss: {workers: 0}", "", "siss.workers:"},
+		{"deadline", "jail: {deadline: 0s}", "", "jail.deadline:"},
+		{"var", "var: ''", "", "var:"},
+		{"unknown variable", "", "SINBAHUB_LISTN=x", "SINBAHUB_LISTN"},
+		{"variable of the wrong type", "", "SINBAHUB_SISS_RATE=fast", "SINBAHUB_SISS_RATE"},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			_, err := load(t, orEmpty(c.text), c.environ)
+			if err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("error %v does not name %q", err, c.want)
+			}
+		})
+	}
+	_, err := load(t, "{environment: STAGE, listen: here, log: {level: loud}}")
+	for _, want := range []string{"environment:", "listen:", "log.level:"} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("not all faults at once: %v lacks %q", err, want)
+		}
+	}
+}
+
+// orEmpty gives an empty YAML document for no text.
+func orEmpty(text string) string {
+	if text == "" {
+		return "{}"
+	}
+	return text
+}
+
+func TestErrorsNeverQuoteAValue(t *testing.T) {
+	t.Parallel()
+	const secret = "s3cret-value"
+	for _, text := range []string{
+		"database: {max_conns: " + secret + "}",
+		"basic_auth: " + secret,
+		"database: [" + secret + "]",
+		"database: {url: {a: " + secret + "}}",
+		"{" + secret,
+	} {
+		_, err := load(t, text, "SINBAHUB_DATABASE_MAX_CONNS="+secret)
+		if err == nil || strings.Contains(err.Error(), secret) {
+			t.Errorf("%q: error %v", text, err)
+		}
+	}
+}
+
+func TestSecretsPrintAsAPlaceholder(t *testing.T) {
+	t.Parallel()
+	c := config.Default()
+	c.Database.URL = config.NewSecret("postgres://hub:pa55@db/x")
+	asJSON, err := json.Marshal(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, shown := range []string{fmt.Sprintf("%v %+v %#v %s", c, c, c, c.Database.URL), string(asJSON)} {
+		if strings.Contains(shown, "pa55") {
+			t.Errorf("secret shown: %s", shown)
+		}
+	}
+	if c.Database.URL.Reveal() != "postgres://hub:pa55@db/x" || !config.NewSecret("").IsZero() {
+		t.Error("a secret does not reveal what was put in")
+	}
+}

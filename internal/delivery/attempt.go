@@ -1,0 +1,170 @@
+package delivery
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+	"go.uber.org/zap"
+
+	"github.com/sinbahub/sinbahub/internal/hub"
+	"github.com/sinbahub/sinbahub/internal/journal"
+	"github.com/sinbahub/sinbahub/internal/postgres"
+	"github.com/sinbahub/sinbahub/internal/pseudonym"
+	"github.com/sinbahub/sinbahub/internal/validator"
+)
+
+// The reasons for which an attempt sends nothing.
+const (
+	reasonMapping   = "mapping_version"
+	reasonKey       = "key_epoch"
+	reasonEvent     = "national_event"
+	reasonValidator = "validator"
+)
+
+// trial is what one attempt came to, before it becomes a settlement.
+type trial struct {
+	verdict Verdict
+	status  int
+	// after is the Retry-After of the answer.
+	after time.Duration
+	// digest is the SHA-256 of the national event, zero if none was sent.
+	digest [sha256.Size]byte
+}
+
+// attempt makes one attempt and says how to settle it.
+func (d *Dispatcher) attempt(ctx context.Context, c *postgres.Claimed) ended {
+	started := d.now()
+	ctx, cancel := context.WithTimeout(ctx, d.cfg.Deadline)
+	defer cancel()
+	t := d.try(ctx, c)
+	d.metrics.attempts.WithLabelValues(string(t.verdict.Result)).Inc()
+	return ended{
+		settlement: d.settlement(c, t, started), result: t.verdict.Result, status: t.status, claimed: c,
+	}
+}
+
+// try asks if the last attempt left a doubt, and sends if SISS does not have the event.
+func (d *Dispatcher) try(ctx context.Context, c *postgres.Claimed) trial {
+	if c.Uncertain {
+		a := d.client.call(ctx, statoTrasmissione, stateRequest(c))
+		v := ClassifyState(c.ID, a)
+		d.note(v)
+		if v.Result != Retry {
+			return trial{verdict: v, status: a.Status, after: a.RetryAfter}
+		}
+	}
+	// From here on SISS is known not to have the event, or nothing was ever sent.
+	national, unfit := d.prepare(ctx, c)
+	if unfit != nil {
+		return trial{verdict: *unfit}
+	}
+	a := d.client.call(ctx, trasmettiEvento, transmission(c, national))
+	t := trial{verdict: Classify(c.ID, a), status: a.Status, after: a.RetryAfter}
+	if a.Sent {
+		t.digest = sha256.Sum256(national)
+	}
+	d.note(t.verdict)
+	return t
+}
+
+// note tells the breaker how the endpoint did.
+func (d *Dispatcher) note(v Verdict) {
+	if d.breaker.note(v.Answered) {
+		d.log.Error("national endpoint does not answer as the contract says; asking by echo until it does",
+			zap.Strings("codes", v.Codes))
+	}
+}
+
+// prepare makes the national event and checks it against the national schema. unfit is what to
+// settle instead of sending: nothing that does not conform ever leaves.
+func (d *Dispatcher) prepare(ctx context.Context, c *postgres.Claimed) (national []byte, unfit *Verdict) {
+	national, err := d.maker.national(c)
+	switch {
+	case errors.Is(err, pseudonym.ErrUnknownEpoch):
+		// Not the event's fault: the key may come back.
+		d.log.Error("key of the recorded epoch is not loaded", zap.Stringer("delivery_id", c.ID), zap.Int32("epoch", c.NationEpoch))
+		return nil, &Verdict{Result: Retry, Codes: []string{reasonKey}}
+	case errors.Is(err, errMapping):
+		return nil, d.park(c, []string{reasonMapping}, nil)
+	case err != nil:
+		return nil, d.park(c, []string{reasonEvent}, nil)
+	}
+	result, err := d.pool.Validate(ctx, validator.SissRicezione, validator.Bare, national)
+	var refusal *hub.Error
+	switch {
+	case err != nil && (ctx.Err() != nil || errors.As(err, &refusal) && refusal.Kind == hub.Unavailable):
+		return nil, &Verdict{Result: Retry, Codes: []string{reasonValidator}}
+	case err != nil:
+		codes := []string{reasonEvent}
+		if refusal != nil && len(refusal.Public) > 0 {
+			codes = append(codes, string(refusal.Public[0].Code))
+		}
+		return nil, d.park(c, codes, nil)
+	case len(result.Violations) > 0:
+		return nil, d.park(c, violationCodes(result.Violations), result.Violations)
+	}
+	return national, nil
+}
+
+// park sets a delivery aside for a person and raises the alarm. Paths are the schema's own
+// names, so that the log holds no content.
+func (d *Dispatcher) park(c *postgres.Claimed, codes []string, violations []hub.Violation) *Verdict {
+	paths := make([]string, 0, len(violations))
+	for _, v := range violations {
+		paths = append(paths, v.Path)
+	}
+	d.log.Error("national event does not conform: delivery parked", zap.Stringer("delivery_id", c.ID),
+		zap.Stringer("message_id", c.Message), zap.Strings("codes", codes), zap.Strings("paths", paths))
+	return &Verdict{Result: Parked, Codes: codes}
+}
+
+func violationCodes(all []hub.Violation) []string {
+	var codes []string
+	for _, v := range all {
+		if !slices.Contains(codes, string(v.Code)) && len(codes) < mostCodes {
+			codes = append(codes, string(v.Code))
+		}
+	}
+	return codes
+}
+
+// settlement says what the attempt makes of its delivery.
+func (d *Dispatcher) settlement(c *postgres.Claimed, t trial, started time.Time) *postgres.Settlement {
+	ended := d.now()
+	s := &postgres.Settlement{
+		Delivery: c.ID, Lease: c.Lease, Protocol: t.verdict.Protocol, Codes: t.verdict.Codes,
+		StartedAt: started, Took: ended.Sub(started), Digest: t.digest,
+	}
+	switch t.verdict.Result {
+	case Delivered:
+		s.State = hub.Delivered
+	case Refused:
+		s.State = hub.Refused
+	case Parked:
+		s.State = hub.Parked
+	case Retry:
+		s.State = hub.Retrying
+	case Uncertain:
+		s.State = hub.Uncertain
+	}
+	if s.State == hub.Retrying || s.State == hub.Uncertain {
+		s.RetryIn = max(t.after, backoff(c.Attempt, d.cfg.FirstRetry, d.cfg.MostRetry, rand.Float64())) //nolint:gosec // jitter
+		if int(c.Attempt) >= d.cfg.Attempts {
+			s.State, s.RetryIn = hub.Dead, 0
+		}
+	}
+	s.Entry = journal.Entry{
+		ID: uuid.Must(uuid.NewV7()), At: ended, Kind: journal.AttemptSettled, Environment: c.Environment,
+		Participant: c.Participant, Ente: c.Ente, Message: c.Message, Event: c.Event, Delivery: c.ID,
+		Attempt: c.Attempt, Outcome: string(s.State),
+	}
+	for _, code := range t.verdict.Codes {
+		s.Entry.Codes = append(s.Entry.Codes, hub.Code(code))
+	}
+	return s
+}

@@ -1,0 +1,422 @@
+package delivery_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/sinbahub/sinbahub/internal/delivery"
+	"github.com/sinbahub/sinbahub/internal/hub"
+	"github.com/sinbahub/sinbahub/internal/siss"
+)
+
+// line is what SISS took.
+type line struct {
+	ID    string `json:"id_trasmissione"`
+	Esito string `json:"esito"`
+	Event string `json:"evento_xml"`
+}
+
+func taken(t *testing.T, file string) (all []line) {
+	t.Helper()
+	b, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for text := range bytes.Lines(b) {
+		var l line
+		if err := json.Unmarshal(text, &l); err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, l)
+	}
+	return all
+}
+
+// exactlyOnce checks that SISS took each of the events once, and nothing else.
+func exactlyOnce(t *testing.T, file string, want []accepted) {
+	t.Helper()
+	count := map[string]int{}
+	for _, l := range taken(t, file) {
+		if l.Esito != "ACCETTATO" {
+			t.Errorf("%s: %s", l.ID, l.Esito)
+		}
+		count[l.ID]++
+	}
+	for _, a := range want {
+		if n := count[a.transmission.String()]; n != 1 {
+			t.Errorf("%s was taken %d times", a.transmission, n)
+		}
+	}
+	if len(count) != len(want) {
+		t.Errorf("%d transmissions, want %d", len(count), len(want))
+	}
+}
+
+// inOrder checks that the events of each case were taken by their sequence.
+func inOrder(t *testing.T, file string) {
+	t.Helper()
+	last := map[string]int{}
+	for _, l := range taken(t, file) {
+		sequence, err := strconv.Atoi(between(l.Event, "<ProgressivoCartella>", "<"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		key := between(l.Event, "<IdCartella>", "<")
+		if sequence != last[key]+1 {
+			t.Errorf("case %s: %d after %d", key, sequence, last[key])
+		}
+		last[key] = sequence
+	}
+}
+
+func between(text, from, to string) string {
+	_, rest, _ := strings.Cut(text, from)
+	value, _, _ := strings.Cut(rest, to)
+	return value
+}
+
+// several accepts events of some cases, case by case in turns.
+func (w *world) several(t *testing.T, cases, events int) (all []accepted) {
+	t.Helper()
+	children := make([]*child, cases)
+	for i := range children {
+		children[i] = newChild()
+	}
+	for range events {
+		for _, c := range children {
+			all = append(all, w.accept(t, c, nil))
+		}
+	}
+	return all
+}
+
+func TestDeliversEveryAcceptedEventOnceAndInOrder(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	s, file := nation(t, siss.Faults{})
+	events := w.several(t, 5, 4)
+	k := w.carry(t, s.URL(), nil)
+	k.final(t, len(events))
+	exactlyOnce(t, file, events)
+	inOrder(t, file)
+	for _, e := range events {
+		if state := w.state(t, e); state.State != hub.Delivered || !strings.HasPrefix(state.Protocol, "SISS-") || state.Attempts != 1 {
+			t.Errorf("state: %+v", state)
+		}
+	}
+	for _, l := range taken(t, file) {
+		for _, identity := range []string{"NCLRRA10D63D612R", "Niccol", "Warnakulasuriya", "2024/00001-bb3b", "A-00001-3031", "Via di Prova", "SDS-PI"} {
+			if strings.Contains(l.Event, identity) {
+				t.Errorf("%q left in %s", identity, l.Event)
+			}
+		}
+	}
+}
+
+func TestWakeCarriesWhatComesWhileRunning(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	s, file := nation(t, siss.Faults{})
+	k := w.carry(t, s.URL(), func(c *delivery.Config) { c.Poll = time.Hour })
+	var events []accepted
+	for range 3 {
+		e := w.accept(t, newChild(), nil)
+		k.Wake()
+		k.until(t, e.transmission, hub.Delivered)
+		events = append(events, e)
+	}
+	exactlyOnce(t, file, events)
+}
+
+func TestFailuresAreRetriedUntilDelivered(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	s, file := nation(t, siss.Faults{Next: []siss.Fault{siss.Fail, siss.Unavailable, siss.Fail}})
+	e := w.accept(t, newChild(), nil)
+	k := w.carry(t, s.URL(), nil)
+	seen := k.until(t, e.transmission, hub.Delivered)
+	var got []string
+	for _, a := range seen {
+		got = append(got, a.result+" "+strings.Join(a.codes, ","))
+	}
+	if want := []string{"retry SISS_503", "retry http_503", "retry SISS_503", "delivered "}; !slices.Equal(got, want) {
+		t.Errorf("attempts %q, want %q", got, want)
+	}
+	if n := s.Stats()["statoTrasmissione/SCONOSCIUTO"]; n != 0 {
+		t.Errorf("asked %d times although nothing was uncertain", n)
+	}
+	if state := w.state(t, e); state.Attempts != 4 {
+		t.Errorf("attempts: %d", state.Attempts)
+	}
+	exactlyOnce(t, file, []accepted{e})
+}
+
+func TestUncertainIsAskedAboutAndHasOneEffect(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		fault siss.Fault
+		asked string
+		sent  int64
+	}{
+		{siss.Cut, "ACCETTATO", 1},
+		{siss.Garbage, "ACCETTATO", 1},
+		{siss.WrongID, "ACCETTATO", 1},
+		{siss.HTML, "SCONOSCIUTO", 1},
+		{siss.Drop, "SCONOSCIUTO", 1},
+	} {
+		t.Run(string(c.fault), func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			s, file := nation(t, siss.Faults{Next: []siss.Fault{c.fault}})
+			e := w.accept(t, newChild(), nil)
+			k := w.carry(t, s.URL(), nil)
+			if seen := k.until(t, e.transmission, hub.Delivered); len(seen) != 2 || seen[0].state != string(hub.Uncertain) {
+				t.Errorf("attempts: %+v", seen)
+			}
+			stats := s.Stats()
+			if stats["statoTrasmissione/"+c.asked] != 1 || stats["trasmettiEvento/ACCETTATO"] != c.sent || stats["trasmettiEvento/GIA_RICEVUTO"] != 0 {
+				t.Errorf("counters: %v", stats)
+			}
+			if state := w.state(t, e); !strings.HasPrefix(state.Protocol, "SISS-") {
+				t.Errorf("state: %+v", state)
+			}
+			exactlyOnce(t, file, []accepted{e})
+		})
+	}
+}
+
+// Nothing may be sent while it is not known what became of it, however often that is asked.
+func TestUncertainStaysSoUntilTheEndpointKnows(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	s, file := nation(t, siss.Faults{
+		Next:       []siss.Fault{siss.Cut, siss.Fail, siss.Unavailable, siss.Drop, siss.HTML, siss.WrongID},
+		Operations: []string{"trasmettiEvento", "statoTrasmissione"},
+	})
+	e := w.accept(t, newChild(), nil)
+	k := w.carry(t, s.URL(), nil)
+	seen := k.until(t, e.transmission, hub.Delivered)
+	for i, a := range seen[:len(seen)-1] {
+		if a.state != string(hub.Uncertain) {
+			t.Errorf("attempt %d: %+v", i+1, a)
+		}
+	}
+	if len(seen) != 7 {
+		t.Errorf("%d attempts, want 7: %+v", len(seen), seen)
+	}
+	exactlyOnce(t, file, []accepted{e})
+}
+
+func TestSickEndpointGetsEveryEventOnceAndInOrder(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	s, file := nation(t, siss.Faults{
+		FailRatio: 0.1, UnavailableRatio: 0.1, CutRatio: 0.2, DropRatio: 0.1, GarbageRatio: 0.1, HTMLRatio: 0.05, WrongIDRatio: 0.05,
+		Operations: []string{"trasmettiEvento", "statoTrasmissione"},
+	})
+	events := w.several(t, 6, 5)
+	k := w.carry(t, s.URL(), nil)
+	k.final(t, len(events))
+	exactlyOnce(t, file, events)
+	inOrder(t, file)
+	if n := s.Stats()["trasmettiEvento/RIFIUTATO"]; n != 0 {
+		t.Errorf("other content under the same id: %d times", n)
+	}
+}
+
+func TestRefusedIsFinalAndDoesNotHoldItsCase(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	s, _ := nation(t, siss.Faults{Next: []siss.Fault{siss.Refuse}})
+	c := newChild()
+	first, second := w.accept(t, c, nil), w.accept(t, c, nil)
+	k := w.carry(t, s.URL(), nil)
+	k.final(t, 2)
+	if state := w.state(t, first); state.State != hub.Refused || !slices.Equal(state.Codes, []string{"SISS_300"}) || state.Attempts != 1 {
+		t.Errorf("first: %+v", state)
+	}
+	if state := w.state(t, second); state.State != hub.Delivered {
+		t.Errorf("second: %+v", state)
+	}
+}
+
+func TestEventThatDoesNotConformIsParkedAndNeverLeaves(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	s, file := nation(t, siss.Faults{})
+	c, other := newChild(), newChild()
+	spoil := func(body string) string {
+		return strings.Replace(body, "<FonteSegnalazione>14<", "<FonteSegnalazione>RSSMRA80A01H501U<", 1)
+	}
+	broken := func(string) string { return "<EventoRegionale" }
+	parked := []accepted{w.accept(t, c, spoil), w.accept(t, other, broken)}
+	held := w.accept(t, c, nil) // behind the parked one
+	free := w.accept(t, newChild(), nil)
+	k := w.carry(t, s.URL(), nil)
+	k.final(t, 3)
+	k.stop()
+	for _, e := range parked {
+		if state := w.state(t, e); state.State != hub.Parked || state.Stato() != "DA_VERIFICARE" || len(state.Codes) == 0 {
+			t.Errorf("parked: %+v", state)
+		}
+	}
+	if state := w.state(t, held); state.State != hub.Pending {
+		t.Errorf("held: %+v", state)
+	}
+	exactlyOnce(t, file, []accepted{free})
+	if !strings.Contains(k.log(), "delivery parked") || strings.Contains(k.log(), "RSSMRA") {
+		t.Errorf("log: %s", k.log())
+	}
+	if n := attempts(t, k, "parked"); n != 2 {
+		t.Errorf("hub_attempts_total{result=parked} = %v", n)
+	}
+}
+
+// attempts reads hub_attempts_total.
+func attempts(t *testing.T, k *carrier, result string) float64 {
+	t.Helper()
+	families, err := k.registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range families {
+		for _, m := range f.GetMetric() {
+			if f.GetName() == "hub_attempts_total" && m.GetLabel()[0].GetValue() == result {
+				return m.GetCounter().GetValue()
+			}
+		}
+	}
+	t.Fatalf("no hub_attempts_total{result=%s}", result)
+	return 0
+}
+
+func TestSpentBudgetIsDead(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	s, file := nation(t, siss.Faults{FailRatio: 1})
+	e := w.accept(t, newChild(), nil)
+	k := w.carry(t, s.URL(), func(c *delivery.Config) { c.Attempts = 3 })
+	if seen := k.until(t, e.transmission, hub.Dead); len(seen) != 3 {
+		t.Errorf("attempts: %+v", seen)
+	}
+	if state := w.state(t, e); state.Stato() != "DA_VERIFICARE" || state.Attempts != 3 {
+		t.Errorf("state: %+v", state)
+	}
+	if lines := taken(t, file); len(lines) != 0 {
+		t.Errorf("taken: %v", lines)
+	}
+}
+
+// While the endpoint is down no delivery's budget is spent: only echo is sent.
+func TestDeadEndpointIsProbedByEcho(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	s, file := nation(t, siss.Faults{UnavailableRatio: 1, Operations: []string{"trasmettiEvento", "statoTrasmissione", "echo"}})
+	events := w.several(t, 12, 1)
+	k := w.carry(t, s.URL(), func(c *delivery.Config) { c.Workers, c.Failures, c.Attempts = 2, 4, 10 })
+	for failed := 0; failed < 4; failed++ {
+		if a := <-k.attempts; a.result != "retry" {
+			t.Fatalf("attempt: %+v", a)
+		}
+	}
+	if err := s.SetFaults(siss.Faults{}); err != nil {
+		t.Fatal(err)
+	}
+	k.final(t, len(events))
+	exactlyOnce(t, file, events)
+	for _, e := range events {
+		// Four failures opened the breaker; what was in the air then may have been one more each.
+		if state := w.state(t, e); state.Attempts > 7 {
+			t.Errorf("%d attempts", state.Attempts)
+		}
+	}
+	if s.Stats()["echo/ok"] == 0 || !strings.Contains(k.log(), "answers again") {
+		t.Errorf("not probed: %v\n%s", s.Stats(), k.log())
+	}
+}
+
+// A process that died between sending and settling leaves a lease: the next owner asks first.
+func TestRunOutLeaseIsAskedAboutFirst(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	s, file := nation(t, siss.Faults{})
+	e := w.accept(t, newChild(), nil)
+	died := w.carry(t, s.URL(), nil)
+	died.until(t, e.transmission, hub.Delivered)
+	died.stop()
+	// Its settlement never happened, and its lease is over.
+	next := w.accept(t, newChild(), nil)
+	if claimed := w.claimAndForget(t); claimed != next.transmission {
+		t.Fatalf("claimed %s", claimed)
+	}
+	k := w.carry(t, s.URL(), nil)
+	k.until(t, next.transmission, hub.Delivered)
+	if stats := s.Stats(); stats["statoTrasmissione/SCONOSCIUTO"] != 1 || stats["trasmettiEvento/ACCETTATO"] != 2 {
+		t.Errorf("counters: %v", stats)
+	}
+	exactlyOnce(t, file, []accepted{e, next})
+}
+
+func TestTwoOwnersShareTheWorkWithoutRepeatingIt(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	s, file := nation(t, siss.Faults{CutRatio: 0.2})
+	events := w.several(t, 6, 4)
+	a, b := w.carry(t, s.URL(), nil), w.carry(t, s.URL(), nil)
+	ended := 0
+	for ended < len(events) {
+		var one attempt
+		select {
+		case one = <-a.attempts:
+		case one = <-b.attempts:
+		}
+		if one.state == string(hub.Delivered) {
+			ended++
+		}
+	}
+	exactlyOnce(t, file, events)
+	inOrder(t, file)
+	if n := s.Stats()["trasmettiEvento/GIA_RICEVUTO"]; n != 0 {
+		t.Errorf("%d sent twice", n)
+	}
+}
+
+func TestOtherEnvironmentIsLeftAlone(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	s, file := nation(t, siss.Faults{})
+	e := w.accept(t, newChild(), nil)
+	test := w.carry(t, s.URL(), func(c *delivery.Config) { c.Environment = hub.Test })
+	prod := w.carry(t, s.URL(), nil)
+	prod.until(t, e.transmission, hub.Delivered)
+	test.stop()
+	if len(test.attempts) != 0 {
+		t.Error("an event of PROD was carried by TEST")
+	}
+	exactlyOnce(t, file, []accepted{e})
+}
+
+func TestNewRefusesWhatCannotWork(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]delivery.Config{
+		"no address":  {},
+		"no host":     {URL: "http://"},
+		"other kind":  {URL: "ftp://siss.example/"},
+		"short lease": {URL: "http://siss.example/", Lease: time.Second},
+		"no CA file":  {URL: "https://siss.example/", CAFile: "testdata/none.pem"},
+		"empty CA":    {URL: "https://siss.example/", CAFile: os.DevNull},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			if _, err := delivery.New(c, parts(t)); err == nil {
+				t.Error("accepted")
+			}
+		})
+	}
+}

@@ -1,0 +1,70 @@
+package delivery
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/zap"
+
+	"github.com/sinbahub/sinbahub/internal/hub"
+)
+
+// backlogEvery is how often the gauges of the backlog are read from the database.
+const backlogEvery = 10 * time.Second
+
+// metrics are those of delivery. Labels are from closed lists, all present from the start.
+type metrics struct {
+	attempts   *prometheus.CounterVec
+	deliveries *prometheus.GaugeVec
+	oldest     *prometheus.GaugeVec
+}
+
+func newMetrics(registerer prometheus.Registerer) (*metrics, error) {
+	m := &metrics{
+		attempts: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "hub_attempts_total", Help: "Attempts to deliver an event to SISS, by what came of them.",
+		}, []string{"result"}),
+		deliveries: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "hub_deliveries", Help: "Deliveries that are not final, by state.",
+		}, []string{"state"}),
+		oldest: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "hub_delivery_oldest_age_seconds", Help: "Age of the longest waiting delivery, by state.",
+		}, []string{"state"}),
+	}
+	for _, r := range Results() {
+		m.attempts.WithLabelValues(string(r))
+	}
+	for _, s := range hub.DeliveryStates() {
+		if s != hub.Delivered && s != hub.Refused {
+			m.deliveries.WithLabelValues(string(s))
+			m.oldest.WithLabelValues(string(s))
+		}
+	}
+	if registerer == nil {
+		return m, nil
+	}
+	return m, errors.Join(registerer.Register(m.attempts), registerer.Register(m.deliveries), registerer.Register(m.oldest))
+}
+
+// watchBacklog keeps the gauges fresh until ctx ends.
+func (d *Dispatcher) watchBacklog(ctx context.Context) {
+	ticker := time.NewTicker(backlogEvery)
+	defer ticker.Stop()
+	for {
+		backlog, err := d.store.Backlog(ctx, d.cfg.Environment)
+		if err != nil && ctx.Err() == nil {
+			d.log.Warn("backlog not read", zap.Error(err))
+		}
+		for _, b := range backlog {
+			d.metrics.deliveries.WithLabelValues(string(b.State)).Set(float64(b.Count))
+			d.metrics.oldest.WithLabelValues(string(b.State)).Set(b.Oldest.Seconds())
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+	}
+}

@@ -1,0 +1,281 @@
+package gateway
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/subtle"
+	"errors"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/sinbahub/sinbahub/internal/contract"
+	"github.com/sinbahub/sinbahub/internal/hub"
+	"github.com/sinbahub/sinbahub/internal/journal"
+	"github.com/sinbahub/sinbahub/internal/postgres"
+	"github.com/sinbahub/sinbahub/internal/pseudonym"
+	"github.com/sinbahub/sinbahub/internal/sinba"
+	"github.com/sinbahub/sinbahub/pkg/soap"
+)
+
+// known is what the store says of an event before it is judged.
+type known struct {
+	key     postgres.Key
+	content []byte // the content form, contract "Duplicates"
+	mac     [32]byte
+	index   [32]byte // of the case
+	found   *postgres.Case
+	repeat  *postgres.KeyRow // set if the event was accepted before with the same content
+}
+
+// claim keeps a second request with the same key out while this one is being accepted. Dry
+// runs claim nothing.
+func (g *Gateway) claim(x *exchange) (release func(), err error) {
+	if x.operation.Name == contract.VerificaEvento {
+		return func() {}, nil
+	}
+	release, ok := g.accepting.begin(g.key(x))
+	if !ok {
+		g.metrics.duplicates.WithLabelValues("in_progress").Inc()
+		return nil, &hub.Error{Kind: hub.Overloaded, RetryAfter: time.Second, Public: []hub.Violation{{
+			Code: hub.CodeInProgress, Severity: hub.Grave, Path: "/" + x.operation.Request + "/Testata/IdEvento",
+		}}}
+	}
+	return release, nil
+}
+
+func (g *Gateway) key(x *exchange) postgres.Key {
+	return postgres.Key{Environment: g.cfg.Environment, Ente: x.ente.ID, Event: x.event.EventID()}
+}
+
+// lookUp is step 6: was this event accepted before, and which case is it about?
+func (g *Gateway) lookUp(ctx context.Context, x *exchange) (*known, error) {
+	defer g.metrics.step("look_up")()
+	k := &known{key: g.key(x), content: x.event.Content()}
+	k.mac = g.Keys.ContentMAC(k.content)
+	k.index = g.Keys.CaseIndex(x.ente.Code, x.event.LocalCase())
+	found, err := g.Store.Lookup(ctx, postgres.Query{Key: k.key, CaseIndex: k.index})
+	if err != nil {
+		return nil, err
+	}
+	k.found = found.Case
+	if found.Key == nil {
+		return k, nil
+	}
+	return k, g.compare(x, k, found.Key)
+}
+
+// compare tells a repetition from other content under a known id.
+func (g *Gateway) compare(x *exchange, k *known, row *postgres.KeyRow) error {
+	if subtle.ConstantTimeCompare(k.mac[:], row.ContentMAC[:]) != 1 {
+		g.metrics.duplicates.WithLabelValues("conflict").Inc()
+		return refuse(hub.Conflict, hub.CodeConflict, "/"+x.operation.Request+"/Testata/IdEvento")
+	}
+	g.metrics.duplicates.WithLabelValues("repeat").Inc()
+	k.repeat = row
+	return nil
+}
+
+// answerRepeat gives the first receipt again, with Esito DUPLICATO and this attempt's
+// IdMessaggio.
+func (g *Gateway) answerRepeat(ctx context.Context, x *exchange, k *known) ([]byte, error) {
+	if x.operation.Name == contract.VerificaEvento {
+		return g.report(x, hub.Duplicate.String(), k.repeat.Receipt.Warnings), nil
+	}
+	receipt, err := g.repeated(ctx, x, k.repeat)
+	if err != nil {
+		return nil, err
+	}
+	return soap.AppendEnvelope(nil, x.version, g.receiptBody(x, receipt)), nil
+}
+
+// repeated derives the salt again: from the subject's secret, and without one if the subject
+// was erased.
+func (g *Gateway) repeated(ctx context.Context, x *exchange, row *postgres.KeyRow) (told, error) {
+	r := told{Receipt: row.Receipt, outcome: hub.Duplicate}
+	x.outcome = r.outcome.String()
+	secret, err := g.Vault.SecretOf(ctx, row.Subject)
+	switch {
+	case errors.Is(err, pseudonym.ErrNoSubject):
+		return r, nil
+	case err != nil:
+		return told{}, err
+	}
+	salt := pseudonym.Salt(secret, row.Receipt.ID)
+	r.salt = salt[:]
+	return r, nil
+}
+
+// tries bounds how often an acceptance is prepared anew because another one was first with the
+// same child or case. Each loss means that somebody else's acceptance succeeded.
+const tries = 4
+
+// accept is steps 8 and 9.
+func (g *Gateway) accept(ctx context.Context, x *exchange, k *known, warnings []hub.Violation) (told, error) {
+	subject, err := g.resolve(ctx, x)
+	if err != nil {
+		return told{}, err
+	}
+	receiptID, transmission := uuid.Must(uuid.NewV7()), uuid.New()
+	for range tries {
+		prepared, err := g.pseudonymise(ctx, x, k, subject, receiptID)
+		if err != nil {
+			return told{}, err
+		}
+		prepared.Warnings, prepared.Outcome, prepared.TransmissionID = warnings, outcomeOf(warnings), transmission
+		// From here on no direct identifier exists outside sealed bytes.
+		if subject.New || subject.Pending {
+			winner, err := g.reserve(ctx, x, subject)
+			if err != nil {
+				return told{}, err
+			}
+			if winner.ID != subject.ID {
+				subject = winner
+				continue
+			}
+		}
+		result, err := g.commit(ctx, x, prepared)
+		if err != nil {
+			return told{}, err
+		}
+		switch result.Status {
+		case postgres.StatusAccepted:
+			return g.accepted(ctx, x, subject, prepared), nil
+		case postgres.StatusDuplicate:
+			if err := g.compare(x, k, result.Key); err != nil {
+				return told{}, err
+			}
+			return g.repeated(ctx, x, result.Key)
+		case postgres.StatusCaseMoved:
+			k.found = result.Case
+		}
+	}
+	return told{}, &hub.Error{Kind: hub.Overloaded, Public: []hub.Violation{{Code: hub.CodeInProgress, Severity: hub.Grave, Path: "/"}}}
+}
+
+// identity is who the event is about, as the vault knows it.
+func identity(x *exchange) pseudonym.Identity {
+	subject := x.event.Subject()
+	if subject.Kind == sinba.NonIdentificato {
+		return pseudonym.NewLocalIdentity(x.ente.Code, x.event.LocalSubject())
+	}
+	return pseudonym.NewIdentity(string(subject.Kind), subject.Value)
+}
+
+// resolve finds the subject by looking up; an unknown one is random and only in memory.
+func (g *Gateway) resolve(ctx context.Context, x *exchange) (pseudonym.Subject, error) {
+	defer g.metrics.step("resolve")()
+	return g.Vault.Resolve(ctx, g.Keys.LinkIndex(identity(x)))
+}
+
+// reserve writes a subject as pending, in its own short transaction, with the way back sealed.
+func (g *Gateway) reserve(ctx context.Context, x *exchange, subject pseudonym.Subject) (pseudonym.Subject, error) {
+	defer g.metrics.step("reserve")()
+	id := identity(x)
+	sealed, err := g.Sealer.Seal(ctx, subject, pseudonym.Label{Kind: pseudonym.SealedIdentity, Message: subject.ID, Schema: contract.SchemaVersion}, id.Bytes())
+	if err != nil {
+		return pseudonym.Subject{}, err
+	}
+	return g.Vault.Reserve(ctx, g.Keys.LinkIndex(id), subject, sealed.Bytes)
+}
+
+// pseudonymise is step 8: the regional event by the table, the message sealed. All of it is a
+// function of the event, the subject and the case.
+func (g *Gateway) pseudonymise(ctx context.Context, x *exchange, k *known, subject pseudonym.Subject, receiptID uuid.UUID) (*postgres.Acceptance, error) {
+	defer g.metrics.step("pseudonymise")()
+	file := postgres.AcceptedCase{Index: k.index, IndexEpoch: g.Keys.LocalEpoch()}
+	if k.found != nil {
+		file.ID = k.found.ID
+	} else {
+		file.ID, file.New = uuid.New(), true
+	}
+	epoch := g.Keys.Epoch(pseudonym.Region)
+	codes, err := g.Keys.Codes(pseudonym.Region, epoch, subject.ID, file.ID)
+	if err != nil {
+		return nil, hub.NewError(hub.Internal, hub.CodeInternal, err)
+	}
+	body := x.reference.Events.Regional(x.event, sinba.RegionalCodes{Pseudonym: codes.Pseudonym(), Rekey: codes.Rekey})
+
+	sealed, err := g.Sealer.Seal(ctx, subject, pseudonym.Label{Kind: pseudonym.SealedMessage, Message: receiptID, Schema: contract.SchemaVersion}, x.body)
+	if err != nil {
+		return nil, err
+	}
+	if file.New {
+		ids, err := g.Sealer.Seal(ctx, subject, pseudonym.Label{Kind: pseudonym.SealedCase, Message: file.ID, Schema: contract.SchemaVersion},
+			[]byte(x.event.LocalCase().Reveal()+"\x1f"+x.event.LocalSubject().Reveal()))
+		if err != nil {
+			return nil, err
+		}
+		file.SealedIDs = ids.Bytes
+	}
+	digest := sha256.Sum256(sealed.Bytes)
+	refersTo, _ := x.event.RefersTo()
+	commitment := pseudonym.Commitment(pseudonym.Salt(subject.Secret(), receiptID), k.content)
+	at := x.receivedAt.UTC().Truncate(time.Microsecond)
+	return &postgres.Acceptance{
+		Key: k.key, Participant: x.participant.ID, ReceiptID: receiptID, ReceivedAt: at,
+		ContentMAC: k.mac, Commitment: commitment, Subject: subject.ID, Case: file,
+		Type: x.event.Type(), Operation: x.event.Operation(), RefersTo: refersTo, Sequence: x.event.Sequence(),
+		SchemaVersion: contract.SchemaVersion, MappingVersion: sinba.MappingVersion, RulesVersion: sinba.RulesVersion,
+		RegionEpoch: epoch, NationEpoch: g.Keys.Epoch(pseudonym.Nation),
+		Sealed: postgres.Sealed{Epoch: sealed.Epoch, Bytes: sealed.Bytes, Digest: digest},
+		Body:   body,
+		Entry: journal.Entry{
+			ID: uuid.Must(uuid.NewV7()), At: at, Kind: journal.EventAccepted, Environment: g.cfg.Environment,
+			Participant: x.participant.ID, Ente: x.ente.ID, Message: receiptID, Event: k.key.Event,
+			Sealed: digest, Commitment: commitment,
+		},
+	}, nil
+}
+
+// commit is the only point of no return.
+func (g *Gateway) commit(ctx context.Context, x *exchange, a *postgres.Acceptance) (postgres.AcceptResult, error) {
+	defer g.metrics.step("accept")()
+	a.Entry.Outcome = a.Outcome.String()
+	a.Entry.Delivery = a.TransmissionID
+	for _, v := range a.Warnings {
+		a.Entry.Codes = append(a.Entry.Codes, v.Code)
+	}
+	return g.Store.Accept(ctx, a)
+}
+
+// accepted makes the receipt of a committed event. Confirming the subject may fail: the sweep
+// then finds that it has an event.
+func (g *Gateway) accepted(ctx context.Context, x *exchange, subject pseudonym.Subject, a *postgres.Acceptance) told {
+	if subject.New || subject.Pending {
+		if err := g.Vault.Confirm(context.WithoutCancel(ctx), subject); err != nil {
+			g.log.Warn("subject not confirmed yet")
+		}
+	}
+	x.outcome = a.Outcome.String()
+	salt := pseudonym.Salt(subject.Secret(), a.ReceiptID)
+	return told{
+		Receipt: hub.Receipt{
+			ID: a.ReceiptID, Event: a.Key.Event, Outcome: a.Outcome, ReceivedAt: a.ReceivedAt,
+			Commitment: a.Commitment, Registration: a.Entry.ID, Warnings: a.Warnings,
+		},
+		outcome: a.Outcome, salt: salt[:],
+	}
+}
+
+// recordRefusal journals a refusal of a known participant, without content. What cannot be
+// journalled is still refused: nothing was accepted.
+func (g *Gateway) recordRefusal(ctx context.Context, x *exchange, refusal *hub.Error) {
+	if x.participant == nil || refusal.Kind == hub.Overloaded || refusal.Kind == hub.Unavailable {
+		return
+	}
+	entry := journal.Entry{
+		ID: uuid.Must(uuid.NewV7()), At: x.receivedAt.UTC().Truncate(time.Microsecond), Kind: journal.RequestRefused,
+		Environment: g.cfg.Environment, Participant: x.participant.ID, Ente: x.ente.ID, Outcome: string(x.operation.Name),
+	}
+	seen := map[hub.Code]bool{}
+	for _, v := range refusal.Public {
+		if !seen[v.Code] {
+			seen[v.Code] = true
+			entry.Codes = append(entry.Codes, v.Code)
+		}
+	}
+	if err := g.Store.Journal(ctx, entry); err != nil {
+		g.log.Warn("refusal not journalled")
+	}
+}

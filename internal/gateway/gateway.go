@@ -1,0 +1,186 @@
+// Package gateway answers a SOAP request of the public service SinbaEventi.
+//
+// Read exchange.go first: it is the way of a message, step by step. Everything around it is
+// here once: ServeHTTP reads the request, writes the answer, and logs, counts and journals the
+// outcome. The exchange itself only returns what to say or why not.
+package gateway
+
+import (
+	"context"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/zap"
+
+	"github.com/sinbahub/sinbahub/internal/authn"
+	"github.com/sinbahub/sinbahub/internal/contract"
+	"github.com/sinbahub/sinbahub/internal/hub"
+	"github.com/sinbahub/sinbahub/internal/postgres"
+	"github.com/sinbahub/sinbahub/internal/pseudonym"
+	"github.com/sinbahub/sinbahub/internal/sinba"
+	"github.com/sinbahub/sinbahub/internal/validator"
+	"github.com/sinbahub/sinbahub/pkg/soap"
+)
+
+// Config is what an operator decides about the door.
+type Config struct {
+	// Environment of this endpoint.
+	Environment hub.Environment
+	// PublicURL is the address in WSDL and links, without a path; empty: from each request.
+	PublicURL string
+	// Version of the hub, told by echo.
+	Version string
+	// Exchanges at once; more get 503.
+	Exchanges int
+	// BodyTimeout is how long a request may take to arrive.
+	BodyTimeout time.Duration
+}
+
+// Parts are what the gateway works with.
+type Parts struct {
+	Contract   *contract.Catalogue
+	Validator  *validator.Pool
+	Registry   *authn.Registry
+	Keys       *pseudonym.Keys
+	Vault      *pseudonym.Vault
+	Sealer     *pseudonym.Sealer
+	Store      *postgres.Store
+	Logger     *zap.Logger
+	Registerer prometheus.Registerer
+	// Now is the clock of receipts and rules.
+	Now func() time.Time
+}
+
+// Reference is what the registry decides about events. It is replaced whole when the registry
+// changes; an exchange sees one of them from begin to end.
+type Reference struct {
+	// Events reads, judges and maps events by the registry's closed lists.
+	Events *sinba.Catalogue
+	// Certified tells whether an Applicativo may be named in messages (BR-24).
+	Certified func(fornitore, prodotto string) bool
+}
+
+// Gateway is the handler of the SOAP listener.
+type Gateway struct {
+	cfg Config
+	Parts
+	log        *zap.Logger
+	limits     soap.Limits
+	codes      map[hub.Code]hub.Text
+	treatments map[hub.Kind]treatment
+	metrics    *metrics
+	slots      chan struct{}
+	stopping   atomic.Bool
+	reference  atomic.Pointer[Reference]
+	accepting  accepting
+}
+
+// New makes the handler.
+func New(cfg Config, reference Reference, parts Parts) *Gateway {
+	g := &Gateway{
+		cfg: cfg, Parts: parts, log: parts.Logger.Named("gateway"),
+		limits: soap.DefaultLimits(), codes: map[hub.Code]hub.Text{},
+		treatments: treatments(), metrics: newMetrics(parts.Registerer),
+		slots:     make(chan struct{}, cfg.Exchanges),
+		accepting: accepting{keys: map[postgres.Key]struct{}{}},
+	}
+	for _, text := range hub.Codes() {
+		g.codes[text.Code] = text
+	}
+	g.Refer(reference)
+	return g
+}
+
+// Refer puts another reference in force for the exchanges that begin from now on.
+func (g *Gateway) Refer(r Reference) { g.reference.Store(&r) }
+
+// Handler routes the SOAP listener: the service, its description, and the table of codes.
+func (g *Gateway) Handler() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET "+contract.Path, g.describe)
+	mux.HandleFunc("POST "+contract.Path, g.serve)
+	mux.HandleFunc("GET "+codesPath, g.serveCodes)
+	return mux
+}
+
+// Stop makes every further request get 503; those in flight are finished by the server.
+func (g *Gateway) Stop() { g.stopping.Store(true) }
+
+// describe answers ?wsdl, ?wsdl=1.1 and ?xsd=NAME.
+func (g *Gateway) describe(w http.ResponseWriter, r *http.Request) {
+	query := r.URL.Query()
+	address := g.base(r) + contract.Path
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	switch {
+	case query.Has("wsdl") || query.Has("WSDL"):
+		w.Header().Set("Content-Type", "text/xml; charset=utf-8")
+		_, _ = w.Write(g.Contract.WSDL(address, query.Get("wsdl") == "1.1"))
+	case query.Has("xsd"):
+		text, ok := g.Contract.XSD(query.Get("xsd"))
+		if !ok {
+			http.Error(w, "no such schema", http.StatusNotFound)
+			return
+		}
+		w.Header().Set("Content-Type", "text/xml; charset=utf-8")
+		_, _ = w.Write(text)
+	default:
+		w.Header().Set("Allow", http.MethodPost)
+		http.Error(w, "POST a SOAP message; the WSDL is at ?wsdl", http.StatusMethodNotAllowed)
+	}
+}
+
+// base is the service's own address as this client sees it, without a path.
+func (g *Gateway) base(r *http.Request) string {
+	if g.cfg.PublicURL != "" {
+		return g.cfg.PublicURL
+	}
+	scheme := "http://"
+	if r.TLS != nil {
+		scheme = "https://"
+	}
+	return scheme + r.Host
+}
+
+// serve is the outer function of every exchange: it alone writes, logs, counts and journals.
+func (g *Gateway) serve(w http.ResponseWriter, r *http.Request) {
+	x := g.begin(r)
+	answer, err := g.run(r.Context(), x, w, r)
+	status := http.StatusOK
+	label := "accepted"
+	if err != nil {
+		refusal := asRefusal(err)
+		treatment := g.treatments[refusal.Kind]
+		status, label = treatment.status, treatment.label
+		answer = g.faultMessage(x.version, x.base, x.id, g.Now(), refusal)
+		g.setRefusalHeaders(w.Header(), refusal)
+		g.recordRefusal(context.WithoutCancel(r.Context()), x, refusal)
+	}
+	g.metrics.count(x, label)
+	g.logExchange(x, status, label, err)
+	g.write(w, x, status, answer)
+}
+
+// accepting holds the keys whose acceptance is under way in this process: a second request
+// with the same key is told to come back (contract, "the same key being accepted now").
+type accepting struct {
+	mu   sync.Mutex
+	keys map[postgres.Key]struct{}
+}
+
+// begin claims the key; done gives it back. ok is false if another request has it.
+func (a *accepting) begin(key postgres.Key) (done func(), ok bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if _, busy := a.keys[key]; busy {
+		return nil, false
+	}
+	a.keys[key] = struct{}{}
+	return func() {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		delete(a.keys, key)
+	}, true
+}

@@ -1,0 +1,85 @@
+package gateway
+
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/sinbahub/sinbahub/internal/contract"
+	"github.com/sinbahub/sinbahub/internal/hub"
+)
+
+// other stands for every label value outside its closed list.
+const other = "other"
+
+// metrics are the door's figures. Labels come from closed lists; none says anything of an ente,
+// a case or a child.
+type metrics struct {
+	exchanges  *prometheus.CounterVec
+	events     *prometheus.CounterVec
+	violations *prometheus.CounterVec
+	steps      *prometheus.HistogramVec
+	sizes      *prometheus.HistogramVec
+	duplicates *prometheus.CounterVec
+	rejected   *prometheus.CounterVec
+}
+
+// newMetrics registers the figures and starts those with fixed labels at zero.
+func newMetrics(registerer prometheus.Registerer) *metrics {
+	m := &metrics{
+		exchanges: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "hub_exchanges_total", Help: "Requests answered, by participant, operation and class of outcome.",
+		}, []string{"participant", "operation", "outcome_class"}),
+		events: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "hub_events_total", Help: "Events judged, by type, schema version and class of outcome.",
+		}, []string{"event_type", "schema_version", "outcome_class"}),
+		violations: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "hub_violations_total", Help: "Violations found, by code and severity.",
+		}, []string{"code", "severity"}),
+		steps: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "hub_step_duration_seconds", Help: "Duration of each step of an exchange.",
+			Buckets: []float64{.0001, .0005, .001, .005, .01, .05, .1, .5, 1, 5, 10},
+		}, []string{"step"}),
+		sizes: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "hub_request_size_bytes", Help: "Size of request bodies.",
+			Buckets: prometheus.ExponentialBuckets(512, 4, 7),
+		}, []string{"operation"}),
+		duplicates: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "hub_duplicates_total", Help: "Events whose id was known or being accepted.",
+		}, []string{"kind"}),
+		rejected: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "hub_admission_rejected_total", Help: "Requests refused before they were read, by reason.",
+		}, []string{"reason"}),
+	}
+	registerer.MustRegister(m.exchanges, m.events, m.violations, m.steps, m.sizes, m.duplicates, m.rejected)
+	for _, kind := range []string{"repeat", "in_progress", "conflict"} {
+		m.duplicates.WithLabelValues(kind)
+	}
+	m.rejected.WithLabelValues("overload")
+	for _, code := range hub.Codes() {
+		m.violations.WithLabelValues(string(code.Code), hub.Grave.String())
+	}
+	return m
+}
+
+// step measures one step of the way of a message.
+func (m *metrics) step(name string) func() {
+	start := time.Now()
+	return func() { m.steps.WithLabelValues(name).Observe(time.Since(start).Seconds()) }
+}
+
+// count tells the outcome of one exchange.
+func (m *metrics) count(x *exchange, class string) {
+	participant, operation := other, other
+	if x.participant != nil {
+		participant = x.participant.Name
+	}
+	if x.operation.Name != "" {
+		operation = string(x.operation.Name)
+	}
+	m.exchanges.WithLabelValues(participant, operation, class).Inc()
+	m.sizes.WithLabelValues(operation).Observe(float64(x.size))
+	if x.event != nil {
+		m.events.WithLabelValues(string(x.event.Type()), contract.SchemaVersion, class).Inc()
+	}
+}

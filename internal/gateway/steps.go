@@ -1,0 +1,161 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+
+	"github.com/sinbahub/sinbahub/internal/contract"
+	"github.com/sinbahub/sinbahub/internal/hub"
+	"github.com/sinbahub/sinbahub/internal/sinba"
+	"github.com/sinbahub/sinbahub/internal/validator"
+	"github.com/sinbahub/sinbahub/pkg/soap"
+)
+
+// checkLimits is step 2. What the pass found becomes a code; the encoding it found stands in
+// the rule's name, from a closed list.
+func (g *Gateway) checkLimits(x *exchange) error {
+	defer g.metrics.step("limits")()
+	err := soap.Scan(x.body, g.limits)
+	var limit *soap.LimitError
+	if !errors.As(err, &limit) {
+		return err
+	}
+	code := hub.CodeLimit
+	switch limit.Reason {
+	case soap.TooManyBytes:
+		return hub.NewError(hub.TooLarge, hub.CodeBodyTooLarge, nil)
+	case soap.NotUTF8, soap.NullByte:
+		code = hub.CodeEncoding
+	case soap.Empty:
+		code = hub.CodeMalformed
+	case soap.Doctype:
+		code = hub.CodeDoctype
+	default:
+	}
+	rule := "limit:" + limit.Reason.String()
+	if limit.Encoding != "" {
+		rule = "encoding:" + limit.Encoding
+	}
+	return &hub.Error{Kind: hub.Malformed, Public: []hub.Violation{{
+		Code: code, Severity: hub.Grave, Rule: rule, Path: "/", Line: limit.Line,
+	}}, Err: limit}
+}
+
+// validate is step 3. A schema-invalid document is no error yet: verificaEvento reports it.
+func (g *Gateway) validate(ctx context.Context, x *exchange) error {
+	defer g.metrics.step("validate")()
+	verdict, err := g.Validator.Validate(ctx, validator.SinbaEventi, validator.Envelope, x.body)
+	if verdict.SOAP != 0 {
+		x.version = verdict.SOAP
+	}
+	if err != nil {
+		return err
+	}
+	x.verdict = verdict
+	return nil
+}
+
+// authoriseOperation is the first half of step 5: what is asked, and nothing asked that we
+// would have to ignore.
+func (g *Gateway) authoriseOperation(x *exchange) error {
+	operation, ok := g.Contract.ByRequest(x.verdict.Root)
+	if !ok {
+		return hub.NewError(hub.UnknownOperation, hub.CodeUnknownOperation, nil)
+	}
+	x.operation = operation
+	blocks, err := soap.ReadHeader(x.verdict.Header, x.version)
+	if err != nil {
+		return hub.NewError(hub.Internal, hub.CodeInternal, err)
+	}
+	for _, block := range blocks {
+		if block.MustUnderstand && block.ForUs {
+			return hub.NewError(hub.NotUnderstood, hub.CodeMustUnderstand, nil)
+		}
+	}
+	if !operation.AgreesWith(x.action) {
+		return hub.NewError(hub.UnknownOperation, hub.CodeActionMismatch, nil)
+	}
+	if !operation.Ready {
+		return hub.NewError(hub.NotImplemented, hub.CodeNotImplemented, nil)
+	}
+	return nil
+}
+
+// answerWithoutEvent answers what carries no valid event: the questions, and the schema's
+// violations. done is false for a schema-valid event.
+func (g *Gateway) answerWithoutEvent(ctx context.Context, x *exchange) (answer []byte, done bool, err error) {
+	if len(x.verdict.Violations) > 0 {
+		invalid := &hub.Error{Kind: hub.Invalid, Public: x.verdict.Violations, Total: x.verdict.Total}
+		answer, err = g.answerInvalid(x, invalid)
+		return answer, true, err
+	}
+	switch x.operation.Name {
+	case contract.Echo:
+		answer, err = g.answerEcho(x)
+		return answer, true, err
+	case contract.StatoEvento:
+		answer, err = g.answerStato(ctx, x)
+		return answer, true, err
+	case contract.InviaEvento, contract.VerificaEvento, contract.InviaLotto, contract.RiepilogoEventi:
+	}
+	return nil, false, nil
+}
+
+// authoriseEvent is the second half of step 5: the sender may speak for the ente in the body,
+// in this environment, with this product. The duplicate look-up never answers these.
+func (g *Gateway) authoriseEvent(x *exchange) error {
+	event, err := x.reference.Events.Read(x.verdict.Payload)
+	if err != nil {
+		return hub.NewError(hub.Internal, hub.CodeInternal, err)
+	}
+	x.event = event
+	root := "/" + x.operation.Request
+	if event.Version() != contract.SchemaVersion {
+		return refuse(hub.Invalid, hub.CodeVersion, root+"/@versione")
+	}
+	if environment, ok := event.Environment(); ok && environment != g.cfg.Environment {
+		return refuse(hub.Forbidden, hub.CodeEnvironment, root+"/Testata/Ambiente")
+	}
+	var violations []hub.Violation
+	ente, ok := x.participant.Ente(event.EnteCode())
+	if !ok {
+		violations = append(violations, hub.Violation{Code: hub.CodeRule23, Severity: hub.Grave, Rule: "BR-23", Path: root + "/Mittente/Ente/CodiceEnte"})
+	}
+	if !x.certified() && g.cfg.Environment == hub.Prod {
+		violations = append(violations, hub.Violation{Code: hub.CodeRule24, Severity: hub.Grave, Rule: "BR-24", Path: root + "/Mittente/Applicativo"})
+	}
+	if len(violations) > 0 {
+		return &hub.Error{Kind: hub.Forbidden, Public: violations}
+	}
+	x.ente = ente
+	return nil
+}
+
+// judge is step 7: the rules that need the event alone. GRAVE findings refuse, all told at
+// once; the others are warnings.
+func (g *Gateway) judge(x *exchange) (warnings []hub.Violation, err error) {
+	defer g.metrics.step("rules")()
+	grave := false
+	found := x.reference.Events.Judge(x.event, sinba.RuleContext{Now: x.receivedAt})
+	if !x.certified() {
+		found = append(found, hub.Violation{Code: hub.CodeRule24, Severity: hub.Lieve, Rule: "BR-24", Path: "/" + x.operation.Request + "/Mittente/Applicativo"})
+	}
+	for _, v := range found {
+		grave = grave || v.Severity == hub.Grave
+	}
+	if grave {
+		return nil, &hub.Error{Kind: hub.Invalid, Public: found, Total: len(found)}
+	}
+	return found, nil
+}
+
+// certified tells whether the message names a product certified for this contract (BR-24).
+func (x *exchange) certified() bool {
+	product := x.event.Product()
+	return x.reference.Certified(product.Vendor, product.Name)
+}
+
+// refuse makes an error with one violation at a path.
+func refuse(kind hub.Kind, code hub.Code, path string) *hub.Error {
+	return &hub.Error{Kind: kind, Public: []hub.Violation{{Code: code, Severity: hub.Grave, Path: path}}}
+}

@@ -1,0 +1,194 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+	"go.uber.org/zap"
+
+	"github.com/sinbahub/sinbahub/internal/contract"
+	"github.com/sinbahub/sinbahub/internal/hub"
+	"github.com/sinbahub/sinbahub/internal/sinba"
+	"github.com/sinbahub/sinbahub/internal/validator"
+	"github.com/sinbahub/sinbahub/pkg/soap"
+)
+
+// exchange is one request on its way; each step fills in what it found out.
+type exchange struct {
+	id         uuid.UUID // IdTransazione of a fault
+	receivedAt time.Time
+	version    soap.Version // of the answer: the content type's until the envelope is known
+	action     string
+	base       string
+	size       int
+	reference  *Reference
+
+	body        []byte
+	participant *hub.Participant
+	ente        hub.Ente
+	verdict     validator.Result
+	operation   contract.Operation
+	event       *sinba.Event
+	outcome     string // of an acceptance, for the log
+}
+
+// retryAfter is when a sender should come back if nothing better is known, in seconds.
+const retryAfter = 2 * time.Second
+
+// begin reads what the headers alone say, so that even an early refusal is answered in the
+// sender's SOAP version.
+func (g *Gateway) begin(r *http.Request) *exchange {
+	x := &exchange{id: uuid.Must(uuid.NewV7()), receivedAt: g.Now(), version: soap.V11, base: g.base(r), reference: g.reference.Load()}
+	if strings.Contains(r.Header.Get("Content-Type"), "application/soap+xml") {
+		x.version = soap.V12
+	}
+	return x
+}
+
+// run takes one of the bounded places, reads the request and hands it to Exchange. A panic is
+// our own defect: it refuses this one message and is logged by type, never by value.
+func (g *Gateway) run(ctx context.Context, x *exchange, w http.ResponseWriter, r *http.Request) (answer []byte, err error) {
+	defer func() {
+		if cause := recover(); cause != nil {
+			g.log.Error("exchange panicked", zap.String("exchange_id", x.id.String()), zap.Stack("stack"))
+			answer, err = nil, hub.NewError(hub.Internal, hub.CodeInternal, errors.New("panic"))
+		}
+	}()
+	if g.stopping.Load() {
+		return nil, &hub.Error{Kind: hub.Overloaded, RetryAfter: retryAfter, Public: []hub.Violation{{Code: hub.CodeStopping, Severity: hub.Grave, Path: "/"}}}
+	}
+	select {
+	case g.slots <- struct{}{}:
+		defer func() { <-g.slots }()
+	default:
+		g.metrics.rejected.WithLabelValues("overload").Inc()
+		return nil, &hub.Error{Kind: hub.Overloaded, RetryAfter: retryAfter, Public: []hub.Violation{{Code: hub.CodeOverloaded, Severity: hub.Grave, Path: "/"}}}
+	}
+	if err := g.transport(x, w, r); err != nil {
+		return nil, err
+	}
+	return g.Exchange(ctx, x)
+}
+
+// transport is step 1: credential, media type and a bounded body.
+func (g *Gateway) transport(x *exchange, w http.ResponseWriter, r *http.Request) error {
+	participant, err := g.Registry.Basic(r)
+	if err != nil {
+		return err
+	}
+	x.participant = participant
+	if encoding := r.Header.Get("Content-Encoding"); encoding != "" && !strings.EqualFold(encoding, "identity") {
+		return hub.NewError(hub.UnsupportedMedia, hub.CodeContentEncoding, nil)
+	}
+	media, ok := soap.ParseMedia(r.Header.Get("Content-Type"))
+	if !ok {
+		return hub.NewError(hub.UnsupportedMedia, hub.CodeMediaType, nil)
+	}
+	x.action = soap.Action(r.Header.Get("SOAPAction"), media)
+	if r.ContentLength > int64(g.limits.Bytes) {
+		return hub.NewError(hub.TooLarge, hub.CodeBodyTooLarge, nil)
+	}
+	if err := http.NewResponseController(w).SetReadDeadline(time.Now().Add(g.cfg.BodyTimeout)); err != nil && !errors.Is(err, http.ErrNotSupported) {
+		return hub.NewError(hub.Internal, hub.CodeInternal, err)
+	}
+	x.body, err = readBody(http.MaxBytesReader(w, r.Body, int64(g.limits.Bytes)), r.ContentLength)
+	x.size = len(x.body)
+	return err
+}
+
+// readBody reads a body whose length is known or not. Errors are replaced.
+func readBody(body io.Reader, length int64) ([]byte, error) {
+	var text []byte
+	var err error
+	if length >= 0 {
+		text = make([]byte, length)
+		_, err = io.ReadFull(body, text)
+	} else {
+		text, err = io.ReadAll(body)
+	}
+	var tooLarge *http.MaxBytesError
+	switch {
+	case err == nil:
+		return text, nil
+	case errors.As(err, &tooLarge):
+		return nil, hub.NewError(hub.TooLarge, hub.CodeBodyTooLarge, nil)
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return nil, hub.NewError(hub.Malformed, hub.CodeSlowRequest, nil)
+	}
+	return nil, hub.NewError(hub.Malformed, hub.CodeMalformed, errors.New("request body cut short"))
+}
+
+// setRefusalHeaders tells what clients must understand without reading the fault.
+func (g *Gateway) setRefusalHeaders(h http.Header, refusal *hub.Error) {
+	h.Set("X-Sinba-Codice", string(refusal.Public[0].Code))
+	wait := refusal.RetryAfter
+	switch refusal.Kind {
+	case hub.Overloaded, hub.Unavailable:
+		if wait == 0 {
+			wait = retryAfter
+		}
+	case hub.Unauthenticated:
+		h.Set("WWW-Authenticate", `Basic realm="SinbaEventi", charset="UTF-8"`)
+	default:
+	}
+	if wait > 0 {
+		h.Set("Retry-After", strconv.Itoa(int((wait+time.Second-1)/time.Second)))
+	}
+	if refusal.Kind == hub.Unavailable || refusal.Kind == hub.TooLarge {
+		h.Set("Connection", "close")
+	}
+}
+
+// write sends the answer with its length, so that nothing is chunked.
+func (g *Gateway) write(w http.ResponseWriter, x *exchange, status int, answer []byte) {
+	h := w.Header()
+	h.Set("Content-Type", x.version.ContentType())
+	h.Set("Content-Length", strconv.Itoa(len(answer)))
+	h.Set("X-Content-Type-Options", "nosniff")
+	w.WriteHeader(status)
+	if _, err := w.Write(answer); err != nil {
+		g.log.Info("answer not delivered", zap.String("exchange_id", x.id.String()))
+	}
+}
+
+// logExchange writes the one log event of an exchange: ids of ours and words from closed
+// lists, nothing of the message.
+func (g *Gateway) logExchange(x *exchange, status int, label string, err error) {
+	fields := []zap.Field{
+		zap.String("exchange_id", x.id.String()),
+		zap.String("operation", string(x.operation.Name)),
+		zap.Int("http_status", status),
+		zap.String("outcome", label),
+		zap.String("soap_version", x.version.String()),
+		zap.Int("request_bytes", x.size),
+		zap.Float64("duration_s", g.Now().Sub(x.receivedAt).Seconds()),
+	}
+	if x.participant != nil {
+		fields = append(fields, zap.String("participant", x.participant.Name))
+	}
+	if x.outcome != "" {
+		fields = append(fields, zap.String("esito", x.outcome))
+	}
+	level := zap.InfoLevel
+	if err != nil {
+		refusal := asRefusal(err)
+		level = g.treatments[refusal.Kind].level
+		codes := make([]string, 0, len(refusal.Public))
+		for _, v := range refusal.Public[:min(len(refusal.Public), 10)] {
+			codes = append(codes, string(v.Code))
+			g.metrics.violations.WithLabelValues(string(v.Code), v.Severity.String()).Inc()
+		}
+		fields = append(fields, zap.Strings("codes", codes))
+		if refusal.Err != nil && level >= zap.WarnLevel {
+			fields = append(fields, zap.String("cause", refusal.Err.Error()))
+		}
+	}
+	g.log.Log(level, "exchange", fields...)
+}

@@ -1,0 +1,117 @@
+package hub
+
+// Code is a stable number of the contract: SINBA_nnn.
+type Code string
+
+// Text is what a code means, for people. At most 256 characters each (Testo256Type).
+type Text struct {
+	Code Code
+	IT   string
+	EN   string
+}
+
+// The codes. 0xx transport and envelope, 1xx identity of message and sender, 2xx schema,
+// 3xx rules (SINBA_3nn is BR-nn), 4xx life cycle, 5xx the hub's own trouble. A number is never
+// given another meaning.
+const (
+	CodeMalformed         Code = "SINBA_001"
+	CodeEncoding          Code = "SINBA_002"
+	CodeDoctype           Code = "SINBA_003"
+	CodeNotSOAP           Code = "SINBA_004"
+	CodeLimit             Code = "SINBA_005"
+	CodeBodyTooLarge      Code = "SINBA_006"
+	CodeMediaType         Code = "SINBA_007"
+	CodeContentEncoding   Code = "SINBA_008"
+	CodeMustUnderstand    Code = "SINBA_009"
+	CodeUnknownOperation  Code = "SINBA_010"
+	CodeActionMismatch    Code = "SINBA_011"
+	CodeMethod            Code = "SINBA_012"
+	CodeVersion           Code = "SINBA_013"
+	CodeEnvelopeVersion   Code = "SINBA_014"
+	CodeSlowRequest       Code = "SINBA_015"
+	CodeNoCredential      Code = "SINBA_101"
+	CodeEnvironment       Code = "SINBA_102"
+	CodeNilID             Code = "SINBA_103"
+	CodeUnknownEvent      Code = "SINBA_104"
+	CodeEnteNeeded        Code = "SINBA_105"
+	CodeConflict          Code = "SINBA_110"
+	CodeInProgress        Code = "SINBA_111"
+	CodeSchemaMissing     Code = "SINBA_201"
+	CodeSchemaUnexpected  Code = "SINBA_202"
+	CodeSchemaPattern     Code = "SINBA_203"
+	CodeSchemaEnumeration Code = "SINBA_204"
+	CodeSchemaLength      Code = "SINBA_205"
+	CodeSchemaType        Code = "SINBA_206"
+	CodeSchemaRange       Code = "SINBA_207"
+	CodeSchemaAttribute   Code = "SINBA_208"
+	CodeSchemaBlanks      Code = "SINBA_209"
+	CodeSchemaContent     Code = "SINBA_210"
+	CodeSchemaOther       Code = "SINBA_299"
+	CodeRule01            Code = "SINBA_301"
+	CodeRule03            Code = "SINBA_303"
+	CodeRule04            Code = "SINBA_304"
+	CodeRule06            Code = "SINBA_306"
+	CodeRule20            Code = "SINBA_320"
+	CodeRule23            Code = "SINBA_323"
+	CodeRule24            Code = "SINBA_324"
+	CodeRule26            Code = "SINBA_326"
+	CodeInternal          Code = "SINBA_500"
+	CodeValidatorDied     Code = "SINBA_501"
+	CodeUnavailable       Code = "SINBA_502"
+	CodeOverloaded        Code = "SINBA_503"
+	CodeNotImplemented    Code = "SINBA_504"
+	CodeStopping          Code = "SINBA_505"
+)
+
+// Codes is the one table of codes, in their order. It is served at /docs/codici.
+func Codes() []Text {
+	return []Text{
+		{CodeMalformed, "Il messaggio non è XML ben formato.", "The message is not well-formed XML."},
+		{CodeEncoding, "Il messaggio deve essere UTF-8, senza caratteri nulli.", "The message must be UTF-8 without null characters."},
+		{CodeDoctype, "Le dichiarazioni DOCTYPE non sono ammesse.", "DOCTYPE declarations are not allowed."},
+		{CodeNotSOAP, "Il messaggio non è una busta SOAP con un solo elemento nel Body.", "The message is not a SOAP envelope with exactly one element in its Body."},
+		{CodeLimit, "Il messaggio supera un limite di struttura (profondità, attributi, elementi, nomi o testi).", "The message exceeds a limit of structure (depth, attributes, elements, names or texts)."},
+		{CodeBodyTooLarge, "Il corpo della richiesta supera 2 MiB.", "The request body exceeds 2 MiB."},
+		{CodeMediaType, "Il tipo di contenuto deve essere text/xml (SOAP 1.1) o application/soap+xml (SOAP 1.2), con charset UTF-8.", "The content type must be text/xml (SOAP 1.1) or application/soap+xml (SOAP 1.2), with charset UTF-8."},
+		{CodeContentEncoding, "Il corpo non deve essere compresso (Content-Encoding).", "The body must not be compressed (Content-Encoding)."},
+		{CodeMustUnderstand, "Un'intestazione SOAP con mustUnderstand non è riconosciuta.", "A SOAP header with mustUnderstand is not understood."},
+		{CodeUnknownOperation, "L'elemento del Body non è una richiesta del contratto.", "The element in the Body is not a request of the contract."},
+		{CodeActionMismatch, "SOAPAction (o il parametro action) indica un'altra operazione rispetto al Body.", "SOAPAction (or the action parameter) names another operation than the Body."},
+		{CodeMethod, "Il servizio accetta POST; il WSDL si legge con GET ?wsdl.", "The service takes POST; the WSDL is read with GET ?wsdl."},
+		{CodeVersion, "La versione del contratto dichiarata non è servita; è servita la 1.0.", "The declared contract version is not served; 1.0 is served."},
+		{CodeEnvelopeVersion, "La busta non è né SOAP 1.1 né SOAP 1.2.", "The envelope is neither SOAP 1.1 nor SOAP 1.2."},
+		{CodeSlowRequest, "La richiesta non è arrivata intera entro il tempo previsto.", "The request did not arrive whole in time."},
+		{CodeNoCredential, "Credenziale assente o non valida.", "Missing or invalid credential."},
+		{CodeEnvironment, "L'Ambiente dichiarato non è quello di questo servizio.", "The declared Ambiente is not this service's."},
+		{CodeNilID, "L'identificativo nullo (tutti zeri) non è ammesso.", "The nil identifier (all zeroes) is not allowed."},
+		{CodeUnknownEvent, "Nessun evento con questo identificativo per l'ente.", "No event with this identifier for the ente."},
+		{CodeEnteNeeded, "CodiceEnte è necessario: la credenziale vale per più enti.", "CodiceEnte is needed: the credential stands for several enti."},
+		{CodeConflict, "IdEvento già ricevuto con altro contenuto.", "IdEvento was already received with other content."},
+		{CodeInProgress, "Lo stesso evento è in corso di accettazione: ripetere tra poco.", "The same event is being accepted now: repeat shortly."},
+		{CodeSchemaMissing, "Manca un elemento obbligatorio, o gli elementi non sono nell'ordine dello schema.", "A required element is missing, or the elements are not in the schema's order."},
+		{CodeSchemaUnexpected, "Elemento non previsto dallo schema in questa posizione.", "Element not expected by the schema at this place."},
+		{CodeSchemaPattern, "Il valore non ha la forma prevista dallo schema.", "The value does not have the form the schema asks for."},
+		{CodeSchemaEnumeration, "Il valore non è nell'elenco dei codici ammessi.", "The value is not in the list of allowed codes."},
+		{CodeSchemaLength, "Il valore è troppo corto o troppo lungo.", "The value is too short or too long."},
+		{CodeSchemaType, "Il valore non è del tipo previsto (data, istante, numero).", "The value is not of the type the schema asks for (date, instant, number)."},
+		{CodeSchemaRange, "Il numero è fuori dall'intervallo ammesso.", "The number is out of the allowed range."},
+		{CodeSchemaAttribute, "Attributo non previsto dallo schema, o attributo obbligatorio assente.", "Attribute not expected by the schema, or required attribute missing."},
+		{CodeSchemaBlanks, "Il valore ha spazi o a capo prima o dopo: toglierli.", "The value has blanks or line breaks around it: remove them."},
+		{CodeSchemaContent, "L'elemento ha testo dove lo schema vuole elementi, o elementi dove vuole testo.", "The element has text where the schema asks for elements, or elements where it asks for text."},
+		{CodeSchemaOther, "Il messaggio non è conforme allo schema in questo punto.", "The message does not conform to the schema at this place."},
+		{CodeRule01, "Il corpo di Dettaglio non corrisponde a TipoEvento e TipoOperazione.", "The body of Dettaglio does not match TipoEvento and TipoOperazione."},
+		{CodeRule03, "Codice fiscale: carattere di controllo o data errati, o incoerenza con l'Anagrafica.", "Codice fiscale: wrong check character or date, or not coherent with Anagrafica."},
+		{CodeRule04, "Codice STP, ENI o provvisorio: regione o cifra di controllo errata.", "STP, ENI or provisional code: wrong region or check digit."},
+		{CodeRule06, "Date non coerenti: una data è nel futuro o non rispetta nascita ≤ apertura ≤ presa in carico ≤ chiusura.", "Dates not coherent: a date is in the future or breaks birth ≤ opening ≤ taking in charge ≤ closing."},
+		{CodeRule20, "Un campo codice contiene un testo con la forma di un codice fiscale.", "A code field holds text that looks like a codice fiscale."},
+		{CodeRule23, "Il mittente non può parlare per questo CodiceEnte.", "The sender may not speak for this CodiceEnte."},
+		{CodeRule24, "L'Applicativo non è certificato per questa versione del contratto.", "The Applicativo is not certified for this version of the contract."},
+		{CodeRule26, "Mancano dati necessari per questo evento (Cognome, Sesso, DataNascita; oppure la struttura o la sua regione).", "Data needed for this event are missing (Cognome, Sesso, DataNascita; or the structure or its region)."},
+		{CodeInternal, "Errore interno del servizio: nulla è stato memorizzato, ripetere l'invio.", "Internal error of the service: nothing was stored, send again."},
+		{CodeValidatorDied, "Il controllo del messaggio non è riuscito: nulla è stato memorizzato.", "The message could not be checked: nothing was stored."},
+		{CodeUnavailable, "Il servizio non è momentaneamente disponibile: nulla di certo è stato memorizzato, ripetere l'invio.", "The service is not available for the moment: nothing is known to be stored, send again."},
+		{CodeOverloaded, "Servizio sovraccarico: ripetere dopo il tempo indicato in Retry-After.", "Service overloaded: repeat after the time in Retry-After."},
+		{CodeNotImplemented, "Operazione prevista dal contratto ma non ancora attiva.", "Operation of the contract that is not active yet."},
+		{CodeStopping, "Il servizio si sta fermando: ripetere tra poco.", "The service is stopping: repeat shortly."},
+	}
+}

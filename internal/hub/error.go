@@ -1,0 +1,107 @@
+package hub
+
+import "time"
+
+// Kind is the closed list of reasons for which the hub refuses. internal/gateway/fault.go maps
+// each to SOAP fault codes, HTTP status, metric label and log level.
+type Kind uint8
+
+// The kinds, in the order of the way of a message (architecture, section 3).
+const (
+	Internal         Kind = iota // our own defect
+	Unauthenticated              // no or wrong credential
+	TooLarge                     // over a limit of size
+	Overloaded                   // try again later: load, a key being accepted now
+	UnsupportedMedia             // content type or encoding
+	Malformed                    // not the XML or SOAP the contract asks for
+	NotUnderstood                // a mustUnderstand header we do not know
+	VersionMismatch              // an envelope that is neither SOAP 1.1 nor 1.2
+	UnknownOperation             // the body's child is no operation of the contract
+	Forbidden                    // authenticated, but not for this
+	Invalid                      // schema, rules or life cycle
+	Conflict                     // the same id with other content
+	NotFound                     // asked for something this participant does not have
+	Unavailable                  // a part of the hub does not answer; nothing was stored
+	NotImplemented               // in the contract, not built yet
+)
+
+// Kinds lists all of them, for tables that must be complete.
+func Kinds() []Kind {
+	all := make([]Kind, 0, NotImplemented+1)
+	for k := Internal; k <= NotImplemented; k++ {
+		all = append(all, k)
+	}
+	return all
+}
+
+// Severity of a violation (codRilevanza): only Grave refuses.
+type Severity uint8
+
+// The severities of the contract.
+const (
+	Info Severity = iota + 1
+	Lieve
+	Grave
+)
+
+// String gives the contract's word.
+func (s Severity) String() string {
+	switch s {
+	case Info:
+		return "INFO"
+	case Lieve:
+		return "LIEVE"
+	case Grave:
+		return "GRAVE"
+	}
+	return ""
+}
+
+// Violation is one finding of schema or rules (AnomaliaType). It never holds a value of the
+// message: names outside the schema are written *[n].
+type Violation struct {
+	// Code is the stable SINBA_nnn; its texts are in Codes.
+	Code Code
+	// Severity decides whether it refuses.
+	Severity Severity
+	// Rule is BR-nn, or the name of the XSD constraint; at most 36 characters of [A-Za-z0-9._:/-].
+	Rule string
+	// Path is where: local names from the body's child on, positions from 2 as [n].
+	Path string
+	// Line in the message as received, from 1; 0 if unknown.
+	Line int
+}
+
+// Error is the one error type of the hub. Public is told to the sender and holds no content;
+// Err is for the log and must hold none either (replace, do not wrap, at content borders).
+type Error struct {
+	Kind Kind
+	// Public are the violations to tell, at least one.
+	Public []Violation
+	// Total is how many there were, if more than Public lists.
+	Total int
+	// RetryAfter is when to try again, zero if that makes no sense.
+	RetryAfter time.Duration
+	// Err is the cause, for the log only.
+	Err error
+}
+
+// NewError makes an error with a single code at the message's root.
+func NewError(kind Kind, code Code, cause error) *Error {
+	return &Error{Kind: kind, Public: []Violation{{Code: code, Severity: Grave, Path: "/"}}, Err: cause}
+}
+
+// Error gives the code and the cause, neither of which holds content.
+func (e *Error) Error() string {
+	s := "refused"
+	if len(e.Public) > 0 {
+		s = string(e.Public[0].Code)
+	}
+	if e.Err != nil {
+		s += ": " + e.Err.Error()
+	}
+	return s
+}
+
+// Unwrap gives the cause.
+func (e *Error) Unwrap() error { return e.Err }

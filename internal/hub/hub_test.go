@@ -1,0 +1,107 @@
+package hub_test
+
+import (
+	"encoding/json"
+	"encoding/xml"
+	"errors"
+	"fmt"
+	"regexp"
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+	"go.uber.org/zap/zaptest/observer"
+	"go.yaml.in/yaml/v3"
+
+	"github.com/sinbahub/sinbahub/internal/hub"
+)
+
+func TestIdentifierShowsNothingInAnySink(t *testing.T) {
+	t.Parallel()
+	const code = "BNCLCU12C15D612V"
+	type inner struct{ id hub.Identifier }
+	value := struct {
+		Public  hub.Identifier
+		private inner
+		list    []hub.Identifier
+		byID    map[hub.Identifier]int
+	}{hub.NewIdentifier(code), inner{hub.NewIdentifier(code)}, []hub.Identifier{hub.NewIdentifier(code)}, map[hub.Identifier]int{hub.NewIdentifier(code): 1}}
+	asJSON, _ := json.Marshal(value.Public)
+	asYAML, _ := yaml.Marshal(value.Public)
+	asXML, _ := xml.Marshal(value.Public)
+	core, logs := observer.New(zapcore.DebugLevel)
+	zap.New(core).Sugar().Infow("x", "a", value, "b", value.Public)
+	shown := []string{
+		fmt.Sprintf("%v|%+v|%#v", value, value, value), fmt.Sprintf("%s|%q|%x|%d", value.Public, value.Public, value.Public, value.Public),
+		value.Public.String(), string(asJSON), string(asYAML), string(asXML), fmt.Sprint(errors.New(value.Public.String())),
+		fmt.Sprint(logs.All()[0].ContextMap()),
+	}
+	for _, s := range shown {
+		if strings.Contains(s, code) || strings.Contains(s, fmt.Sprintf("%x", code)) {
+			t.Errorf("shown: %s", s)
+		}
+	}
+	if value.Public.Reveal() != code || (hub.Identifier{}).Reveal() != "" || !(hub.Identifier{}).IsZero() {
+		t.Error("Reveal does not give what was wrapped")
+	}
+}
+
+func TestCodesAreCompleteAndFitTheContract(t *testing.T) {
+	t.Parallel()
+	shape := regexp.MustCompile(`^SINBA_[0-9]{3}$`)
+	last := hub.Code("")
+	for _, text := range hub.Codes() {
+		if !shape.MatchString(string(text.Code)) {
+			t.Errorf("%s has the wrong shape", text.Code)
+		}
+		if text.Code <= last {
+			t.Errorf("%s after %s: the table is ordered and says each code once", text.Code, last)
+		}
+		last = text.Code
+		for _, s := range []string{text.IT, text.EN} {
+			if n := utf8.RuneCountInString(s); n == 0 || n > 256 {
+				t.Errorf("%s: a text of %d characters (Testo256Type)", text.Code, n)
+			}
+		}
+	}
+}
+
+func TestDeliveryStatesHaveTheContractsWords(t *testing.T) {
+	t.Parallel()
+	want := map[hub.DeliveryState]string{
+		hub.Pending: "MEMORIZZATO", hub.Sending: "IN_INOLTRO", hub.Retrying: "IN_INOLTRO", hub.Uncertain: "DA_VERIFICARE",
+		hub.Delivered: "CONFERMATO", hub.Refused: "RIFIUTATO", hub.Dead: "DA_VERIFICARE", hub.Parked: "DA_VERIFICARE",
+	}
+	for _, state := range hub.DeliveryStates() {
+		if state.Stato() != want[state] {
+			t.Errorf("%s is %s, want %s", state, state.Stato(), want[state])
+		}
+	}
+	if len(hub.DeliveryStates()) != len(want) {
+		t.Error("a state is missing from the list")
+	}
+}
+
+func TestParticipantSpeaksOnlyForItsEnti(t *testing.T) {
+	t.Parallel()
+	p := hub.Participant{Enti: []hub.Ente{{ID: 1, Code: "SDS-PI"}, {ID: 2, Code: "SDS-FI"}}}
+	if e, ok := p.Ente("SDS-FI"); !ok || e.ID != 2 {
+		t.Errorf("got %v %v", e, ok)
+	}
+	for _, code := range []string{"", "sds-fi", "SDS-FI ", "SDS"} {
+		if _, ok := p.Ente(code); ok {
+			t.Errorf("%q is not its ente", code)
+		}
+	}
+}
+
+func TestErrorTellsCodeAndCause(t *testing.T) {
+	t.Parallel()
+	cause := errors.New("cause")
+	err := hub.NewError(hub.Unavailable, hub.CodeUnavailable, cause)
+	if err.Error() != "SINBA_502: cause" || !errors.Is(err, cause) {
+		t.Errorf("got %q", err.Error())
+	}
+}

@@ -1,0 +1,160 @@
+package hubtest
+
+import (
+	"context"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/sinbahub/sinbahub/internal/app"
+)
+
+// Hub is a whole hub as an operator runs it: plain binaries, an embedded database, the SISS
+// simulator and the demo's participants, in a folder of its own.
+type Hub struct {
+	// Run is var/run.json as of the last Up.
+	Run app.RunFile
+	// Var is the folder.
+	Var string
+
+	binary string
+	t      testing.TB
+}
+
+// Root is the project's folder.
+func Root() string {
+	_, file, _, _ := runtime.Caller(0)
+	return filepath.Dir(filepath.Dir(filepath.Dir(file)))
+}
+
+// Binaries builds sinbahub and siss-sim once for all tests of a process and gives their folder.
+// SINBAHUB_TEST_BIN names a folder of binaries built before.
+func Binaries(t testing.TB) string {
+	t.Helper()
+	dir, err := build()
+	if err != nil {
+		t.Fatalf("build binaries: %v", err)
+	}
+	return dir
+}
+
+var build = sync.OnceValues(func() (string, error) { //nolint:gochecknoglobals // one build a test process
+	if dir := os.Getenv("SINBAHUB_TEST_BIN"); dir != "" {
+		return dir, nil
+	}
+	dir := filepath.Join(os.TempDir(), "sinbahub-test-bin")
+	if err := os.MkdirAll(dir, 0o755); err != nil { //nolint:gosec // binaries are for everybody
+		return "", err
+	}
+	lock, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return "", err
+	}
+	defer lock.Close() //nolint:errcheck // nothing was written
+	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX); err != nil {
+		return "", err
+	}
+	cmd := exec.Command("go", "build", "-mod=readonly", "-o", dir+"/", "./cmd/sinbahub", "./cmd/siss-sim")
+	cmd.Dir = Root()
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return "", errors.New(string(out))
+	}
+	return dir, nil
+})
+
+// Start starts a hub and stops it when the test ends. Environment variables (KEY=value) change
+// its configuration.
+func Start(t testing.TB, environ ...string) *Hub {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "sinbahub-hub-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := &Hub{Var: dir, binary: filepath.Join(Binaries(t), "sinbahub"), t: t}
+	t.Cleanup(func() {
+		if out, err := h.command("down"); err != nil {
+			t.Errorf("stop hub: %v\n%s", err, out)
+		}
+		if t.Failed() {
+			t.Logf("its folder is kept: %s", dir)
+			return
+		}
+		if err := os.RemoveAll(dir); err != nil {
+			t.Error(err)
+		}
+	})
+	h.Up(environ...)
+	return h
+}
+
+// Up starts what does not run.
+func (h *Hub) Up(environ ...string) {
+	h.t.Helper()
+	if out, err := h.command("up", environ...); err != nil {
+		h.t.Fatalf("start hub: %v\n%s", err, out)
+	}
+	run, ok, err := app.ReadRunFile(h.Var)
+	if err != nil || !ok {
+		h.t.Fatalf("run file: %v %v", ok, err)
+	}
+	h.Run = run
+}
+
+// command runs a verb of the demo in the project's folder.
+func (h *Hub) command(verb string, environ ...string) (string, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, h.binary, "demo", verb)
+	cmd.Dir = Root()
+	cmd.Env = append(cleanEnviron(), append([]string{"SINBAHUB_VAR=" + h.Var}, environ...)...)
+	out, err := cmd.CombinedOutput()
+	return string(out), err
+}
+
+// cleanEnviron is the environment without the hub's own variables.
+func cleanEnviron() []string {
+	var clean []string
+	for _, line := range os.Environ() {
+		if !strings.HasPrefix(line, "SINBAHUB_") {
+			clean = append(clean, line)
+		}
+	}
+	return clean
+}
+
+// Kill ends serve as a power cut would.
+func (h *Hub) Kill() {
+	h.t.Helper()
+	if err := syscall.Kill(h.Run.Pids.Serve, syscall.SIGKILL); err != nil {
+		h.t.Fatalf("kill serve: %v", err)
+	}
+}
+
+// Participant finds the demo's participant of an ente.
+func (h *Hub) Participant(ente string) app.RunParticipant {
+	h.t.Helper()
+	for _, p := range h.Run.Participants {
+		if p.Ente == ente {
+			return p
+		}
+	}
+	h.t.Fatalf("no participant for %s", ente)
+	return app.RunParticipant{}
+}
+
+// Password reads a participant's.
+func (h *Hub) Password(p app.RunParticipant) string {
+	h.t.Helper()
+	text, err := os.ReadFile(p.APIPasswordFile)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	return strings.TrimSpace(string(text))
+}

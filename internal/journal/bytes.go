@@ -1,0 +1,121 @@
+package journal
+
+import (
+	"encoding/binary"
+	"errors"
+	"time"
+
+	"github.com/sinbahub/sinbahub/internal/hub"
+)
+
+// Version is the first byte of every entry's bytes. Another layout gets another number, and the
+// old one stays readable.
+const Version = 1
+
+// ErrFormat says that bytes are not exactly those of an entry.
+var ErrFormat = errors.New("not the canonical bytes of a journal entry")
+
+// Bytes gives the entry's canonical form: the version, then every field of Entry in the order
+// of its declaration, each as a big-endian 32-bit length and that many bytes. Numbers are
+// big-endian two's complement of their own width, At is microseconds since 1970 in 64 bits,
+// Codes is one field that holds a length and bytes for each code. Two entries have the same
+// bytes only if all their fields are equal.
+func (e Entry) Bytes() []byte {
+	var codes []byte
+	for _, c := range e.Codes {
+		codes = appendField(codes, []byte(c))
+	}
+	b := make([]byte, 1, 320+len(codes))
+	b[0] = Version
+	b = appendField(b, e.ID[:])
+	b = appendField(b, binary.BigEndian.AppendUint64(nil, uint64(e.At.UnixMicro())))
+	b = appendField(b, []byte{byte(e.Kind)})
+	b = appendField(b, []byte{byte(e.Environment)})
+	b = appendNumber(b, e.Participant)
+	b = appendNumber(b, e.Ente)
+	b = appendField(b, e.Message[:])
+	b = appendField(b, e.Event[:])
+	b = appendField(b, e.Delivery[:])
+	b = appendNumber(b, e.Attempt)
+	b = appendField(b, []byte(e.Outcome))
+	b = appendField(b, codes)
+	b = appendNumber(b, e.Count)
+	b = appendField(b, e.Sealed[:])
+	return appendField(b, e.Commitment[:])
+}
+
+func appendField(b, field []byte) []byte {
+	b = binary.BigEndian.AppendUint32(b, uint32(len(field)))
+	return append(b, field...)
+}
+
+func appendNumber(b []byte, n int32) []byte {
+	return binary.BigEndian.AppendUint32(append(b, 0, 0, 0, 4), uint32(n))
+}
+
+// Parse reads what Bytes wrote and nothing else: any other bytes are ErrFormat.
+func Parse(b []byte) (Entry, error) {
+	if len(b) == 0 || b[0] != Version {
+		return Entry{}, ErrFormat
+	}
+	r := reader{rest: b[1:]}
+	var e Entry
+	r.into(e.ID[:])
+	e.At = time.UnixMicro(int64(binary.BigEndian.Uint64(r.fixed(8)))).UTC()
+	e.Kind = Kind(r.fixed(1)[0])
+	e.Environment = hub.Environment(r.fixed(1)[0])
+	e.Participant = r.number()
+	e.Ente = r.number()
+	r.into(e.Message[:])
+	r.into(e.Event[:])
+	r.into(e.Delivery[:])
+	e.Attempt = r.number()
+	e.Outcome = string(r.field())
+	codes := reader{rest: r.field()}
+	for len(codes.rest) > 0 && !codes.bad {
+		e.Codes = append(e.Codes, hub.Code(codes.field()))
+	}
+	e.Count = r.number()
+	r.into(e.Sealed[:])
+	r.into(e.Commitment[:])
+	if r.bad || codes.bad || len(r.rest) > 0 {
+		return Entry{}, ErrFormat
+	}
+	return e, nil
+}
+
+// reader takes fields off the front; after the first that does not fit, bad is set and every
+// further one is empty or zero.
+type reader struct {
+	rest []byte
+	bad  bool
+}
+
+func (r *reader) field() []byte {
+	if len(r.rest) < 4 {
+		r.rest, r.bad = nil, true
+		return nil
+	}
+	size := binary.BigEndian.Uint32(r.rest)
+	if uint64(size) > uint64(len(r.rest)-4) {
+		r.rest, r.bad = nil, true
+		return nil
+	}
+	f := r.rest[4 : 4+size]
+	r.rest = r.rest[4+size:]
+	return f
+}
+
+// fixed is a field of exactly that many bytes.
+func (r *reader) fixed(size int) []byte {
+	f := r.field()
+	if len(f) != size {
+		r.bad = true
+		return make([]byte, size)
+	}
+	return f
+}
+
+func (r *reader) into(b []byte) { copy(b, r.fixed(len(b))) }
+
+func (r *reader) number() int32 { return int32(binary.BigEndian.Uint32(r.fixed(4))) }

@@ -1,0 +1,130 @@
+package journal_test
+
+import (
+	"bytes"
+	"encoding/hex"
+	"errors"
+	"math"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/uuid"
+	"pgregory.net/rapid"
+
+	"github.com/sinbahub/sinbahub/internal/hub"
+	"github.com/sinbahub/sinbahub/internal/journal"
+)
+
+func draw(t *rapid.T) journal.Entry {
+	id := func(label string) uuid.UUID {
+		return uuid.UUID(rapid.SliceOfN(rapid.Byte(), 16, 16).Draw(t, label))
+	}
+	digest := func(label string) [32]byte {
+		return [32]byte(rapid.SliceOfN(rapid.Byte(), 32, 32).Draw(t, label))
+	}
+	var codes []hub.Code
+	for _, c := range rapid.SliceOfN(rapid.StringN(0, 12, 40), 0, 4).Draw(t, "codes") {
+		codes = append(codes, hub.Code(c))
+	}
+	return journal.Entry{
+		ID:          id("id"),
+		At:          time.UnixMicro(rapid.Int64Range(-1<<50, 1<<52).Draw(t, "at")).UTC(),
+		Kind:        journal.Kind(rapid.Byte().Draw(t, "kind")),
+		Environment: hub.Environment(rapid.Byte().Draw(t, "environment")),
+		Participant: rapid.Int32().Draw(t, "participant"),
+		Ente:        rapid.Int32().Draw(t, "ente"),
+		Message:     id("message"),
+		Event:       id("event"),
+		Delivery:    id("delivery"),
+		Attempt:     rapid.Int32().Draw(t, "attempt"),
+		Outcome:     rapid.String().Draw(t, "outcome"),
+		Codes:       codes,
+		Count:       rapid.Int32().Draw(t, "count"),
+		Sealed:      digest("sealed"),
+		Commitment:  digest("commitment"),
+	}
+}
+
+func TestParseReadsWhatBytesWrote(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		e := draw(t)
+		got, err := journal.Parse(e.Bytes())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(e, got); diff != "" {
+			t.Fatal(diff)
+		}
+	})
+}
+
+// Whatever is not refused has exactly one form, so a changed byte is another entry or none.
+func TestParseTakesCanonicalBytesOnly(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		b := draw(t).Bytes()
+		at := rapid.IntRange(0, len(b)-1).Draw(t, "at")
+		b[at] ^= byte(rapid.IntRange(1, 255).Draw(t, "change"))
+		e, err := journal.Parse(b)
+		if err == nil && !bytes.Equal(e.Bytes(), b) {
+			t.Fatalf("byte %d: accepted bytes that Bytes does not write", at)
+		}
+	})
+}
+
+func TestParseRefusesOtherLengths(t *testing.T) {
+	t.Parallel()
+	full := journal.Entry{Outcome: "accepted", Codes: []hub.Code{"SINBA_303"}}.Bytes()
+	for n := range full {
+		if _, err := journal.Parse(full[:n]); !errors.Is(err, journal.ErrFormat) {
+			t.Fatalf("cut to %d bytes: %v", n, err)
+		}
+	}
+	if _, err := journal.Parse(append(full, 0)); !errors.Is(err, journal.ErrFormat) {
+		t.Fatalf("one byte more: %v", err)
+	}
+}
+
+// The bytes are evidence for years: this is what version 1 looks like for ever.
+func TestBytesOfVersionOneAreFixed(t *testing.T) {
+	t.Parallel()
+	e := journal.Entry{
+		ID:          uuid.MustParse("01890a5d-ac96-774b-bcce-b302099a8057"),
+		At:          time.Date(2026, 3, 1, 8, 30, 0, 123456000, time.UTC),
+		Kind:        journal.EventAccepted,
+		Environment: hub.Prod,
+		Participant: 3,
+		Ente:        math.MaxInt32,
+		Message:     uuid.MustParse("01890a5d-ac96-774b-bcce-b302099a8058"),
+		Event:       uuid.MustParse("6ba7b810-9dad-11d1-80b4-00c04fd430c8"),
+		Delivery:    uuid.MustParse("01890a5d-ac96-774b-bcce-b302099a8059"),
+		Attempt:     -1,
+		Outcome:     "ACCETTATO",
+		Codes:       []hub.Code{"SINBA_303", "SINBA_306"},
+		Count:       1,
+		Sealed:      [32]byte{0: 0xaa, 31: 0xbb},
+		Commitment:  [32]byte{0: 0xcc, 31: 0xdd},
+	}
+	const want = "" +
+		"01" +
+		"0000001001890a5dac96774bbcceb302099a8057" +
+		"00000008" + "00064bf246ac3440" +
+		"0000000101" +
+		"0000000101" +
+		"0000000400000003" +
+		"000000047fffffff" +
+		"0000001001890a5dac96774bbcceb302099a8058" +
+		"000000106ba7b8109dad11d180b400c04fd430c8" +
+		"0000001001890a5dac96774bbcceb302099a8059" +
+		"00000004ffffffff" +
+		"00000009" + "4143434554544154" + "4f" +
+		"0000001a" + "0000000953494e42415f333033" + "0000000953494e42415f333036" +
+		"0000000400000001" +
+		"00000020aa000000000000000000000000000000000000000000000000000000000000bb" +
+		"00000020cc000000000000000000000000000000000000000000000000000000000000dd"
+	if diff := cmp.Diff(want, hex.EncodeToString(e.Bytes())); diff != "" {
+		t.Error(diff)
+	}
+}

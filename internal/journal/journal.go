@@ -1,0 +1,63 @@
+// Package journal defines the entries of the append-only record of what the hub did: their
+// meaning and their canonical bytes.
+//
+// An entry holds ids, codes and digests, never content: neither a leaf of an event nor an
+// identifier of a child. Its bytes are versioned, length-prefixed and unique for each entry, so
+// that the Merkle tree over them (RFC 6962, a later issue) proves exactly what stands here.
+package journal
+
+import (
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/sinbahub/sinbahub/internal/hub"
+)
+
+// Kind says what happened. A number is never given another meaning.
+type Kind uint8
+
+// The kinds of entry.
+const (
+	// EventAccepted is written in the transaction that accepts an event; its id is the receipt's
+	// IdRegistrazione.
+	EventAccepted Kind = 1
+	// RequestRefused is a refusal of a request, or a count of them in one minute.
+	RequestRefused Kind = 2
+	// AttemptSettled is the end of one attempt to deliver, whatever came of it.
+	AttemptSettled Kind = 3
+)
+
+// Entry is one record. A zero field means that it does not apply to the kind.
+type Entry struct {
+	// ID is a UUIDv7, made by the writer.
+	ID uuid.UUID
+	// At is when it happened by the writer's clock; its bytes hold whole microseconds.
+	At time.Time
+	// Kind says what happened.
+	Kind Kind
+	// Environment is where.
+	Environment hub.Environment
+	// Participant is the registry's row of who asked, 0 if not known.
+	Participant int32
+	// Ente is the registry's row of the ente spoken for, 0 if not known.
+	Ente int32
+	// Message is IdRicevuta, the id of the stored message and event.
+	Message uuid.UUID
+	// Event is IdEvento, the vendor's key.
+	Event uuid.UUID
+	// Delivery is IdTrasmissione.
+	Delivery uuid.UUID
+	// Attempt is the number of the attempt, from 1.
+	Attempt int32
+	// Outcome is a word of a closed list: an hub.Outcome, a hub.DeliveryState, an operation.
+	Outcome string
+	// Codes are the stable codes of what was found, in order, without repetition.
+	Codes []hub.Code
+	// Count is how many alike this entry stands for; 0 means one.
+	Count int32
+	// Sealed is the SHA-256 of the sealed message's bytes.
+	Sealed [32]byte
+	// Commitment is the receipt's ImprontaMessaggio, SHA-256(salt ‖ content form).
+	Commitment [32]byte
+}

@@ -1,0 +1,239 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/klauspost/compress/s2"
+
+	"github.com/sinbahub/sinbahub/internal/hub"
+	"github.com/sinbahub/sinbahub/internal/journal"
+	"github.com/sinbahub/sinbahub/internal/sinba"
+	"github.com/sinbahub/sinbahub/pkg/batch"
+)
+
+// Acceptance is everything that becomes durable together when the hub takes responsibility for
+// an event. All ids are made by the caller. Accept does not change it.
+type Acceptance struct {
+	// Key of the event.
+	Key Key
+	// Participant is the registry's row of the sender.
+	Participant int32
+	// ReceiptID is a UUIDv7: IdRicevuta and the id of message and event.
+	ReceiptID uuid.UUID
+	// ReceivedAt is DataOraRicezione in whole microseconds, so that the first receipt and its
+	// repetitions are equal.
+	ReceivedAt time.Time
+	// ContentMAC compares contents.
+	ContentMAC [32]byte
+	// Commitment is ImprontaMessaggio.
+	Commitment [32]byte
+	// Outcome is hub.Accepted or hub.AcceptedWithWarnings.
+	Outcome hub.Outcome
+	// Warnings go into the receipt and its repetitions.
+	Warnings []hub.Violation
+	// Subject is the child, by its random id.
+	Subject uuid.UUID
+	// Case is the file the caller assumed.
+	Case AcceptedCase
+	// Type is TipoEvento.
+	Type sinba.EventType
+	// Operation is TipoOperazione.
+	Operation sinba.Operation
+	// RefersTo is IdEventoRiferito, uuid.Nil if there is none.
+	RefersTo uuid.UUID
+	// Sequence is ProgressivoCartella.
+	Sequence int32
+	// SchemaVersion is the contract version the event was judged by.
+	SchemaVersion string
+	// MappingVersion is the version of foglie.tsv that made Body, and will make what leaves.
+	MappingVersion int32
+	// RulesVersion is the version of the rules that judged it.
+	RulesVersion int32
+	// RegionEpoch is the epoch of the keys that made the codes in Body.
+	RegionEpoch int32
+	// NationEpoch is the epoch of the keys that will make the codes of what leaves.
+	NationEpoch int32
+	// Sealed is the message as received.
+	Sealed Sealed
+	// Body is the regional event in clear bytes; the store compresses it.
+	Body []byte
+	// TransmissionID is IdTrasmissione, fixed for ever, also the id of the delivery.
+	TransmissionID uuid.UUID
+	// Entry is the journal's; its id is IdRegistrazione.
+	Entry journal.Entry
+}
+
+// AcceptedCase is the case an acceptance was prepared for.
+type AcceptedCase struct {
+	// ID was found by Lookup, or is a fresh random one if New.
+	ID uuid.UUID
+	// Index is the keyed index of IdCartella.
+	Index [32]byte
+	// IndexEpoch is the epoch of the key that made Index.
+	IndexEpoch int32
+	// SealedIDs are the local ids, sealed; stored with a new case.
+	SealedIDs []byte
+	// New says that Lookup found no case.
+	New bool
+}
+
+// Sealed is a message that only the opener can read.
+type Sealed struct {
+	// Epoch is the sealing key's.
+	Epoch uuid.UUID
+	// Bytes are the sealed message.
+	Bytes []byte
+	// Digest is the SHA-256 of Bytes.
+	Digest [32]byte
+}
+
+// AcceptStatus says what became of an Acceptance.
+type AcceptStatus uint8
+
+// The ends of an acceptance that are no error.
+const (
+	// StatusAccepted: committed; a receipt may be given.
+	StatusAccepted AcceptStatus = iota + 1
+	// StatusDuplicate: the key was accepted before; Key says how. The caller compares contents.
+	StatusDuplicate
+	// StatusCaseMoved: the case exists under another id than assumed; nothing was stored. The
+	// caller pseudonymises again with Case and accepts again.
+	StatusCaseMoved
+)
+
+// AcceptResult is what became of an Acceptance.
+type AcceptResult struct {
+	// Status decides which of the others is set.
+	Status AcceptStatus
+	// Key is set for StatusDuplicate.
+	Key *KeyRow
+	// Case is set for StatusCaseMoved.
+	Case *Case
+}
+
+// errIncomplete says that an acceptance breaks what its fields promise: a defect of the caller.
+var errIncomplete = errors.New("acceptance is incomplete")
+
+// errCaseGone says that a case which Lookup found is there no more.
+var errCaseGone = errors.New("case was deleted meanwhile")
+
+// Accept makes an acceptance durable: event key, message, event, case, delivery, journal entry
+// and its queue row, in one transaction that it shares with what waits (group commit). It
+// returns after COMMIT. Errors are *hub.Error of kind Unavailable: nothing is known to be stored
+// then, and the sender's repetition finds the receipt if there is one.
+//
+// Accepting the same acceptance again is safe: a key found with its own ReceiptID is accepted.
+func (s *Store) Accept(ctx context.Context, a *Acceptance) (AcceptResult, error) {
+	if a.Outcome != hub.Accepted && a.Outcome != hub.AcceptedWithWarnings ||
+		!a.ReceivedAt.Equal(a.ReceivedAt.Truncate(time.Microsecond)) ||
+		a.ReceiptID == uuid.Nil || a.TransmissionID == uuid.Nil || a.Entry.ID == uuid.Nil {
+		return AcceptResult{}, hub.NewError(hub.Internal, hub.CodeInternal, errIncomplete)
+	}
+	ctx, cancel := context.WithTimeout(ctx, s.timeout)
+	defer cancel()
+	// Whatever costs time is done here by the caller, not by the one writer.
+	ready := &ready{
+		Acceptance: a, body: s2.Encode(nil, a.Body), entry: a.Entry.Bytes(), warnings: formatWarnings(a.Warnings),
+	}
+	result, err := s.accepts.Do(ctx, ready)
+	if err != nil {
+		return AcceptResult{}, unavailable(err)
+	}
+	return result, nil
+}
+
+// ready is an acceptance with its columns made.
+type ready struct {
+	*Acceptance
+	body, entry, warnings []byte
+}
+
+// caseKey names the case it belongs to.
+func (r *ready) caseKey() caseKey { return caseKey{r.Key.Environment, r.Key.Ente, r.Case.Index} }
+
+// keyRow is what a repetition of this acceptance finds.
+func (r *ready) keyRow() *KeyRow {
+	return &KeyRow{
+		Receipt: hub.Receipt{
+			ID: r.ReceiptID, Event: r.Key.Event, Outcome: r.Outcome, ReceivedAt: r.ReceivedAt.UTC(),
+			Commitment: r.Commitment, Registration: r.Entry.ID, Warnings: r.Warnings,
+		},
+		ContentMAC: r.ContentMAC,
+		Subject:    r.Subject,
+	}
+}
+
+// acceptBatch accepts what waited together and wakes the delivery.
+func (s *Store) acceptBatch(ctx context.Context, all []*ready) []batch.Result[AcceptResult] {
+	results := runBatch(ctx, s, groupAccept, all, s.acceptOnce)
+	select {
+	case s.accepted <- struct{}{}:
+	default:
+	}
+	return results
+}
+
+// Accepted is signalled after a batch of acceptances, to wake the delivery of this process. It
+// holds one signal at most.
+func (s *Store) Accepted() <-chan struct{} { return s.accepted }
+
+// acceptOnce accepts a batch in one transaction of two round trips: lock the cases and look at
+// the keys; decide here; write and commit.
+func (s *Store) acceptOnce(ctx context.Context, all []*ready) ([]batch.Result[AcceptResult], error) {
+	var d decision
+	err := s.withConn(ctx, func(conn *pgx.Conn) error {
+		delete(conn.PgConn().CustomData(), warned)
+		keys, cases, err := openAccept(ctx, conn, all)
+		if err != nil {
+			return err
+		}
+		d = decide(all, keys, cases)
+		// Only the commit that is answered with COMMIT and without a warning counts.
+		return d.write(ctx, conn)
+	})
+	return d.results, err
+}
+
+const lockCasesSQL = `
+SELECT c.id, c.environment, c.ente_id, c.case_index, c.subject_id, c.events
+FROM unnest($1::smallint[], $2::integer[], $3::bytea[]) AS i (environment, ente_id, case_index)
+JOIN hub.case_file c ON c.environment = i.environment AND c.ente_id = i.ente_id
+  AND c.case_index = i.case_index
+-- every writer locks in this order, so two never wait for each other
+ORDER BY c.environment, c.ente_id, c.case_index
+FOR NO KEY UPDATE OF c`
+
+// openAccept is the first round trip. From here to the end of the transaction the cases are ours:
+// nobody else adds an event to them.
+func openAccept(
+	ctx context.Context, conn *pgx.Conn, all []*ready,
+) (map[Key]*KeyRow, map[caseKey]*Case, error) {
+	keys, cases := newKeyColumns(len(all)), newCaseColumns(len(all))
+	for _, r := range all {
+		keys.add(r.Key)
+		cases.add(r.caseKey())
+	}
+	var trip pgx.Batch
+	trip.Queue("BEGIN ISOLATION LEVEL READ COMMITTED")
+	trip.Queue(lockCasesSQL, cases.args()...)
+	// After the locks: what a holder of one of them committed is visible to this statement.
+	trip.Queue(findKeysSQL, keys.args()...)
+	answers := conn.SendBatch(ctx, &trip)
+	_, err := answers.Exec()
+	var files map[caseKey]*Case
+	if err == nil {
+		files, err = readCases(answers)
+	}
+	var rows map[Key]*KeyRow
+	if err == nil {
+		rows, err = readKeys(answers)
+	}
+	if closed := answers.Close(); err == nil {
+		err = closed
+	}
+	return rows, files, err
+}

@@ -1,0 +1,53 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"syscall"
+)
+
+// Headroom is the space on a disk, in bytes.
+type Headroom struct {
+	// Free is what an ordinary user may still take.
+	Free uint64
+	// Total is the disk's size.
+	Total uint64
+}
+
+// DiskHeadroom measures the disk under a folder.
+func DiskHeadroom(dir string) (Headroom, error) {
+	var stat syscall.Statfs_t
+	if err := syscall.Statfs(dir, &stat); err != nil {
+		return Headroom{}, fmt.Errorf("measure the disk: %w", err)
+	}
+	size := uint64(stat.Bsize)
+	return Headroom{Free: stat.Bavail * size, Total: stat.Blocks * size}, nil
+}
+
+const canCommitSQL = `
+UPDATE hub.probe SET at = hub.hub_now() WHERE only_row`
+
+// CanCommit writes one row and commits it, for readiness: a server that is read-only, full or a
+// standby answers SELECT gladly.
+func (s *Store) CanCommit(ctx context.Context) error {
+	tag, err := s.pool.Exec(ctx, canCommitSQL)
+	if err != nil {
+		return fmt.Errorf("commit a probe: %w", masked(err))
+	}
+	if tag.RowsAffected() != 1 {
+		return fmt.Errorf("commit a probe: %d rows", tag.RowsAffected())
+	}
+	return nil
+}
+
+const ensurePartitionsSQL = `
+SELECT hub.ensure_partitions($1)`
+
+// EnsurePartitions makes the monthly partitions from last month to that many months ahead (at
+// most 24). Call it at start and daily: a month without a partition refuses every event.
+func (s *Store) EnsurePartitions(ctx context.Context, months int) error {
+	if _, err := s.pool.Exec(ctx, ensurePartitionsSQL, months); err != nil {
+		return fmt.Errorf("make partitions: %w", masked(err))
+	}
+	return nil
+}

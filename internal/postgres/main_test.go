@@ -1,0 +1,136 @@
+package postgres_test
+
+import (
+	"context"
+	"crypto/rand"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"go.uber.org/zap/zaptest"
+
+	"github.com/sinbahub/sinbahub/internal/hub"
+	"github.com/sinbahub/sinbahub/internal/hubtest"
+	"github.com/sinbahub/sinbahub/internal/journal"
+	"github.com/sinbahub/sinbahub/internal/postgres"
+	"github.com/sinbahub/sinbahub/internal/sinba"
+)
+
+// open gives a running store over a database, stopped with the test.
+func open(t testing.TB, db hubtest.DB) *postgres.Store {
+	t.Helper()
+	return openWith(t, postgres.Config{DSN: db.App})
+}
+
+func openWith(t testing.TB, cfg postgres.Config) *postgres.Store {
+	t.Helper()
+	if cfg.Logger == nil {
+		cfg.Logger = zaptest.NewLogger(t)
+	}
+	store, err := postgres.Open(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(context.WithoutCancel(t.Context()))
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_ = store.Run(ctx)
+	}()
+	t.Cleanup(func() {
+		stop()
+		<-done
+		store.Close()
+	})
+	return store
+}
+
+// superuser gives a connection that may look at everything.
+func superuser(t testing.TB, db hubtest.DB) *pgx.Conn {
+	t.Helper()
+	return connect(t, db.Superuser)
+}
+
+func connect(t testing.TB, dsn string) *pgx.Conn {
+	t.Helper()
+	conn, err := pgx.Connect(t.Context(), dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close(context.WithoutCancel(t.Context())) })
+	return conn
+}
+
+func randomDigest() (d [32]byte) {
+	_, _ = rand.Read(d[:])
+	return d
+}
+
+func v7() uuid.UUID { return uuid.Must(uuid.NewV7()) }
+
+// addEnte writes the ente that a test's events belong to.
+func addEnte(t testing.TB, store *postgres.Store) hub.Ente {
+	t.Helper()
+	ente, err := store.UpsertEnte(t.Context(), hub.Prod, hub.Ente{Code: "ENTE-1", Zone: "ZONA-1", Region: "17"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ente
+}
+
+// acceptance is a complete one of a new event in a new case.
+func acceptance(ente int32) *postgres.Acceptance {
+	now := time.Now().UTC().Truncate(time.Microsecond)
+	id := v7()
+	a := &postgres.Acceptance{
+		Key:            postgres.Key{Environment: hub.Prod, Ente: ente, Event: uuid.New()},
+		Participant:    1,
+		ReceiptID:      id,
+		ReceivedAt:     now,
+		ContentMAC:     randomDigest(),
+		Commitment:     randomDigest(),
+		Outcome:        hub.Accepted,
+		Subject:        uuid.New(),
+		Case:           postgres.AcceptedCase{ID: uuid.New(), Index: randomDigest(), SealedIDs: []byte("sealed"), New: true},
+		Type:           sinba.AperturaCartella,
+		Operation:      sinba.Inserimento,
+		Sequence:       1,
+		SchemaVersion:  "1.0",
+		MappingVersion: 1,
+		RulesVersion:   1,
+		RegionEpoch:    1,
+		NationEpoch:    3,
+		Sealed:         postgres.Sealed{Epoch: uuid.New(), Bytes: []byte("sealed message"), Digest: randomDigest()},
+		Body:           []byte("<EventoRegionale/>"),
+		TransmissionID: uuid.New(),
+	}
+	a.Entry = journal.Entry{
+		ID: v7(), At: now, Kind: journal.EventAccepted, Environment: hub.Prod, Participant: 1,
+		Ente: ente, Message: id, Event: a.Key.Event, Outcome: a.Outcome.String(),
+		Sealed: a.Sealed.Digest, Commitment: a.Commitment,
+	}
+	return a
+}
+
+// follow is an acceptance of another event in the same case.
+func follow(first *postgres.Acceptance, sequence int32) *postgres.Acceptance {
+	a := acceptance(first.Key.Ente)
+	a.Subject = first.Subject
+	a.Case = first.Case
+	a.Case.New = false
+	a.Sequence = sequence
+	return a
+}
+
+// accept accepts and fails the test on anything but StatusAccepted.
+func accept(t testing.TB, store *postgres.Store, a *postgres.Acceptance) {
+	t.Helper()
+	result, err := store.Accept(t.Context(), a)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if result.Status != postgres.StatusAccepted {
+		t.Fatalf("status %d, want accepted", result.Status)
+	}
+}

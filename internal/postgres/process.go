@@ -1,0 +1,61 @@
+package postgres
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+)
+
+// postmaster reads the lines of the server's own file: 1 its pid, 2 the data folder, 5 the folder
+// of its sockets. It is left over when the server was killed.
+func postmaster(data string) []string {
+	text, err := os.ReadFile(filepath.Join(data, "postmaster.pid"))
+	if err != nil {
+		return nil
+	}
+	return strings.Split(string(text), "\n")
+}
+
+// runningPID is the process of the server of a data folder, 0 if it does not run. A pid that
+// went to another program since does not count: the server's working folder is its data.
+func runningPID(data string) int {
+	lines := postmaster(data)
+	if len(lines) < 2 {
+		return 0
+	}
+	pid, err := strconv.Atoi(strings.TrimSpace(lines[0]))
+	if err != nil || pid <= 1 || !alive(pid) {
+		return 0
+	}
+	cwd, err := os.Readlink(filepath.Join("/proc", strconv.Itoa(pid), "cwd"))
+	if err != nil || cwd != data {
+		return 0
+	}
+	return pid
+}
+
+// runningSockets is where the running server listens.
+func runningSockets(data string) string {
+	lines := postmaster(data)
+	if len(lines) < 5 {
+		return ""
+	}
+	return strings.TrimSpace(lines[4])
+}
+
+// alive tells whether a process runs; one that ended and was not reaped yet does not.
+func alive(pid int) bool {
+	if err := syscall.Kill(pid, 0); errors.Is(err, syscall.ESRCH) {
+		return false
+	}
+	stat, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "stat"))
+	if err != nil {
+		return false
+	}
+	// The state follows the name in brackets, which may itself hold brackets.
+	_, rest, _ := strings.Cut(string(stat[strings.LastIndexByte(string(stat), ')')+1:]), " ")
+	return !strings.HasPrefix(rest, "Z") && !strings.HasPrefix(rest, "X")
+}

@@ -1,0 +1,170 @@
+// Package postgres remembers everything the hub must not forget: participants, messages, events,
+// cases, deliveries and the journal, in one PostgreSQL, in one consistent place.
+//
+// What it promises: an acceptance that was acknowledged is committed and durable; one event key
+// is accepted once; a delivery is held by one owner at a time, in order per case; journal and
+// messages cannot be changed by the role the hub runs as. All SQL of the hub but the vault's is
+// here, each statement a constant directly above the one method that runs it.
+//
+// No error of this package carries text of the server: PostgreSQL quotes values in its messages,
+// so only the SQLSTATE and the constraint's name go on.
+package postgres
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/zap"
+
+	"github.com/sinbahub/sinbahub/internal/hub"
+	"github.com/sinbahub/sinbahub/internal/journal"
+	"github.com/sinbahub/sinbahub/pkg/batch"
+)
+
+// The most that one round trip takes. Larger ones gain nothing and hold locks longer.
+const (
+	mostLookups = 128
+	mostAccepts = 128
+	mostSettles = 64
+	mostEntries = 128
+)
+
+// Config says where the database is.
+type Config struct {
+	// DSN connects as the application's role (RoleApp), never as a superuser.
+	DSN string
+	// Connections is the most the pool opens; 0 means 16.
+	Connections int32
+	// Timeout bounds every acceptance, waiting included; 0 means 10 s.
+	Timeout time.Duration
+	// Logger takes what goes wrong, without values; nil for none.
+	Logger *zap.Logger
+	// Registerer takes the metrics; nil for none.
+	Registerer prometheus.Registerer
+}
+
+// Store is the database as the hub sees it. It is safe for concurrent use.
+type Store struct {
+	pool     *pgxpool.Pool
+	timeout  time.Duration
+	log      *zap.Logger
+	metrics  *metrics
+	accepted chan struct{}
+	lookups  *batch.Group[Query, Found]
+	accepts  *batch.Group[*ready, AcceptResult]
+	settles  *batch.Group[*Settlement, bool]
+	entries  *batch.Group[journal.Entry, struct{}]
+}
+
+// Open connects the store and checks that the server answers. Lookup, Accept, Settle and Journal
+// wait until Run serves them.
+func Open(ctx context.Context, cfg Config) (*Store, error) {
+	config, err := pgxpool.ParseConfig(cfg.DSN)
+	if err != nil {
+		return nil, errBadDSN
+	}
+	config.MaxConns = cmp.Or(cfg.Connections, 16)
+	config.ConnConfig.OnNotice = noteWarning
+	pool, err := pgxpool.NewWithConfig(ctx, config)
+	if err != nil {
+		return nil, fmt.Errorf("open the pool: %w", masked(err))
+	}
+	if err := pool.Ping(ctx); err != nil {
+		pool.Close()
+		return nil, fmt.Errorf("reach the database: %w", masked(err))
+	}
+	s := &Store{
+		pool: pool, timeout: cmp.Or(cfg.Timeout, 10*time.Second),
+		log: orNop(cfg.Logger).Named("store"), metrics: newMetrics(cfg.Registerer, pool),
+		accepted: make(chan struct{}, 1),
+	}
+	s.lookups = batch.New(mostLookups, s.lookupBatch)
+	s.accepts = batch.New(mostAccepts, s.acceptBatch)
+	s.settles = batch.New(mostSettles, s.settleBatch)
+	s.entries = batch.New(mostEntries, s.journalBatch)
+	return s, nil
+}
+
+// Run serves the batches of Lookup, Accept, Settle and Journal until ctx ends. A batch that
+// began is finished before Run returns.
+func (s *Store) Run(ctx context.Context) error {
+	var loops sync.WaitGroup
+	for _, loop := range []func(context.Context){s.lookups.Run, s.accepts.Run, s.settles.Run, s.entries.Run} {
+		loops.Go(func() { loop(ctx) })
+	}
+	loops.Wait()
+	return nil
+}
+
+// Close closes all connections. Call it after Run has returned.
+func (s *Store) Close() { s.pool.Close() }
+
+// Key names an event for ever (contract, "Duplicates"). It is comparable.
+type Key struct {
+	// Environment the event was sent to.
+	Environment hub.Environment
+	// Ente is the registry's row of the CodiceEnte.
+	Ente int32
+	// Event is IdEvento.
+	Event uuid.UUID
+}
+
+// warned is where noteWarning leaves its mark on a connection.
+const warned = "warned"
+
+// noteWarning marks a connection on which the server warned. A WARNING on COMMIT means that the
+// transaction may not be durable (a synchronous standby did not confirm it).
+func noteWarning(conn *pgconn.PgConn, n *pgconn.Notice) {
+	if n.SeverityUnlocalized == "WARNING" {
+		conn.CustomData()[warned] = true
+	}
+}
+
+// errWarned says that COMMIT came back with a warning: unknown, never to be acknowledged.
+var errWarned = errors.New("database: COMMIT warned, its durability is unknown")
+
+// errRolledBack says that COMMIT ended a transaction that had failed.
+var errRolledBack = errors.New("database: COMMIT rolled back")
+
+// checkCommit reads the answer to a COMMIT.
+func checkCommit(conn *pgx.Conn, tag pgconn.CommandTag, err error) error {
+	if err != nil {
+		return err
+	}
+	if tag.String() != "COMMIT" {
+		return errRolledBack
+	}
+	return checkWarning(conn)
+}
+
+// checkWarning tells whether the server warned since the mark was last taken away.
+func checkWarning(conn *pgx.Conn) error {
+	if conn.PgConn().CustomData()[warned] != nil {
+		return errWarned
+	}
+	return nil
+}
+
+// withConn runs work on one connection of the pool. A connection on which something went wrong
+// is closed, never given back: it may be inside a transaction, or not know how one ended.
+func (s *Store) withConn(ctx context.Context, work func(*pgx.Conn) error) error {
+	conn, err := s.pool.Acquire(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Release()
+	if err := work(conn.Conn()); err != nil {
+		closeQuietly(ctx, conn.Conn())
+		return err
+	}
+	return nil
+}

@@ -1,0 +1,221 @@
+package postgres
+
+import (
+	"context"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
+)
+
+// write is the second round trip: everything a decision adds, and COMMIT. Keys and new cases are
+// statements of their own, in that order, because these two may have to wait for another
+// writer; the rest waits for nobody.
+func (d *decision) write(ctx context.Context, conn *pgx.Conn) error {
+	var trip pgx.Batch
+	if len(d.fresh) > 0 {
+		trip.Queue(insertKeysSQL, d.keyArgs()...)
+		if opened := d.openedArgs(); opened != nil {
+			trip.Queue(insertCasesSQL, opened...)
+		}
+		if touched := d.touchedArgs(); touched != nil {
+			trip.Queue(touchCasesSQL, touched...)
+		}
+		trip.Queue(insertEventsSQL, d.eventArgs()...)
+	}
+	trip.Queue("COMMIT")
+	answers := conn.SendBatch(ctx, &trip)
+	for range trip.Len() - 1 {
+		if _, err := answers.Exec(); err != nil {
+			_ = answers.Close()
+			return err
+		}
+	}
+	tag, err := answers.Exec()
+	if closed := answers.Close(); err == nil {
+		err = closed
+	}
+	return checkCommit(conn, tag, err)
+}
+
+const insertKeysSQL = `
+INSERT INTO hub.event_key (environment, ente_id, event_id, receipt_id, received_at,
+  registration_id, outcome, warnings, content_mac, commitment)
+SELECT i.environment, i.ente_id, i.event_id, i.receipt_id, i.received_at,
+  i.registration_id, i.outcome, i.warnings, i.content_mac, i.commitment
+FROM unnest($1::smallint[], $2::integer[], $3::uuid[], $4::uuid[], $5::timestamptz[],
+  $6::uuid[], $7::smallint[], $8::jsonb[], $9::bytea[], $10::bytea[])
+  AS i (environment, ente_id, event_id, receipt_id, received_at,
+    registration_id, outcome, warnings, content_mac, commitment)
+-- a key that another process inserts now makes us wait: always in this order
+ORDER BY i.environment, i.ente_id, i.event_id`
+
+func (d *decision) keyArgs() []any {
+	n := len(d.fresh)
+	keys := newKeyColumns(n)
+	receipts, registrations := make(uuids, 0, n), make(uuids, 0, n)
+	at := make([]time.Time, 0, n)
+	outcomes := make([]int16, 0, n)
+	warnings, macs, commitments := make([][]byte, 0, n), make([][]byte, 0, n), make([][]byte, 0, n)
+	for _, r := range d.fresh {
+		keys.add(r.Key)
+		receipts = receipts.add(r.ReceiptID)
+		at = append(at, r.ReceivedAt)
+		registrations = registrations.add(r.Entry.ID)
+		outcomes = append(outcomes, int16(r.Outcome))
+		warnings = append(warnings, r.warnings)
+		macs = append(macs, r.ContentMAC[:])
+		commitments = append(commitments, r.Commitment[:])
+	}
+	return append(keys.args(), receipts, at, registrations, outcomes, warnings, macs, commitments)
+}
+
+const insertCasesSQL = `
+INSERT INTO hub.case_file (id, environment, ente_id, case_index, index_epoch, subject_id,
+  sealed_ids, events, created_at, last_event_at)
+SELECT i.id, i.environment, i.ente_id, i.case_index, i.index_epoch, i.subject_id,
+  i.sealed_ids, i.events, i.last_event_at, i.last_event_at
+FROM unnest($1::smallint[], $2::integer[], $3::bytea[], $4::uuid[], $5::integer[], $6::uuid[],
+  $7::bytea[], $8::integer[], $9::timestamptz[])
+  AS i (environment, ente_id, case_index, id, index_epoch, subject_id,
+    sealed_ids, events, last_event_at)
+-- as with keys: a new case may be another process's too
+ORDER BY i.environment, i.ente_id, i.case_index`
+
+// openedArgs are the new cases, nil if there are none.
+func (d *decision) openedArgs() []any {
+	var cases caseColumns
+	var ids, subjects uuids
+	var epochs, events []int32
+	var sealed [][]byte
+	var last []time.Time
+	for _, c := range d.cases {
+		if c.opener == nil {
+			continue
+		}
+		cases.add(c.opener.caseKey())
+		ids, subjects = ids.add(c.ID), subjects.add(c.Subject)
+		epochs = append(epochs, c.opener.Case.IndexEpoch)
+		sealed = append(sealed, c.opener.Case.SealedIDs)
+		events = append(events, c.Events)
+		last = append(last, c.lastAt)
+	}
+	if len(ids) == 0 {
+		return nil
+	}
+	return append(cases.args(), ids, epochs, subjects, sealed, events, last)
+}
+
+const touchCasesSQL = `
+UPDATE hub.case_file c
+SET events = i.events, last_event_at = greatest(c.last_event_at, i.last_event_at)
+FROM unnest($1::uuid[], $2::integer[], $3::timestamptz[]) AS i (id, events, last_event_at)
+WHERE c.id = i.id`
+
+// touchedArgs are the cases known before, nil if there are none. Their locks are held already.
+func (d *decision) touchedArgs() []any {
+	var ids uuids
+	var events []int32
+	var last []time.Time
+	for _, c := range d.cases {
+		if c.opener != nil {
+			continue
+		}
+		ids = ids.add(c.ID)
+		events = append(events, c.Events)
+		last = append(last, c.lastAt)
+	}
+	if len(ids) == 0 {
+		return nil
+	}
+	return []any{ids, events, last}
+}
+
+const insertEventsSQL = `
+WITH i AS MATERIALIZED (
+  SELECT u.id, u.received_at, u.environment, u.participant_id, u.ente_id, u.event_id, u.case_id,
+    u.subject_id, u.type, u.operation, u.refers_to, u.sequence, u.position, u.schema_version,
+    u.mapping_version, u.rules_version, u.region_epoch, u.nation_epoch, u.body, u.seal_epoch,
+    u.digest, u.sealed, u.transmission_id, u.entry_id, u.entry_at, u.entry_kind, u.entry_body
+  FROM unnest($1::uuid[], $2::timestamptz[], $3::smallint[], $4::integer[], $5::integer[],
+    $6::uuid[], $7::uuid[], $8::uuid[], $9::text[], $10::text[], $11::uuid[], $12::integer[],
+    $13::integer[], $14::text[], $15::integer[], $16::integer[], $17::integer[], $18::integer[],
+    $19::bytea[], $20::uuid[], $21::bytea[], $22::bytea[], $23::uuid[], $24::uuid[],
+    $25::timestamptz[], $26::smallint[], $27::bytea[])
+    AS u (id, received_at, environment, participant_id, ente_id, event_id, case_id,
+      subject_id, type, operation, refers_to, sequence, position, schema_version,
+      mapping_version, rules_version, region_epoch, nation_epoch, body, seal_epoch,
+      digest, sealed, transmission_id, entry_id, entry_at, entry_kind, entry_body)
+), stored_message AS (
+  INSERT INTO hub.message (id, received_at, environment, participant_id, ente_id, seal_epoch,
+    digest, sealed)
+  SELECT i.id, i.received_at, i.environment, i.participant_id, i.ente_id, i.seal_epoch,
+    i.digest, i.sealed
+  FROM i
+), stored_event AS (
+  INSERT INTO hub.event (id, received_at, environment, participant_id, ente_id, event_id, case_id,
+    subject_id, type, operation, refers_to, sequence, position, schema_version,
+    mapping_version, rules_version, region_epoch, body_format, body)
+  SELECT i.id, i.received_at, i.environment, i.participant_id, i.ente_id, i.event_id, i.case_id,
+    i.subject_id, i.type, i.operation, i.refers_to, i.sequence, i.position, i.schema_version,
+    i.mapping_version, i.rules_version, i.region_epoch, 1, i.body
+  FROM i
+), stored_delivery AS (
+  -- due at once, by the database's clock
+  INSERT INTO hub.delivery (id, message_id, environment, case_id, sequence, position, received_at,
+    nation_epoch, state, attempts, changed_at, due_at)
+  SELECT i.transmission_id, i.id, i.environment, i.case_id, i.sequence, i.position, i.received_at,
+    i.nation_epoch, 'pending', 0, i.received_at, clock.now
+  FROM i CROSS JOIN (SELECT hub.hub_now() AS now) AS clock
+), stored_entry AS (
+  INSERT INTO hub.journal_entry (id, at, kind, message_id, body)
+  SELECT i.entry_id, i.entry_at, i.entry_kind, i.id, i.entry_body FROM i
+)
+INSERT INTO hub.journal_queue (entry_id, entry_at)
+SELECT i.entry_id, i.entry_at FROM i`
+
+func (d *decision) eventArgs() []any {
+	n := len(d.fresh)
+	var ids, events, cases, subjects, refers, epochs, transmissions, entryIDs uuids
+	var sequences, positions, mappings, rules, regions, nations []int32
+	at, entryAt := make([]time.Time, 0, n), make([]time.Time, 0, n)
+	environments, kinds := make([]int16, 0, n), make([]int16, 0, n)
+	participants, enti := make([]int32, 0, n), make([]int32, 0, n)
+	types, operations, schemas := make([]string, 0, n), make([]string, 0, n), make([]string, 0, n)
+	bodies, digests := make([][]byte, 0, n), make([][]byte, 0, n)
+	sealed, entries := make([][]byte, 0, n), make([][]byte, 0, n)
+	for i, r := range d.fresh {
+		ids, events = ids.add(r.ReceiptID), events.add(r.Key.Event)
+		cases, subjects = cases.add(r.Case.ID), subjects.add(r.Subject)
+		refers = refers.addNullable(r.RefersTo)
+		epochs, transmissions = epochs.add(r.Sealed.Epoch), transmissions.add(r.TransmissionID)
+		entryIDs = entryIDs.add(r.Entry.ID)
+		sequences, positions = append(sequences, r.Sequence), append(positions, d.positions[i])
+		mappings, rules = append(mappings, r.MappingVersion), append(rules, r.RulesVersion)
+		regions, nations = append(regions, r.RegionEpoch), append(nations, r.NationEpoch)
+		at, entryAt = append(at, r.ReceivedAt), append(entryAt, r.Entry.At)
+		environments = append(environments, int16(r.Key.Environment))
+		kinds = append(kinds, int16(r.Entry.Kind))
+		participants, enti = append(participants, r.Participant), append(enti, r.Key.Ente)
+		types, operations = append(types, string(r.Type)), append(operations, string(r.Operation))
+		schemas = append(schemas, r.SchemaVersion)
+		bodies, digests = append(bodies, r.body), append(digests, r.Sealed.Digest[:])
+		sealed, entries = append(sealed, r.Sealed.Bytes), append(entries, r.entry)
+	}
+	return []any{
+		ids, at, environments, participants, enti, events, cases, subjects, types, operations, refers,
+		sequences, positions, schemas, mappings, rules, regions, nations, bodies, epochs, digests, sealed,
+		transmissions, entryIDs, entryAt, kinds, entries,
+	}
+}
+
+// uuids is a column of ids in the form pgx encodes without reflection.
+type uuids []pgtype.UUID
+
+func (u uuids) add(id uuid.UUID) uuids { return append(u, pgtype.UUID{Bytes: id, Valid: true}) }
+
+// addNullable turns the nil id into NULL.
+func (u uuids) addNullable(id uuid.UUID) uuids {
+	return append(u, pgtype.UUID{Bytes: id, Valid: id != uuid.Nil})
+}

@@ -1,0 +1,154 @@
+package pseudonym
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base32"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/google/uuid"
+	"github.com/tink-crypto/tink-go/v2/prf"
+
+	"github.com/sinbahub/sinbahub/internal/hub"
+)
+
+// codeLength is the length of every code and re-keyed id: 20 characters of 5 bits, of which the
+// national schema allows no more (IDBeneficiario). Below 80 bits guessing would begin.
+const codeLength = 20
+
+// Domain is a recipient of codes. Two domains never share a key.
+type Domain string
+
+// The domains of this version.
+const (
+	// Region is the hub's own store: the regional event.
+	Region Domain = "region"
+	// Nation is SISS: the national event.
+	Nation Domain = "nation"
+)
+
+// ErrUnknownEpoch is returned when no key of that domain and epoch was loaded.
+var ErrUnknownEpoch = errors.New("keys: unknown domain or epoch")
+
+// LinkIndex stands for an identity in the vault: HMAC(K_link, type ‖ 0x1F ‖ value). A new
+// canonical form would come with a new epoch of the key, which is stored beside each index.
+func (k *Keys) LinkIndex(id Identity) LinkIndex {
+	return LinkIndex(k.link.sum(id.Bytes()))
+}
+
+// CaseIndex stands for an ente's IdCartella, which is an identifier too.
+func (k *Keys) CaseIndex(enteCode string, idCartella hub.Identifier) [32]byte {
+	return k.local.sum(frame("IdCartella", enteCode, idCartella.Reveal()))
+}
+
+// LocalEpoch is the epoch of the key that makes CaseIndex.
+func (k *Keys) LocalEpoch() int32 { return k.localEpoch }
+
+// ContentMAC compares the content of two messages with the same id (contract, "Duplicates").
+func (k *Keys) ContentMAC(content []byte) [32]byte { return k.content.sum(content) }
+
+// Epoch is the epoch under which a domain's codes are made now: the highest loaded.
+func (k *Keys) Epoch(d Domain) int32 { return k.current[d] }
+
+// Code is a subject's code for the recipients of a domain, 20 characters of [A-Z2-7]:
+// base32(HMAC(K_domain and epoch, "v1|domain|subject")), cut.
+func (k *Keys) Code(d Domain, epoch int32, subject uuid.UUID) (string, error) {
+	codes, err := k.Codes(d, epoch, subject, uuid.Nil)
+	if err != nil {
+		return "", err
+	}
+	return codes.Pseudonym(), nil
+}
+
+// Rekey is the stand-in of a local id for the recipients of a domain, 20 characters of
+// [A-Z2-7]: base32(HMAC(K_domain and epoch, "id" ‖ kind ‖ the case's random id ‖ value)), cut.
+// Each part goes with its length. The case's random id keeps siblings, environments and the
+// lives before and after an adoption from being joined through a local id.
+func (k *Keys) Rekey(d Domain, epoch int32, kind string, caseID uuid.UUID, value string) (string, error) {
+	codes, err := k.Codes(d, epoch, uuid.Nil, caseID)
+	if err != nil {
+		return "", err
+	}
+	return codes.Rekey(kind, value), nil
+}
+
+// Codes makes the codes of one subject and case for one domain and epoch. The gateway takes the
+// Region's current epoch and records it; the delivery takes the Nation's recorded one.
+type Codes struct {
+	domain  Domain
+	key     macKey
+	subject uuid.UUID
+	caseID  uuid.UUID
+}
+
+// Codes gives the maker of codes; ErrUnknownEpoch if that key was not loaded.
+func (k *Keys) Codes(d Domain, epoch int32, subject, caseID uuid.UUID) (Codes, error) {
+	key, ok := k.codes[codeKey{d, epoch}]
+	if !ok {
+		return Codes{}, ErrUnknownEpoch
+	}
+	return Codes{domain: d, key: key, subject: subject, caseID: caseID}, nil
+}
+
+// Pseudonym is the subject's code (Keys.Code).
+func (c Codes) Pseudonym() string {
+	return short(c.key.sum([]byte("v1|" + string(c.domain) + "|" + c.subject.String())))
+}
+
+// Rekey is the stand-in of one local id of the case (Keys.Rekey).
+func (c Codes) Rekey(kind, value string) string {
+	return short(c.key.sum(frame("id", kind, string(c.caseID[:]), value)))
+}
+
+// Format prints a placeholder for every verb and flag: a subject's id stands inside.
+func (Codes) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, redacted) }
+
+// Commitment is the receipt's ImprontaMessaggio, SHA-256(salt ‖ content form).
+func Commitment(salt [16]byte, content []byte) [32]byte {
+	h := sha256.New()
+	h.Write(salt[:])
+	h.Write(content)
+	return [32]byte(h.Sum(nil))
+}
+
+// Salt is the receipt's SaleImpronta: the first 16 bytes of HMAC(subject's secret, IdRicevuta).
+// It dies with the secret.
+func Salt(secret Secret, receipt uuid.UUID) [16]byte {
+	h := hmac.New(sha256.New, secret.reveal())
+	h.Write(receipt[:])
+	return [16]byte(h.Sum(nil))
+}
+
+// short is the text of a code.
+func short(mac [32]byte) string {
+	return base32.StdEncoding.EncodeToString(mac[:])[:codeLength]
+}
+
+// frame joins parts so that no two lists give the same bytes: each with its length before it.
+func frame(parts ...string) []byte {
+	size := 0
+	for _, p := range parts {
+		size += 4 + len(p)
+	}
+	b := make([]byte, 0, size)
+	for _, p := range parts {
+		b = binary.BigEndian.AppendUint32(b, uint32(len(p))) //nolint:gosec // a part is a field of a message below 2 MiB
+		b = append(b, p...)
+	}
+	return b
+}
+
+// macKey is one HMAC-SHA-256 key.
+type macKey struct{ prf prf.PRF }
+
+// sum is the whole HMAC. Tink refuses only outputs longer than the hash, which this is not.
+func (m macKey) sum(data []byte) [32]byte {
+	out, err := m.prf.ComputePRF(data, sha256.Size)
+	if err != nil {
+		panic("pseudonym: HMAC-SHA-256 gave no 32 bytes")
+	}
+	return [32]byte(out)
+}

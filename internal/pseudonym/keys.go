@@ -1,0 +1,223 @@
+package pseudonym
+
+import (
+	"crypto/hpke"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/sinbahub/sinbahub/internal/hub"
+)
+
+// ErrNoKeys is returned by LoadKeys when the folder does not exist or holds no key file at all,
+// so that a first start can be told from a damaged set.
+var ErrNoKeys = errors.New("keys: none in this folder")
+
+// Purpose is what a key is for. Two purposes never share a key.
+type Purpose string
+
+// The purposes of key files.
+const (
+	// PurposeLink indexes identities.
+	PurposeLink Purpose = "link"
+	// PurposeLocal indexes an ente's own ids of cases.
+	PurposeLocal Purpose = "local"
+	// PurposeContent compares repeated messages.
+	PurposeContent Purpose = "content"
+	// PurposeCode makes the codes and re-keyed ids of one domain.
+	PurposeCode Purpose = "code"
+	// PurposeSeal is the opener's public key.
+	PurposeSeal Purpose = "seal"
+)
+
+// Keys are the keys that serve holds: they index, compare and make codes, and seal for the
+// opener. None of them opens anything. Safe for concurrent use; prints as a placeholder.
+type Keys struct {
+	environment hub.Environment
+	link        macKey
+	linkEpoch   int32
+	localEpoch  int32
+	local       macKey
+	content     macKey
+	codes       map[codeKey]macKey
+	current     map[Domain]int32
+	opener      openerPublic
+}
+
+// codeKey names one key of codes.
+type codeKey struct {
+	domain Domain
+	epoch  int32
+}
+
+// openerPublic is the opener's public key and its epoch.
+type openerPublic struct {
+	key   hpke.PublicKey
+	epoch int32
+}
+
+// LoadKeys reads the keys of one environment from a folder that InitKeys made. It refuses the
+// folder when anybody else may write in it; a file that group or others may read, that another
+// user owns, whose content says another environment, purpose, domain or epoch than it is asked
+// for, or that it does not know; a missing key; and several epochs of a key whose rotation
+// needs the indexed values again (link, local, content). It never looks into opener/.
+func LoadKeys(dir string, env hub.Environment) (*Keys, error) {
+	if !validEnvironment(env) {
+		return nil, errEnvironment
+	}
+	names, err := keyFiles(dir)
+	if err != nil {
+		return nil, err
+	}
+	k := &Keys{environment: env, codes: map[codeKey]macKey{}, current: map[Domain]int32{}}
+	for _, name := range names {
+		if err := k.load(dir, name); err != nil {
+			return nil, err
+		}
+	}
+	if err := k.complete(dir); err != nil {
+		return nil, err
+	}
+	return k, nil
+}
+
+// Environment is the one these keys belong to.
+func (k *Keys) Environment() hub.Environment { return k.environment }
+
+// Format prints a placeholder for every verb and flag.
+func (*Keys) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, redacted) }
+
+// MarshalText gives a placeholder, which also covers JSON.
+func (*Keys) MarshalText() ([]byte, error) { return []byte(redacted), nil }
+
+// keyFiles lists the names of the key files in a folder that only its owner may change.
+func keyFiles(dir string) ([]string, error) {
+	info, err := os.Stat(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, ErrNoKeys
+	}
+	if err != nil {
+		return nil, err
+	}
+	if !info.IsDir() {
+		return nil, keyError(dir, "is not a folder")
+	}
+	if info.Mode().Perm()&0o022 != 0 {
+		return nil, keyError(dir, "can be changed by group or others")
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	for _, e := range entries {
+		if strings.HasSuffix(e.Name(), keySuffix) {
+			names = append(names, e.Name())
+		}
+	}
+	if len(names) == 0 {
+		return nil, ErrNoKeys
+	}
+	return names, nil
+}
+
+// load takes one key file in.
+func (k *Keys) load(dir, name string) error {
+	path := filepath.Join(dir, name)
+	id, ok := parseKeyName(name)
+	if !ok {
+		return keyError(path, "is not the name of a key file")
+	}
+	id.environment = k.environment
+	file, err := readKeyFile(path, id)
+	if err != nil {
+		return err
+	}
+	if id.purpose == PurposeSeal {
+		return k.loadOpener(path, id, file)
+	}
+	key, err := file.mac(path)
+	if err != nil {
+		return err
+	}
+	slot := k.slot(id.purpose)
+	switch {
+	case slot == nil:
+		k.codes[codeKey{id.domain, id.epoch}] = key
+		k.current[id.domain] = max(k.current[id.domain], id.epoch)
+	case slot.prf != nil:
+		return keyError(path, "is a second epoch of a key that cannot be rotated without re-indexing")
+	default:
+		*slot = key
+	}
+	switch id.purpose {
+	case PurposeLink:
+		k.linkEpoch = id.epoch
+	case PurposeLocal:
+		k.localEpoch = id.epoch
+	case PurposeContent, PurposeCode, PurposeSeal:
+	}
+	return nil
+}
+
+// slot is where the single key of a purpose goes, nil for a purpose with many.
+func (k *Keys) slot(p Purpose) *macKey {
+	switch p {
+	case PurposeLink:
+		return &k.link
+	case PurposeLocal:
+		return &k.local
+	case PurposeContent:
+		return &k.content
+	case PurposeCode, PurposeSeal:
+	}
+	return nil
+}
+
+// loadOpener keeps the opener's newest public key: what older ones sealed needs only their
+// private halves.
+func (k *Keys) loadOpener(path string, id keyID, file *keyFile) error {
+	public, err := file.public(path)
+	if err != nil {
+		return err
+	}
+	if id.epoch > k.opener.epoch {
+		k.opener = openerPublic{public, id.epoch}
+	}
+	return nil
+}
+
+// complete tells which key is missing.
+func (k *Keys) complete(dir string) error {
+	for _, p := range []Purpose{PurposeLink, PurposeLocal, PurposeContent} {
+		if k.slot(p).prf == nil {
+			return keyError(dir, "has no key for "+string(p))
+		}
+	}
+	for _, d := range domains() {
+		if k.current[d] == 0 {
+			return keyError(dir, "has no key for the codes of "+string(d))
+		}
+	}
+	if k.opener.epoch == 0 {
+		return keyError(dir, "has no public key of the opener")
+	}
+	return nil
+}
+
+// Epochs lists a domain's loaded epochs, ascending.
+func (k *Keys) Epochs(d Domain) []int32 {
+	var epochs []int32
+	for key := range k.codes {
+		if key.domain == d {
+			epochs = append(epochs, key.epoch)
+		}
+	}
+	slices.Sort(epochs)
+	return epochs
+}

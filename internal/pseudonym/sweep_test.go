@@ -1,0 +1,296 @@
+package pseudonym_test
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"testing"
+
+	"github.com/google/uuid"
+
+	"github.com/sinbahub/sinbahub/internal/hub"
+	"github.com/sinbahub/sinbahub/internal/pseudonym"
+)
+
+// later is a session whose clock is eleven minutes ahead.
+const later = "options='-c hub.clock_offset=11min'"
+
+// events answers a sweep for the subjects that have one.
+func events(have ...uuid.UUID) pseudonym.Exists {
+	return func(_ context.Context, asked []uuid.UUID) (map[uuid.UUID]bool, error) {
+		found := map[uuid.UUID]bool{}
+		for _, id := range asked {
+			for _, h := range have {
+				found[id] = found[id] || id == h
+			}
+		}
+		return found, nil
+	}
+}
+
+func TestSweep(t *testing.T) {
+	t.Parallel()
+	d, keys := newDatabase(t), newKeys(t, hub.Prod)
+	now, after := d.vault(t, keys), d.vault(t, keys, later)
+	subjects := map[string]pseudonym.Subject{}
+	indexes := map[string]pseudonym.LinkIndex{}
+	for _, name := range []string{"confirmed", "old without event", "old with event", "refreshed", "other environment"} {
+		indexes[name] = anyone(keys)
+		subjects[name] = mustReserve(t, now, indexes[name], pseudonym.NewSubject())
+	}
+	if err := now.Confirm(t.Context(), subjects["confirmed"]); err != nil {
+		t.Fatal(err)
+	}
+	indexes["fresh"] = anyone(keys)
+	subjects["fresh"] = mustReserve(t, after, indexes["fresh"], pseudonym.NewSubject())
+	mustReserve(t, after, indexes["refreshed"], subjects["refreshed"])
+	if _, err := d.super.Exec(t.Context(), `UPDATE vault.subject SET environment = 'TEST' WHERE id = $1`,
+		[16]byte(subjects["other environment"].ID)); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := now.Sweep(t.Context(), events()); n != 0 || err != nil {
+		t.Fatalf("swept %d before their time: %v", n, err)
+	}
+	n, err := after.Sweep(t.Context(), events(subjects["old with event"].ID))
+	if n != 1 || err != nil {
+		t.Errorf("deleted %d: %v", n, err)
+	}
+	want := map[string]string{
+		"confirmed": "confirmed", "old without event": "new", "old with event": "confirmed",
+		"refreshed": "pending", "fresh": "pending", "other environment": "pending",
+	}
+	for name, state := range want {
+		s := mustResolve(t, now, indexes[name])
+		got := "confirmed"
+		switch {
+		case s.New:
+			got = "new"
+		case s.Pending:
+			got = "pending"
+		}
+		if got != state || (!s.New && !same(s, subjects[name])) {
+			t.Errorf("%s: %s, want %s", name, got, state)
+		}
+	}
+	if n := d.count(t, "SELECT count(*) FROM vault.subject_link WHERE subject_id = $1", [16]byte(subjects["old without event"].ID)); n != 0 {
+		t.Error("a link outlived its subject")
+	}
+}
+
+func TestSweepLeavesNoRowOfAThousand(t *testing.T) {
+	t.Parallel()
+	d, keys := newDatabase(t), newKeys(t, hub.Prod)
+	v := d.vault(t, keys)
+	var wg sync.WaitGroup
+	for range 50 {
+		wg.Go(func() {
+			for range 20 {
+				if _, err := v.Reserve(t.Context(), anyone(keys), pseudonym.NewSubject(), []byte("x")); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	rows := "SELECT (SELECT count(*) FROM vault.subject) + (SELECT count(*) FROM vault.subject_link)"
+	if n := d.count(t, rows); n != 2000 {
+		t.Fatalf("%d rows reserved", n)
+	}
+	n, err := d.vault(t, keys, later).Sweep(t.Context(), events())
+	if n != 1000 || err != nil {
+		t.Errorf("deleted %d: %v", n, err)
+	}
+	if n := d.count(t, rows); n != 0 {
+		t.Errorf("%d rows left", n)
+	}
+}
+
+func TestSweepStopsWhenTheStoreIsAway(t *testing.T) {
+	t.Parallel()
+	d, keys := newDatabase(t), newKeys(t, hub.Prod)
+	mustReserve(t, d.vault(t, keys), anyone(keys), pseudonym.NewSubject())
+	n, err := d.vault(t, keys, later).Sweep(t.Context(), func(context.Context, []uuid.UUID) (map[uuid.UUID]bool, error) {
+		return nil, hub.NewError(hub.Unavailable, hub.CodeUnavailable, errors.New("store: away"))
+	})
+	if n != 0 || err == nil {
+		t.Error(n, err)
+	}
+	if n := d.count(t, "SELECT count(*) FROM vault.subject"); n != 1 {
+		t.Error("deleted without knowing")
+	}
+}
+
+// TestReserveBetweenQuestionAndDeleteIsSafe reserves the subject again, for a second event,
+// after the sweep asked whether it has one.
+func TestReserveBetweenQuestionAndDeleteIsSafe(t *testing.T) {
+	t.Parallel()
+	d, keys := newDatabase(t), newKeys(t, hub.Prod)
+	now, after := d.vault(t, keys), d.vault(t, keys, later)
+	index := anyone(keys)
+	s := mustReserve(t, now, index, pseudonym.NewSubject())
+	n, err := after.Sweep(t.Context(), func(ctx context.Context, _ []uuid.UUID) (map[uuid.UUID]bool, error) {
+		found, err := after.Resolve(ctx, index)
+		if err != nil || !found.Pending {
+			t.Error("not pending", err)
+		}
+		_, err = after.Reserve(ctx, index, found, []byte("x"))
+		return nil, err
+	})
+	if n != 0 || err != nil {
+		t.Errorf("deleted %d: %v", n, err)
+	}
+	if got := mustResolve(t, now, index); !same(got, s) {
+		t.Error("the sweep took a subject that was reserved again")
+	}
+}
+
+// TestReserveAfterTheSweepWritesTheSubjectAgain is the other order: looked up as pending, swept,
+// then reserved.
+func TestReserveAfterTheSweepWritesTheSubjectAgain(t *testing.T) {
+	t.Parallel()
+	d, keys := newDatabase(t), newKeys(t, hub.Prod)
+	now, after := d.vault(t, keys), d.vault(t, keys, later)
+	index := anyone(keys)
+	mustReserve(t, now, index, pseudonym.NewSubject())
+	found := mustResolve(t, now, index)
+	if n, err := after.Sweep(t.Context(), events()); n != 1 || err != nil {
+		t.Fatal(n, err)
+	}
+	if again := mustReserve(t, now, index, found); !same(again, found) {
+		t.Error("another subject although nobody raced")
+	}
+	if got := mustResolve(t, now, index); !same(got, found) {
+		t.Error("not written again")
+	}
+}
+
+// TestConfirmRestoresWhatWasSweptTooEarly: a process stood still for longer than the sweep waits,
+// between its reservation and its acceptance.
+func TestConfirmRestoresWhatWasSweptTooEarly(t *testing.T) {
+	t.Parallel()
+	d, keys := newDatabase(t), newKeys(t, hub.Prod)
+	now, after := d.vault(t, keys), d.vault(t, keys, later)
+	index := anyone(keys)
+	mine := mustReserve(t, now, index, pseudonym.NewSubject())
+	if n, err := after.Sweep(t.Context(), events()); n != 1 || err != nil {
+		t.Fatal(n, err)
+	}
+	if err := now.Confirm(t.Context(), mine); err != nil {
+		t.Fatal(err)
+	}
+	if got := mustResolve(t, now, index); !same(got, mine) || got.Pending {
+		t.Error("the subject of an accepted event is lost")
+	}
+	if n := d.count(t, "SELECT count(*) FROM vault.subject_link WHERE sealed_identity = $1", []byte("sealed for "+mine.ID.String())); n != 1 {
+		t.Error("the way back is lost")
+	}
+}
+
+func TestConfirmTellsASplit(t *testing.T) {
+	t.Parallel()
+	d, keys := newDatabase(t), newKeys(t, hub.Prod)
+	now, after := d.vault(t, keys), d.vault(t, keys, later)
+	index := anyone(keys)
+	mine := mustReserve(t, now, index, pseudonym.NewSubject())
+	if n, err := after.Sweep(t.Context(), events()); n != 1 || err != nil {
+		t.Fatal(n, err)
+	}
+	theirs := mustReserve(t, now, index, pseudonym.NewSubject())
+	if err := now.Confirm(t.Context(), mine); !errors.Is(err, pseudonym.ErrSplit) {
+		t.Error(err)
+	}
+	if got := mustResolve(t, now, index); !same(got, theirs) {
+		t.Error("the link was taken away from the other subject")
+	}
+	if secret, err := now.SecretOf(t.Context(), mine.ID); err != nil || !secret.Equal(mine.Secret()) {
+		t.Error("what was sealed for the accepted event cannot be opened", err)
+	}
+}
+
+// TestSweepRacesWithReservations sweeps from two processes all the time while others resolve,
+// reserve, accept and confirm. Every accepted event keeps its subject, nobody deadlocks.
+func TestSweepRacesWithReservations(t *testing.T) {
+	t.Parallel()
+	d, keys := newDatabase(t), newKeys(t, hub.Prod)
+	// The sweepers' clock is ahead, so to them everything pending is stale at once: the worst case.
+	now, sweepers := d.vault(t, keys), []*pseudonym.Vault{d.vault(t, keys, later), d.vault(t, keys, later)}
+	var mu sync.Mutex
+	accepted := map[uuid.UUID]bool{}
+	exists := func(_ context.Context, asked []uuid.UUID) (map[uuid.UUID]bool, error) {
+		mu.Lock()
+		defer mu.Unlock()
+		found := map[uuid.UUID]bool{}
+		for _, id := range asked {
+			found[id] = accepted[id]
+		}
+		return found, nil
+	}
+	stop := make(chan struct{})
+	var sweeping, working sync.WaitGroup
+	swept := 0
+	for _, v := range sweepers {
+		sweeping.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				n, err := v.Sweep(t.Context(), exists)
+				if err != nil {
+					t.Error(err)
+				}
+				mu.Lock()
+				swept += n
+				mu.Unlock()
+			}
+		})
+	}
+	indexes := make([]pseudonym.LinkIndex, 10)
+	for i := range indexes {
+		indexes[i] = anyone(keys)
+	}
+	splits := 0
+	for w := range 8 {
+		working.Go(func() {
+			for i := range 60 {
+				index := indexes[(i+w)%len(indexes)]
+				s, err := now.Resolve(t.Context(), index)
+				if err == nil && (s.New || s.Pending) {
+					s, err = now.Reserve(t.Context(), index, s, []byte("x"))
+				}
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				if i%3 == 0 {
+					continue // this one's event never comes
+				}
+				mu.Lock()
+				accepted[s.ID] = true
+				mu.Unlock()
+				err = now.Confirm(t.Context(), s)
+				if errors.Is(err, pseudonym.ErrSplit) {
+					// Swept and taken over by another, which needs ten minutes in the field.
+					mu.Lock()
+					splits++
+					mu.Unlock()
+				} else if err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	working.Wait()
+	close(stop)
+	sweeping.Wait()
+	for id := range accepted {
+		if _, err := now.SecretOf(t.Context(), id); err != nil {
+			t.Fatal("the subject of an accepted event is lost:", err)
+		}
+	}
+	if n := d.count(t, "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"); n != 0 {
+		t.Errorf("%d deadlocks", n)
+	}
+	t.Logf("%d accepted, %d swept, %d splits", len(accepted), swept, splits)
+}

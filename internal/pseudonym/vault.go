@@ -1,0 +1,186 @@
+package pseudonym
+
+import (
+	"context"
+	"sync"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/sinbahub/sinbahub/internal/hub"
+	"github.com/sinbahub/sinbahub/pkg/batch"
+)
+
+// most is how many calls share one statement.
+const most = 128
+
+// Vault remembers which subject stands for a link index. Its pool logs in as hub_vault, which
+// sees the schema vault and nothing else. Calls that wait at the same time share a statement
+// (pkg/batch), so Run must be running. Every error is a *hub.Error without content, but for
+// ErrNoSubject and ErrSplit.
+type Vault struct {
+	pool        *pgxpool.Pool
+	environment hub.Environment
+	linkEpoch   int32
+	resolve     *batch.Group[LinkIndex, Subject]
+	reserve     *batch.Group[reservation, Subject]
+	confirm     *batch.Group[Subject, struct{}]
+	subjects    *batch.Group[uuid.UUID, Subject]
+}
+
+// NewVault makes the vault of the keys' environment.
+func NewVault(pool *pgxpool.Pool, keys *Keys) *Vault {
+	v := &Vault{pool: pool, environment: keys.environment, linkEpoch: keys.linkEpoch}
+	v.resolve = batch.New(most, v.resolveAll)
+	v.reserve = batch.New(most, v.reserveAll)
+	v.confirm = batch.New(most, v.confirmAll)
+	v.subjects = batch.New(most, v.subjectsOf)
+	return v
+}
+
+// Run serves the calls of the other methods until ctx ends; later ones are answered that the
+// hub is stopping.
+func (v *Vault) Run(ctx context.Context) {
+	var running sync.WaitGroup
+	running.Go(func() { v.resolve.Run(ctx) })
+	running.Go(func() { v.reserve.Run(ctx) })
+	running.Go(func() { v.confirm.Run(ctx) })
+	running.Go(func() { v.subjects.Run(ctx) })
+	running.Wait()
+}
+
+// Resolve looks up the subject of an identity. An unknown one becomes a new random subject that
+// only the caller knows (New): of several at once for one identity, Reserve decides which one
+// counts. Nothing is written.
+func (v *Vault) Resolve(ctx context.Context, index LinkIndex) (Subject, error) {
+	s, err := v.resolve.Do(ctx, index)
+	if err != nil {
+		return Subject{}, unavailable(err)
+	}
+	if s.New {
+		// Each caller gets its own: the batch's answer is shared by all who asked for the index.
+		s = NewSubject()
+	}
+	s.link = index
+	return s, nil
+}
+
+const resolveSQL = `
+SELECT l.link_index, s.id, s.secret, s.state = 'pending'
+FROM vault.subject_link l
+JOIN vault.subject s ON s.id = l.subject_id
+WHERE l.link_index = ANY ($1::bytea[])`
+
+// resolveAll looks up what waits, in one round trip.
+func (v *Vault) resolveAll(ctx context.Context, asked []LinkIndex) []batch.Result[Subject] {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	indexes := make([][]byte, len(asked))
+	for i := range asked {
+		indexes[i] = asked[i][:]
+	}
+	found := make(map[LinkIndex]Subject, len(asked))
+	rows, err := v.pool.Query(ctx, resolveSQL, indexes)
+	if err == nil {
+		err = scanLinked(rows, found)
+	}
+	return each(asked, err, func(index LinkIndex) (Subject, error) {
+		if s, ok := found[index]; ok {
+			return s, nil
+		}
+		return Subject{New: true}, nil
+	})
+}
+
+// scanLinked reads rows of link index, subject's id, secret and whether it is pending.
+func scanLinked(rows pgx.Rows, into map[LinkIndex]Subject) error {
+	var index, secret []byte
+	var s Subject
+	_, err := pgx.ForEachRow(rows, []any{&index, (*[16]byte)(&s.ID), &secret, &s.Pending}, func() error {
+		var ok bool
+		if s.secret, ok = secretOf(secret); ok && len(index) == len(LinkIndex{}) {
+			into[LinkIndex(index)] = s
+		}
+		return nil
+	})
+	return err
+}
+
+// SecretOf gives a subject's secret, for the salt of a repeated receipt. ErrNoSubject if the
+// vault does not hold the subject.
+func (v *Vault) SecretOf(ctx context.Context, subject uuid.UUID) (Secret, error) {
+	s, err := v.SubjectOf(ctx, subject)
+	return s.secret, err
+}
+
+// SubjectOf gives a subject by its id, as Resolve does by an identity. ErrNoSubject if the
+// vault does not hold it. What it returns cannot be restored by Confirm.
+func (v *Vault) SubjectOf(ctx context.Context, subject uuid.UUID) (Subject, error) {
+	s, err := v.subjects.Do(ctx, subject)
+	if err != nil {
+		return Subject{}, unavailable(err)
+	}
+	if s.secret.IsZero() {
+		return Subject{}, ErrNoSubject
+	}
+	return s, nil
+}
+
+const subjectsSQL = `
+SELECT id, secret, state = 'pending'
+FROM vault.subject
+WHERE id = ANY ($1::uuid[])`
+
+// subjectsOf reads the subjects that are asked for, in one round trip.
+func (v *Vault) subjectsOf(ctx context.Context, asked []uuid.UUID) []batch.Result[Subject] {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	found := make(map[uuid.UUID]Subject, len(asked))
+	rows, err := v.pool.Query(ctx, subjectsSQL, plain(asked))
+	if err == nil {
+		var s Subject
+		var secret []byte
+		_, err = pgx.ForEachRow(rows, []any{(*[16]byte)(&s.ID), &secret, &s.Pending}, func() error {
+			s.secret, _ = secretOf(secret)
+			found[s.ID] = s
+			return nil
+		})
+	}
+	return each(asked, err, func(id uuid.UUID) (Subject, error) { return found[id], nil })
+}
+
+const epochSQL = `
+INSERT INTO vault.epoch_key (id, environment, opener_epoch, sealed_key, created_at)
+VALUES ($1, $2, $3, $4, vault.now())`
+
+// RecordEpoch stores a sealed epoch key; it is a Recorder.
+func (v *Vault) RecordEpoch(ctx context.Context, k SealedEpochKey) error {
+	_, err := v.pool.Exec(ctx, epochSQL, [16]byte(k.ID), v.environment.String(), k.Opener, k.Bytes)
+	if err != nil {
+		return unavailable(err)
+	}
+	return nil
+}
+
+// each makes the results of a batch: the same error for all, or what answer gives for each.
+func each[Q, R any](asked []Q, err error, answer func(Q) (R, error)) []batch.Result[R] {
+	results := make([]batch.Result[R], len(asked))
+	for i, q := range asked {
+		if err != nil {
+			results[i].Err = unavailable(err)
+			continue
+		}
+		results[i].Value, results[i].Err = answer(q)
+	}
+	return results
+}
+
+// plain is how the driver takes ids.
+func plain(ids []uuid.UUID) [][16]byte {
+	out := make([][16]byte, len(ids))
+	for i, id := range ids {
+		out[i] = id
+	}
+	return out
+}

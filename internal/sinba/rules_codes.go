@@ -1,0 +1,17 @@
+package sinba
+
+import (
+	"github.com/sinbahub/sinbahub/internal/hub"
+	"github.com/sinbahub/sinbahub/pkg/codicefiscale"
+)
+
+// judgeCodes is BR-20: no code or text that a vendor fills freely holds what looks like a codice
+// fiscale, omocodes and lower case included. Codes are kept and shown where identities must not be.
+// Which leaves these are follows from the schema (isCode).
+func judgeCodes(j *judgement) {
+	for i := range j.elems {
+		if n := &j.cat.nodes[j.elems[i].node]; n.code && codicefiscale.LooksLike(j.value(i)) {
+			j.at(hub.Grave, i)
+		}
+	}
+}

@@ -1,0 +1,73 @@
+package sinba
+
+import (
+	"slices"
+	"time"
+
+	"github.com/sinbahub/sinbahub/internal/hub"
+)
+
+// clockSkew is how far an instant of the sender's clock may lie in the future.
+const clockSkew = 5 * time.Minute
+
+// judgeDates is BR-06: birth ≤ opening ≤ taking in charge ≤ closing; no date in the future but a
+// planned one, judged by the calendar in Italy; no instant more than five minutes in the future; no
+// limit into the past. Zones of days are ignored.
+func judgeDates(j *judgement) {
+	judgeFuture(j)
+	opening, ok := j.find(j.cat.at.openedOn)
+	if !ok {
+		return
+	}
+	opened, _ := parseDay(j.raw(opening))
+	if birth := j.day(j.cat.at.birth); birth != 0 && j.later(birth, opened) {
+		j.at(hub.Grave, opening)
+	}
+	for i := range j.elems {
+		at := j.elems[i].node
+		if at != j.cat.at.closing && !slices.Contains(j.cat.at.takenIn, at) {
+			continue
+		}
+		if d, _ := parseDay(j.raw(i)); d < opened {
+			j.at(hub.Grave, i)
+		}
+	}
+}
+
+// judgeFuture looks at every date and instant that the schema has.
+func judgeFuture(j *judgement) {
+	latest := j.now.Add(clockSkew)
+	for i := range j.elems {
+		at := j.elems[i].node
+		n := &j.cat.nodes[at]
+		if n.typ == nil {
+			continue
+		}
+		future := false
+		switch n.typ.kind {
+		case kindDate:
+			d, _ := parseDay(j.raw(i))
+			switch {
+			case at == j.cat.at.birth:
+				future = j.later(d, j.today)
+			case !slices.Contains(j.cat.at.planned, at):
+				future = d > j.today
+			}
+		case kindInstant:
+			t, _ := parseInstant(j.raw(i))
+			future = t.After(latest)
+		case kindText, kindEnum, kindUUID, kindInt, kindDecimal:
+		}
+		if future {
+			j.at(hub.Grave, i)
+		}
+	}
+}
+
+// later tells whether a birth date lies after d. Of a presumed date only the year counts.
+func (j *judgement) later(birth, d day) bool {
+	if j.presumed() {
+		return birth.year() > d.year()
+	}
+	return birth > d
+}

@@ -1,0 +1,140 @@
+package siss
+
+import (
+	"bytes"
+	"iter"
+	"strings"
+)
+
+// element is a part of a canonical document: XML that libxml2 wrote after it found the
+// document valid, so that a '<' only ever begins a tag, tags are balanced, and empty elements
+// have an end tag of their own.
+type element struct {
+	// name is the local name.
+	name string
+	// whole goes from the start tag to the end tag, content is what is between them.
+	whole, content []byte
+}
+
+// tag is one tag of a canonical document: doc[start:end], '<' and '>' included.
+type tag struct {
+	start, end int
+	closing    bool
+	name       []byte // local
+}
+
+// nextTag finds the first tag at or behind from. Attribute values may hold a raw '>'
+// (Canonical XML 1.0, section 2.3), never a '<'.
+func nextTag(doc []byte, from int) (tag, bool) {
+	n := bytes.IndexByte(doc[from:], '<')
+	if n < 0 {
+		return tag{}, false
+	}
+	t := tag{start: from + n}
+	i := t.start + 1
+	if doc[i] == '/' {
+		t.closing = true
+		i++
+	}
+	begin := i
+	for doc[i] != '>' && doc[i] != ' ' {
+		if doc[i] == ':' {
+			begin = i + 1
+		}
+		i++
+	}
+	t.name = doc[begin:i]
+	for doc[i] != '>' {
+		if doc[i] == '"' {
+			i += 1 + bytes.IndexByte(doc[i+1:], '"')
+		}
+		i++
+	}
+	t.end = i + 1
+	return t, true
+}
+
+// children goes over the elements directly inside the one that doc begins with.
+func children(doc []byte) iter.Seq[element] {
+	return func(yield func(element) bool) {
+		outer, ok := nextTag(doc, 0)
+		for pos := outer.end; ok; {
+			var first tag
+			if first, ok = nextTag(doc, pos); !ok || first.closing {
+				return
+			}
+			last := first
+			for depth := 1; depth > 0; {
+				if last, ok = nextTag(doc, last.end); !ok {
+					return
+				}
+				if last.closing {
+					depth--
+				} else {
+					depth++
+				}
+			}
+			if !yield(element{string(first.name), doc[first.start:last.end], doc[first.end:last.start]}) {
+				return
+			}
+			pos = last.end
+		}
+	}
+}
+
+// text gives the content of the first direct child with that name, empty if there is none.
+func text(doc []byte, name string) string {
+	for e := range children(doc) {
+		if e.name == name {
+			return unescape(e.content)
+		}
+	}
+	return ""
+}
+
+// unescape undoes what canonical XML escapes in text (Canonical XML 1.0, section 2.3).
+func unescape(content []byte) string {
+	if bytes.IndexByte(content, '&') < 0 {
+		return string(content)
+	}
+	return strings.NewReplacer("&amp;", "&", "&lt;", "<", "&gt;", ">", "&#xD;", "\r").Replace(string(content))
+}
+
+// standalone rewrites an element of the contract's namespace as a document of its own: no
+// prefixes, no attributes (the schema has none), the namespace declared once on the root. Two
+// requests with the same event, however prefixed, give the same bytes.
+func standalone(whole []byte) []byte {
+	out := make([]byte, 0, len(whole)+len(namespace)+16)
+	for pos := 0; ; {
+		t, ok := nextTag(whole, pos)
+		if !ok {
+			return out
+		}
+		out = append(out, whole[pos:t.start]...)
+		out = append(out, '<')
+		if t.closing {
+			out = append(out, '/')
+		}
+		out = append(out, t.name...)
+		if t.start == 0 {
+			out = append(out, ` xmlns="`+namespace+`"`...)
+		}
+		out = append(out, '>')
+		pos = t.end
+	}
+}
+
+// typeOf gives the event's TipoEvento, wherever in the event it stands.
+func typeOf(event []byte) string {
+	for pos := 0; ; {
+		t, ok := nextTag(event, pos)
+		if !ok {
+			return ""
+		}
+		if !t.closing && string(t.name) == "TipoEvento" {
+			end := bytes.IndexByte(event[t.end:], '<')
+			return string(event[t.end : t.end+end])
+		}
+		pos = t.end
+	}
+}

@@ -1,0 +1,54 @@
+package validator
+
+import (
+	"encoding/binary"
+	"maps"
+	"slices"
+)
+
+// What a request asks for (jail_serve.c).
+const (
+	opCheck = 0
+	opFile  = 1
+	opSeal  = 2
+)
+
+// requestHead is the length of id, op, schema and mode, answerHead that of length and id.
+const (
+	requestHead = 7
+	answerHead  = 8
+)
+
+// sealID is the id of the request that ends the schemas; documents count from 1.
+const sealID = 0
+
+// appendRequest appends one frame to b: u32 len | u32 id | u8 op | u8 schema | u8 mode | body.
+func appendRequest(b []byte, id uint32, op byte, s Schema, m Mode, body ...[]byte) []byte {
+	n := requestHead
+	for _, part := range body {
+		n += len(part)
+	}
+	b = binary.LittleEndian.AppendUint32(b, uint32(n)) //nolint:gosec // at most MaxDocument and a head
+	b = binary.LittleEndian.AppendUint32(b, id)
+	b = append(b, op, byte(s), byte(m))
+	for _, part := range body {
+		b = append(b, part...)
+	}
+	return b
+}
+
+// preamble is what every worker is told first: all files of all schemas, then the seal.
+func preamble(schemas map[Schema]SchemaFiles) []byte {
+	var b []byte
+	for _, s := range slices.Sorted(maps.Keys(schemas)) {
+		files := schemas[s]
+		for _, name := range slices.Sorted(maps.Keys(files.Files)) {
+			var isMain Mode
+			if name == files.Main {
+				isMain = 1
+			}
+			b = appendRequest(b, sealID, opFile, s, isMain, []byte{byte(len(name))}, []byte(name), files.Files[name])
+		}
+	}
+	return appendRequest(b, sealID, opSeal, 0, 0)
+}

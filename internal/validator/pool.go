@@ -1,0 +1,249 @@
+package validator
+
+import (
+	"context"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/zap"
+
+	"github.com/sinbahub/sinbahub/internal/hub"
+	"github.com/sinbahub/sinbahub/pkg/xmlschema"
+)
+
+// A worker sees every message, so what takes it over must not see many.
+const (
+	maxServed = 1000
+	maxAge    = time.Minute
+)
+
+// How long to wait before the next start after one that failed: it doubles up to the longest.
+const (
+	firstPause = 10 * time.Millisecond
+	longPause  = time.Second
+)
+
+// defaultDeadline is the design's: libxml2 takes milliseconds for the largest honest message.
+const defaultDeadline = 2 * time.Second
+
+// Pool is a set of jailed workers. All methods are safe for concurrent use.
+type Pool struct {
+	cfg      Config
+	log      *zap.Logger
+	names    map[Schema]xmlschema.Names
+	preamble []byte
+
+	maxServed int
+	maxAge    time.Duration
+
+	queue  chan *call
+	starts chan startRequest
+
+	started  atomic.Bool
+	alive    atomic.Int32
+	restarts *prometheus.CounterVec
+
+	closing sync.Once
+	closed  chan struct{}
+	slots   sync.WaitGroup
+	starter sync.WaitGroup
+	endOf   chan struct{} // ends the starter
+}
+
+// New checks the configuration and reads the names of the schemas. It starts nothing.
+func New(cfg Config) (*Pool, error) {
+	if cfg.Workers <= 0 {
+		cfg.Workers = runtime.GOMAXPROCS(0)
+	}
+	if cfg.Deadline <= 0 {
+		cfg.Deadline = defaultDeadline
+	}
+	if cfg.Executable == "" {
+		cfg.Executable = "/proc/self/exe" // also when the file was replaced meanwhile
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = zap.NewNop()
+	}
+	p := &Pool{
+		cfg: cfg, log: cfg.Logger,
+		names:     map[Schema]xmlschema.Names{},
+		maxServed: maxServed, maxAge: maxAge,
+		queue:  make(chan *call),
+		starts: make(chan startRequest),
+		closed: make(chan struct{}),
+		endOf:  make(chan struct{}),
+	}
+	if len(cfg.Schemas) == 0 {
+		return nil, errConfig
+	}
+	for s, files := range cfg.Schemas {
+		if err := p.addSchema(s, files); err != nil {
+			return nil, err
+		}
+	}
+	p.preamble = preamble(cfg.Schemas)
+	return p, p.register(cfg.Registerer)
+}
+
+func (p *Pool) addSchema(s Schema, files SchemaFiles) error {
+	if s == 0 || s > maxSchema {
+		return errConfig
+	}
+	for name := range files.Files {
+		if name == "" || len(name) > 255 {
+			return errConfig
+		}
+	}
+	names, err := xmlschema.ReadNames(files.Main, files.Files)
+	if err != nil {
+		return err
+	}
+	if files.Namespace != "" && names.Namespace != files.Namespace {
+		return errNamespace
+	}
+	p.names[s] = names
+	return nil
+}
+
+// register makes the metrics. Every reason is there from the start, with zero.
+func (p *Pool) register(r prometheus.Registerer) error {
+	p.restarts = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "hub_validator_restarts_total",
+		Help: "Workers that were replaced, by reason.",
+	}, []string{"reason"})
+	for _, why := range []reason{crashed, overdue, misspoke, worn} {
+		p.restarts.WithLabelValues(string(why))
+	}
+	if r == nil {
+		return nil
+	}
+	workers := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "hub_validator_workers",
+		Help: "Jailed workers that are ready to validate.",
+	}, func() float64 { return float64(p.alive.Load()) })
+	if err := r.Register(workers); err != nil {
+		return err
+	}
+	return r.Register(p.restarts)
+}
+
+// Start starts the workers and waits until each has compiled its schemas. If one cannot be
+// started the pool is closed. It may be called once.
+func (p *Pool) Start(ctx context.Context) error {
+	if p.started.Swap(true) || p.isClosed() {
+		return errClosed
+	}
+	p.starter.Go(func() { p.runStarter(p.endOf) })
+	first := make(chan spawned, p.cfg.Workers)
+	for range p.cfg.Workers {
+		p.slots.Go(func() {
+			c, err := p.spawn()
+			first <- spawned{c, err}
+			if err == nil {
+				p.runSlot(c)
+			}
+		})
+	}
+	for range p.cfg.Workers {
+		select {
+		case s := <-first:
+			if s.err != nil {
+				_ = p.Close()
+				return s.err
+			}
+		case <-ctx.Done():
+			_ = p.Close()
+			return ctx.Err()
+		}
+	}
+	return nil
+}
+
+// Close lets the workers answer what they have, ends them, and waits until they are gone.
+// Validate fails from its beginning on.
+func (p *Pool) Close() error {
+	p.closing.Do(func() {
+		close(p.closed)
+		p.slots.Wait()
+		close(p.endOf)
+		p.starter.Wait()
+	})
+	return nil
+}
+
+// Alive gives nil if a worker is ready.
+func (p *Pool) Alive() error {
+	switch {
+	case !p.started.Load():
+		return errNotStarted
+	case p.isClosed():
+		return errClosed
+	case p.alive.Load() == 0:
+		return errNoWorker
+	}
+	return nil
+}
+
+func (p *Pool) isClosed() bool {
+	select {
+	case <-p.closed:
+		return true
+	default:
+		return false
+	}
+}
+
+// runSlot keeps one worker running until the pool is closed: when it ends or wears out the
+// next takes over, with the documents it left unanswered.
+func (p *Pool) runSlot(c *child) {
+	var left []*call
+	for c != nil {
+		p.alive.Add(1)
+		t := newTurn(p, c)
+		left = t.run(left)
+		p.alive.Add(-1)
+		p.note(t.session, len(left))
+		c = t.successor
+		if c == nil {
+			c = p.respawn(len(left) > 0)
+		}
+	}
+	for _, lost := range left {
+		lost.answer <- outcome{err: hub.NewError(hub.Unavailable, hub.CodeStopping, errClosed)}
+	}
+}
+
+// note counts and logs the end of a worker.
+func (p *Pool) note(s *session, unanswered int) {
+	if s.why == "" {
+		return
+	}
+	p.restarts.WithLabelValues(string(s.why)).Inc()
+	if s.why != worn {
+		p.log.Warn("validator worker ended", zap.String("reason", string(s.why)), zap.String("status", s.child.status),
+			zap.Int("served", s.sent), zap.Int("unanswered", unanswered))
+	}
+}
+
+// respawn starts a worker, again and again until one starts. It gives nil when the pool is
+// closed, unless documents still need an answer and the system lets one start at once.
+func (p *Pool) respawn(needed bool) *child {
+	for pause := firstPause; ; pause = min(2*pause, longPause) {
+		if p.isClosed() && !needed {
+			return nil
+		}
+		c, err := p.spawn()
+		if err == nil {
+			return c
+		}
+		p.log.Error("start validator worker", zap.Error(err))
+		select {
+		case <-p.closed:
+			return nil
+		case <-time.After(pause):
+		}
+	}
+}

@@ -1,0 +1,189 @@
+// Package validator runs the jailed workers that parse, validate and canonicalise what
+// strangers send, and speaks with them.
+//
+// A worker is this same binary, taken over by a C constructor before Go starts (jail_boot.c):
+// one thread, eight system calls, no file, no network, 256 MB. It is the only place where C
+// touches a stranger's bytes. The hub believes nothing it says: every number is bounded, names
+// are taken from the schema's own table, an answer's size is capped, and whatever breaks the
+// protocol ends the worker. A worker is replaced after some documents or some time, and when
+// it dies its unanswered documents are sent to a fresh one, one by one; the document that ends
+// that one too is refused, and nobody else notices.
+//
+// Findings never hold a value of a message (contract, "Any refusal of a message").
+package validator
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/zap"
+
+	"github.com/sinbahub/sinbahub/internal/hub"
+	"github.com/sinbahub/sinbahub/pkg/soap"
+	"github.com/sinbahub/sinbahub/pkg/xmlschema"
+)
+
+// Schema names one of the contracts a pool validates against.
+type Schema uint8
+
+// The contracts.
+const (
+	// SinbaEventi is xsd/sinba-eventi-v1.xsd: what vendors send.
+	SinbaEventi Schema = 1
+	// SissRicezione is xsd/siss-ricezione-v1.xsd: what the national side takes and answers.
+	SissRicezione Schema = 2
+)
+
+// maxSchema is the largest number the worker has room for (jail_serve.c, MAX_SCHEMAS).
+const maxSchema Schema = 7
+
+// Mode says which element of a document is validated.
+type Mode uint8
+
+// The modes.
+const (
+	// Envelope takes a SOAP 1.1 or 1.2 message and validates the only child of its Body.
+	Envelope = Mode(xmlschema.Envelope)
+	// Bare validates the root itself.
+	Bare = Mode(xmlschema.Bare)
+)
+
+// MaxDocument is how many bytes a document may have. The gateway's own limit is lower; this one
+// keeps a worker's buffers bounded whoever calls.
+const MaxDocument = 4 << 20
+
+// SchemaFiles is one contract: its files by the names they include each other with.
+type SchemaFiles struct {
+	// Main is the name of the file to begin with.
+	Main string
+	// Files are all of them, Main included; nothing is read from disk or network.
+	Files map[string][]byte
+	// Namespace must be the target namespace of Main; it is not checked if empty.
+	Namespace string
+}
+
+// Config is what a pool needs.
+type Config struct {
+	// Workers is how many there are; 0 means one per processor (GOMAXPROCS).
+	Workers int
+	// Deadline is how long a worker may take for one document before it is killed; 0 means
+	// two seconds.
+	Deadline time.Duration
+	// Schemas are the contracts to validate against, at least one.
+	Schemas map[Schema]SchemaFiles
+	// Executable is the binary to start workers from, which must link this package; empty
+	// means the running one.
+	Executable string
+	// Logger gets a line for every worker that dies; nil means none.
+	Logger *zap.Logger
+	// Registerer takes the pool's metrics; nil means that they are not published.
+	Registerer prometheus.Registerer
+}
+
+// Result is what a worker found in a document that is well-formed and has the right frame.
+type Result struct {
+	// SOAP is the envelope's version, 0 for Bare.
+	SOAP soap.Version
+	// Root is the local name of the validated element, in the schema's target namespace.
+	Root string
+	// Header is the exclusive canonical form of the SOAP Header, nil without one.
+	Header []byte
+	// Payload is the exclusive canonical form of the validated element, without comments and
+	// processing instructions; nil if there are violations.
+	Payload []byte
+	// Violations are the findings of the schema, at most 100, in document order.
+	Violations []hub.Violation
+	// Total is how many there were.
+	Total int
+}
+
+// What went wrong, for the log. None of them holds content.
+var (
+	errConfig     = errors.New("validator: no schema, or a schema number out of range")
+	errNamespace  = errors.New("validator: schema has another target namespace")
+	errNotStarted = errors.New("validator: not started")
+	errNoWorker   = errors.New("validator: no worker is alive")
+	errClosed     = errors.New("validator: closed")
+	errPoison     = errors.New("validator: document ended two workers")
+	errTooLarge   = errors.New("validator: document too large for a worker")
+	errRefused    = errors.New("validator: document refused before its schema")
+	errSchema     = errors.New("validator: schema not configured")
+)
+
+// Validate has a worker parse doc and judge the element that m names by schema s. A document
+// that does not conform is no error: the result lists its violations. doc must not be changed
+// afterwards: when ctx ends first, a worker may still be reading it.
+//
+// Errors are *hub.Error: Malformed, VersionMismatch or UnknownOperation for a document that
+// has no element to judge, TooLarge if it needs more memory than a worker has, Internal
+// (SINBA_501) if it ended two workers, Unavailable if ctx ended or the pool is closed.
+func (p *Pool) Validate(ctx context.Context, s Schema, m Mode, doc []byte) (Result, error) {
+	if _, ok := p.names[s]; !ok || m > Bare {
+		return Result{}, hub.NewError(hub.Internal, hub.CodeInternal, errSchema)
+	}
+	if len(doc) > MaxDocument {
+		return Result{}, hub.NewError(hub.TooLarge, hub.CodeBodyTooLarge, errTooLarge)
+	}
+	c := &call{schema: s, mode: m, doc: doc, answer: make(chan outcome, 1)}
+	select {
+	case p.queue <- c:
+	case <-ctx.Done():
+		return Result{}, hub.NewError(hub.Unavailable, hub.CodeUnavailable, ctx.Err())
+	case <-p.closed:
+		return Result{}, hub.NewError(hub.Unavailable, hub.CodeStopping, errClosed)
+	}
+	select {
+	case o := <-c.answer:
+		if o.err != nil {
+			return Result{}, o.err
+		}
+		return result(o.verdict)
+	case <-ctx.Done():
+		return Result{}, hub.NewError(hub.Unavailable, hub.CodeUnavailable, ctx.Err())
+	}
+}
+
+// call is one document on its way. Whoever takes it off the queue answers it exactly once.
+type call struct {
+	schema Schema
+	mode   Mode
+	doc    []byte
+	answer chan outcome
+}
+
+// outcome is what becomes of a call. err is a *hub.Error if there is no verdict.
+type outcome struct {
+	verdict xmlschema.Verdict
+	err     error
+}
+
+// result turns a verdict into what the caller gets.
+func result(v xmlschema.Verdict) (Result, error) {
+	switch v.Status {
+	case xmlschema.Valid, xmlschema.Invalid:
+		r := Result{SOAP: soap.Version(v.SOAP), Root: v.Root, Header: v.Header, Payload: v.Payload, Total: v.Total}
+		for _, f := range v.Findings {
+			r.Violations = append(r.Violations, violation(f))
+		}
+		return r, nil
+	case xmlschema.Malformed:
+		err := hub.NewError(hub.Malformed, hub.CodeMalformed, errRefused)
+		err.Public[0].Line = v.Line
+		return Result{}, err
+	case xmlschema.Doctype:
+		return Result{}, hub.NewError(hub.Malformed, hub.CodeDoctype, errRefused)
+	case xmlschema.NotSOAP:
+		return Result{}, hub.NewError(hub.Malformed, hub.CodeNotSOAP, errRefused)
+	case xmlschema.UnknownRoot:
+		return Result{}, hub.NewError(hub.UnknownOperation, hub.CodeUnknownOperation, errRefused)
+	case xmlschema.TooLarge:
+		return Result{}, hub.NewError(hub.TooLarge, hub.CodeLimit, errTooLarge)
+	case xmlschema.UnknownEnvelope:
+		return Result{}, hub.NewError(hub.VersionMismatch, hub.CodeEnvelopeVersion, errRefused)
+	case xmlschema.WrongEncoding:
+		return Result{}, hub.NewError(hub.Malformed, hub.CodeEncoding, errRefused)
+	}
+	return Result{}, hub.NewError(hub.Internal, hub.CodeInternal, errRefused)
+}

@@ -1,0 +1,132 @@
+package batch_test
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"testing"
+
+	"go.uber.org/goleak"
+
+	"github.com/sinbahub/sinbahub/pkg/batch"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// start runs a group until the test ends.
+func start[Q, R any](t *testing.T, g *batch.Group[Q, R]) (stop func()) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		g.Run(ctx)
+	}()
+	stop = func() {
+		cancel()
+		<-done
+	}
+	t.Cleanup(stop)
+	return stop
+}
+
+func TestEachCallerGetsItsOwnResult(t *testing.T) {
+	t.Parallel()
+	g := batch.New(8, func(_ context.Context, queries []int) []batch.Result[int] {
+		results := make([]batch.Result[int], len(queries))
+		for i, q := range queries {
+			results[i] = batch.Result[int]{Value: q * q}
+			if q%5 == 0 {
+				results[i] = batch.Result[int]{Err: errors.New("five")}
+			}
+		}
+		return results
+	})
+	start(t, g)
+	var wg sync.WaitGroup
+	for q := range 200 {
+		wg.Go(func() {
+			got, err := g.Do(t.Context(), q)
+			if (err != nil) != (q%5 == 0) || err == nil && got != q*q {
+				t.Errorf("Do(%d) = %d, %v", q, got, err)
+			}
+		})
+	}
+	wg.Wait()
+}
+
+func TestWhatWaitsSharesABatchUpToItsMost(t *testing.T) {
+	t.Parallel()
+	first, release := make(chan struct{}), make(chan struct{})
+	var sizes []int
+	g := batch.New(4, func(_ context.Context, queries []int) []batch.Result[int] {
+		if len(sizes) == 0 {
+			close(first)
+			<-release
+		}
+		sizes = append(sizes, len(queries))
+		return make([]batch.Result[int], len(queries))
+	})
+	stop := start(t, g)
+	var wg sync.WaitGroup
+	call := func() {
+		wg.Go(func() {
+			if _, err := g.Do(t.Context(), 0); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	call()
+	<-first
+	for range 9 {
+		call()
+	}
+	close(release)
+	wg.Wait()
+	stop()
+	total := 0
+	for _, n := range sizes {
+		total += n
+		if n > 4 {
+			t.Errorf("a batch of %d, at most 4 were asked for", n)
+		}
+	}
+	if total != 10 {
+		t.Errorf("%d calls were served, want 10", total)
+	}
+}
+
+func TestACallAfterTheEndIsRefused(t *testing.T) {
+	t.Parallel()
+	g := batch.New(1, func(_ context.Context, queries []int) []batch.Result[int] {
+		return make([]batch.Result[int], len(queries))
+	})
+	start(t, g)()
+	if _, err := g.Do(t.Context(), 1); !errors.Is(err, batch.ErrClosed) {
+		// One call may still find a place in the queue; it must not wait for ever.
+		t.Errorf("got %v, want ErrClosed", err)
+	}
+}
+
+func TestACallerThatLeavesDoesNotHoldTheBatch(t *testing.T) {
+	t.Parallel()
+	begun, release := make(chan struct{}), make(chan struct{})
+	g := batch.New(1, func(_ context.Context, queries []int) []batch.Result[int] {
+		close(begun)
+		<-release
+		return make([]batch.Result[int], len(queries))
+	})
+	start(t, g)
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error)
+	go func() {
+		_, err := g.Do(ctx, 1)
+		done <- err
+	}()
+	<-begun
+	cancel()
+	if err := <-done; !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v, want the caller's own end", err)
+	}
+	close(release)
+}

@@ -1,0 +1,152 @@
+package soap_test
+
+import (
+	"bytes"
+	"errors"
+	"strings"
+	"testing"
+	"unicode/utf16"
+
+	"pgregory.net/rapid"
+
+	"github.com/sinbahub/sinbahub/pkg/soap"
+)
+
+func TestScanRefusesWhatIsOverALimit(t *testing.T) {
+	t.Parallel()
+	limits := soap.DefaultLimits()
+	open, shut := strings.Repeat("<a>", limits.Depth), strings.Repeat("</a>", limits.Depth)
+	attributes := func(n int, prefix string) string {
+		var b strings.Builder
+		for i := range n {
+			b.WriteString(" " + prefix + strings.Repeat("x", 1+i%7) + string(rune('a'+i%26)) + `="v>'"`)
+		}
+		return "<e" + b.String() + "/>"
+	}
+	cases := []struct {
+		name string
+		doc  string
+		want soap.Reason
+	}{
+		{"deepest allowed", open + shut, 0},
+		{"one too deep", "<a>" + open + shut + "</a>", soap.TooDeep},
+		{"siblings are not depth", "<a>" + strings.Repeat("<b/><c></c>", 1000) + "</a>", 0},
+		{"most attributes", attributes(limits.Attributes, ""), 0},
+		{"one attribute too many", attributes(limits.Attributes+1, ""), soap.TooManyAttributes},
+		{"one namespace too many", attributes(limits.Namespaces+1, "xmlns:"), soap.TooManyNamespaces},
+		{"attribute flood", attributes(100_000, ""), soap.TooManyAttributes},
+		{"longest name", "<" + strings.Repeat("n", limits.Name) + "/>", 0},
+		{"name too long", "<" + strings.Repeat("n", limits.Name+1) + "/>", soap.NameTooLong},
+		{"attribute name too long", "<a " + strings.Repeat("n", limits.Name+1) + "='1'/>", soap.NameTooLong},
+		{"longest text", "<a>" + strings.Repeat("t", limits.Text) + "</a>", 0},
+		{"text too long", "<a>" + strings.Repeat("t", limits.Text+1) + "</a>", soap.TextTooLong},
+		{"attribute value too long", `<a b="` + strings.Repeat("t", limits.Text+1) + `"/>`, soap.TextTooLong},
+		{"comment too long", "<a><!--" + strings.Repeat("t", limits.Text+1) + "--></a>", soap.TextTooLong},
+		{"cdata too long", "<a><![CDATA[" + strings.Repeat("t", limits.Text+1) + "]]></a>", soap.TextTooLong},
+		{"markup in a comment does not count", "<a><!-- " + strings.Repeat("<b>", 100) + " --></a>", 0},
+		{"instruction flood", "<a>" + strings.Repeat("<?p?>", limits.Misc+1) + "</a>", soap.TooManyMisc},
+		{"element flood", "<a>" + strings.Repeat("<b/>", limits.Elements) + "</a>", soap.TooManyElements},
+		{"too many bytes", strings.Repeat(" ", limits.Bytes) + "<", soap.TooManyBytes},
+		{"doctype", "<!DOCTYPE a><a/>", soap.Doctype},
+		{"doctype after a comment", "<!--x--><!DOCTYPE a [<!ENTITY b 'c'>]><a/>", soap.Doctype},
+		{"nothing", "", soap.Empty},
+		{"only blanks", " \r\n\t", soap.Empty},
+		{"null byte", "<a>\x00</a>", soap.NullByte},
+		{"not UTF-8", "<a>\xe8</a>", soap.NotUTF8},
+		{"declared UTF-8", "<?xml version='1.0' encoding='utf-8'?><a/>", 0},
+		{"marked UTF-8", "\xef\xbb\xbf<?xml version='1.0' encoding=\"UTF-8\"?><a/>", 0},
+		{"broken end is the parser's business", "<a b='1", 0},
+		{"lone bracket is the parser's business", "<", 0},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			if got := reason(t, soap.Scan([]byte(c.doc), limits)); got != c.want {
+				t.Errorf("Scan: %v, want %v", got, c.want)
+			}
+		})
+	}
+}
+
+// reason is the reason in err, 0 for nil.
+func reason(t *testing.T, err error) soap.Reason {
+	t.Helper()
+	if err == nil {
+		return 0
+	}
+	var limit *soap.LimitError
+	if !errors.As(err, &limit) {
+		t.Fatalf("error is %T, want *soap.LimitError", err)
+	}
+	return limit.Reason
+}
+
+func TestScanNamesTheEncodingFound(t *testing.T) {
+	t.Parallel()
+	wide := func(text string, big bool) string {
+		var b bytes.Buffer
+		for _, u := range utf16.Encode([]rune(text)) {
+			if big {
+				b.Write([]byte{byte(u >> 8), byte(u)})
+			} else {
+				b.Write([]byte{byte(u), byte(u >> 8)})
+			}
+		}
+		return b.String()
+	}
+	cases := []struct{ doc, want string }{
+		{"\xff\xfe" + wide("<a/>", false), "UTF-16LE"},
+		{"\xfe\xff" + wide("<a/>", true), "UTF-16BE"},
+		{wide("<a/>", false), "UTF-16LE"},
+		{wide("<a/>", true), "UTF-16BE"},
+		{"\x4c\x6f\xa7\x94\x93", "EBCDIC"},
+		{"+ADw-a/+AD4-", "UTF-7"},
+		{"<?xml version='1.0' encoding='ISO-8859-1'?><a/>", "ISO-8859-1"},
+		{"<?xml version='1.0' encoding='Mario Rossi'?><a/>", "other"},
+		{"<?xml version='1.0' encoding=UTF-8?><a/>", "other"},
+		{"<a>\xc3\x28</a>", "bytes"},
+	}
+	for _, c := range cases {
+		t.Run(c.want, func(t *testing.T) {
+			t.Parallel()
+			var limit *soap.LimitError
+			if err := soap.Scan([]byte(c.doc), soap.DefaultLimits()); !errors.As(err, &limit) || limit.Encoding != c.want {
+				t.Errorf("Scan(%q) found %v, want %q", c.doc, limit, c.want)
+			}
+		})
+	}
+}
+
+func TestScanTellsTheLine(t *testing.T) {
+	t.Parallel()
+	err := soap.Scan([]byte("<a>\n\n<!DOCTYPE a>"), soap.DefaultLimits())
+	var limit *soap.LimitError
+	if !errors.As(err, &limit) || limit.Line != 3 {
+		t.Errorf("line %+v, want 3", limit)
+	}
+}
+
+// TestScanEndsOnAnything proves that the pass neither panics nor loops, whatever it is given.
+func TestScanEndsOnAnything(t *testing.T) {
+	t.Parallel()
+	piece := rapid.SampledFrom([]string{"<", ">", "/", "</", "/>", "<!--", "-->", "<![CDATA[", "]]>", "<?", "?>", "<!", "=", "'", `"`, "a", " ", "\n", "xmlns:b", "è"})
+	rapid.Check(t, func(t *rapid.T) {
+		doc := strings.Join(rapid.SliceOf(piece).Draw(t, "pieces"), "")
+		_ = soap.Scan([]byte(doc), soap.Limits{Bytes: 1 << 20, Depth: 3, Elements: 5, Attributes: 3, Namespaces: 2, Name: 4, Text: 6, Misc: 2})
+	})
+}
+
+func FuzzScan(f *testing.F) {
+	f.Add([]byte("<a b='c'><!--d--><e/></a>"))
+	f.Fuzz(func(_ *testing.T, doc []byte) { _ = soap.Scan(doc, soap.DefaultLimits()) })
+}
+
+func BenchmarkScan(b *testing.B) {
+	doc := []byte("<a>" + strings.Repeat("<Elemento nome=\"valore\">contenuto qualsiasi</Elemento>", 150) + "</a>")
+	b.SetBytes(int64(len(doc)))
+	for b.Loop() {
+		if err := soap.Scan(doc, soap.DefaultLimits()); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

@@ -1,0 +1,316 @@
+/*
+ * One document: parse, find the element, validate it, write the answer.
+ */
+#include "core.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include <libxml/parser.h>
+#include <libxml/xmlschemas.h>
+
+xmlSchemaPtr xs_compiled(const xs_schema *schema);
+
+/*
+ * The parser's flags: no network, and nothing else. Never XML_PARSE_NOENT, DTDLOAD, DTDATTR,
+ * DTDVALID, XINCLUDE, RECOVER or HUGE: each of them lets a document reach beyond itself.
+ */
+enum { PARSER_FLAGS = XML_PARSE_NONET };
+
+/* A parser keeps every name it ever saw; with more than these it is replaced. */
+enum { MAX_NAMES = 20000 };
+
+static const char soap11[] = "http://schemas.xmlsoap.org/soap/envelope/";
+static const char soap12[] = "http://www.w3.org/2003/05/soap-envelope";
+
+struct xs_checker {
+	const xs_schema *schema;
+	xmlParserCtxtPtr parser;
+	xmlSchemaValidCtxtPtr validator;
+};
+
+/* What is known of the document at hand. */
+struct run {
+	int status;
+	int doctype;
+	int no_memory;
+	int line;
+	unsigned soap;
+	xmlNodePtr header, subject;
+	xs_findings findings;
+};
+
+/* A document type is refused where it begins, before anything in it is read. */
+static void refuse_doctype(void *ctx, const xmlChar *name, const xmlChar *id, const xmlChar *uri)
+{
+	xmlParserCtxtPtr parser = ctx;
+	struct run *run = parser->_private;
+
+	(void)name;
+	(void)id;
+	(void)uri;
+	run->doctype = 1;
+	xmlStopParser(parser);
+}
+
+static void note_parser_error(void *ctx, xmlErrorPtr error)
+{
+	xmlParserCtxtPtr parser = ctx;
+	struct run *run = parser->_private;
+
+	if (error->code == XML_ERR_NO_MEMORY)
+		run->no_memory = 1;
+	if (run->line == 0 && error->level >= XML_ERR_ERROR)
+		run->line = error->line;
+}
+
+/* The thread's own channel, for what libxml2 reports without a context. */
+static void note_stray_error(void *ctx, xmlErrorPtr error)
+{
+	struct run *run = ctx;
+
+	if (error->code == XML_ERR_NO_MEMORY)
+		run->no_memory = 1;
+}
+
+static int renew(xs_checker *c)
+{
+	if (c->validator != NULL)
+		xmlSchemaFreeValidCtxt(c->validator);
+	if (c->parser != NULL)
+		xmlFreeParserCtxt(c->parser);
+	c->validator = NULL;
+	c->parser = xmlNewParserCtxt();
+	if (c->parser == NULL)
+		return -1;
+	c->parser->sax->internalSubset = refuse_doctype;
+	c->parser->sax->externalSubset = refuse_doctype;
+	c->parser->sax->serror = note_parser_error;
+	c->validator = xmlSchemaNewValidCtxt(xs_compiled(c->schema));
+	return c->validator == NULL ? -1 : 0;
+}
+
+xs_checker *xs_checker_new(const xs_schema *schema)
+{
+	xs_checker *c = calloc(1, sizeof *c);
+
+	if (c == NULL)
+		return NULL;
+	c->schema = schema;
+	if (renew(c) != 0) {
+		xs_checker_free(c);
+		return NULL;
+	}
+	return c;
+}
+
+void xs_checker_free(xs_checker *c)
+{
+	if (c == NULL)
+		return;
+	if (c->validator != NULL)
+		xmlSchemaFreeValidCtxt(c->validator);
+	if (c->parser != NULL)
+		xmlFreeParserCtxt(c->parser);
+	free(c);
+}
+
+/*
+ * Whether the bytes may be given to the parser as UTF-8. The encoding is settled here, so that
+ * libxml2 never looks for a converter: that would open files, and a decoder is no place for a
+ * stranger's bytes.
+ */
+static int is_utf8_labelled(const char *doc, size_t len)
+{
+	const char *end, *p;
+
+	if (memchr(doc, 0, len) != NULL)
+		return 0;
+	if (len >= 3 && memcmp(doc, "\xEF\xBB\xBF", 3) == 0) {
+		doc += 3;
+		len -= 3;
+	}
+	/* The signatures of UTF-16 and EBCDIC; any other beginning the parser takes as UTF-8. */
+	for (size_t i = 0; i < 4 && i < len && doc[0] != '<'; i++)
+		if ((unsigned char)doc[i] >= 0x80)
+			return 0;
+	if (len < 5 || memcmp(doc, "<?xml", 5) != 0)
+		return 1;
+	end = memchr(doc, '>', len);
+	if (end == NULL)
+		return 1;
+	for (p = doc + 5; p + 8 <= end; p++)
+		if (memcmp(p, "encoding", 8) == 0)
+			break;
+	if (p + 8 > end)
+		return 1;
+	for (p += 8; p < end && strchr(" \t\r\n=", *p) != NULL; p++)
+		;
+	return end - p >= 7 && (*p == '"' || *p == '\'') && strncasecmp(p + 1, "UTF-8", 5) == 0 &&
+	       p[6] == *p;
+}
+
+static xmlDocPtr parse(xs_checker *c, struct run *run, const char *doc, size_t len)
+{
+	xmlDocPtr tree;
+
+	if (!is_utf8_labelled(doc, len)) {
+		run->status = XS_WRONG_ENCODING;
+		return NULL;
+	}
+	if (len > INT32_MAX) {
+		run->status = XS_TOO_LARGE;
+		return NULL;
+	}
+	if ((c->parser == NULL || c->validator == NULL || xmlDictSize(c->parser->dict) > MAX_NAMES) &&
+	    renew(c) != 0) {
+		run->status = XS_TOO_LARGE;
+		return NULL;
+	}
+	c->parser->_private = run;
+	tree = xmlCtxtReadMemory(c->parser, doc, (int)len, NULL, NULL, PARSER_FLAGS);
+	c->parser->_private = NULL;
+	if (run->no_memory)
+		run->status = XS_TOO_LARGE;
+	else if (run->doctype || (tree != NULL && (tree->intSubset != NULL || tree->extSubset != NULL)))
+		run->status = XS_DOCTYPE;
+	else if (tree == NULL || !c->parser->wellFormed || !c->parser->nsWellFormed ||
+		 xmlDocGetRootElement(tree) == NULL)
+		run->status = XS_MALFORMED;
+	return tree;
+}
+
+static int is_soap(xmlNodePtr element, const char *name, const char *uri)
+{
+	return strcmp((const char *)element->name, name) == 0 && element->ns != NULL &&
+	       strcmp((const char *)element->ns->href, uri) == 0;
+}
+
+/* The element children of parent, at most two; -1 if there is text beside them or a third. */
+static int element_children(xmlNodePtr parent, xmlNodePtr children[2])
+{
+	int n = 0;
+
+	for (xmlNodePtr c = parent->children; c != NULL; c = c->next) {
+		if (c->type == XML_COMMENT_NODE || c->type == XML_PI_NODE || xmlIsBlankNode(c))
+			continue;
+		if (c->type != XML_ELEMENT_NODE || n == 2)
+			return -1;
+		children[n++] = c;
+	}
+	return n;
+}
+
+/* Finds Header and the Body's only child: SOAP 1.1 section 4, SOAP 1.2 part 1 section 5. */
+static int open_envelope(struct run *run, xmlNodePtr root)
+{
+	const char *uri = soap11;
+	xmlNodePtr parts[2], body, none[2];
+	int n;
+
+	if (strcmp((const char *)root->name, "Envelope") != 0)
+		return XS_NOT_SOAP;
+	if (is_soap(root, "Envelope", soap11)) {
+		run->soap = 1;
+	} else if (is_soap(root, "Envelope", soap12)) {
+		run->soap = 2;
+		uri = soap12;
+	} else {
+		return XS_UNKNOWN_ENVELOPE;
+	}
+	n = element_children(root, parts);
+	if (n < 1 || !is_soap(parts[n - 1], "Body", uri))
+		return XS_NOT_SOAP;
+	body = parts[n - 1];
+	if (n == 2) {
+		if (!is_soap(parts[0], "Header", uri))
+			return XS_NOT_SOAP;
+		run->header = parts[0];
+	}
+	if (element_children(body, none) != 1)
+		return XS_NOT_SOAP;
+	run->subject = none[0];
+	return XS_VALID;
+}
+
+static int locate(xs_checker *c, struct run *run, xmlDocPtr tree, int mode)
+{
+	int status = XS_VALID;
+
+	if (mode == XS_BARE)
+		run->subject = xmlDocGetRootElement(tree);
+	else
+		status = open_envelope(run, xmlDocGetRootElement(tree));
+	if (status == XS_VALID && !xs_has_element(c->schema, run->subject)) {
+		run->subject = NULL;
+		status = XS_UNKNOWN_ROOT;
+	}
+	return status;
+}
+
+static int validate(xs_checker *c, struct run *run)
+{
+	int result;
+
+	xmlSchemaSetValidStructuredErrors(c->validator, xs_findings_collect, &run->findings);
+	result = xmlSchemaValidateOneElement(c->validator, run->subject);
+	xs_findings_split_values(&run->findings, run->subject);
+	if (run->no_memory || run->findings.no_memory || result < 0)
+		return XS_TOO_LARGE;
+	if (run->findings.total > 0)
+		return XS_INVALID;
+	/* No finding and yet not valid does not happen; if it did it must not pass. */
+	return result == 0 ? XS_VALID : XS_TOO_LARGE;
+}
+
+static void write_answer(struct run *run, xs_buf *out)
+{
+	size_t start = out->len, header_at, header_len;
+
+	xs_put_u8(out, (unsigned)run->status);
+	xs_put_u8(out, run->soap);
+	if (run->subject != NULL && strlen((const char *)run->subject->name) <= 255) {
+		xs_put_u8(out, (unsigned)strlen((const char *)run->subject->name));
+		xs_put(out, run->subject->name, strlen((const char *)run->subject->name));
+	} else {
+		xs_put_u8(out, 0);
+	}
+	header_at = out->len;
+	xs_put_u32(out, 0);
+	if (run->header != NULL)
+		xs_canonical(run->header, out);
+	if (!out->failed) {
+		header_len = out->len - header_at - 4;
+		xs_set_u32(out->data + header_at, (uint32_t)header_len);
+	}
+	if (run->status == XS_VALID)
+		xs_canonical(run->subject, out);
+	else if (run->status == XS_INVALID)
+		xs_findings_write(&run->findings, run->subject, out);
+	else if (run->status == XS_MALFORMED)
+		xs_put_u32(out, (uint32_t)(run->line > 0 ? run->line : 0));
+	if (out->failed) {
+		static const unsigned char too_large[XS_LEAST_ANSWER] = {XS_TOO_LARGE};
+		out->len = start;
+		out->failed = 0;
+		xs_put(out, too_large, sizeof too_large);
+	}
+}
+
+void xs_check(xs_checker *c, const char *doc, size_t len, int mode, xs_buf *out)
+{
+	struct run run = {.status = XS_VALID};
+	xmlDocPtr tree;
+
+	xmlSetStructuredErrorFunc(&run, note_stray_error);
+	tree = parse(c, &run, doc, len);
+	if (run.status == XS_VALID)
+		run.status = locate(c, &run, tree, mode);
+	if (run.status == XS_VALID)
+		run.status = validate(c, &run);
+	write_answer(&run, out);
+	if (tree != NULL)
+		xmlFreeDoc(tree);
+	xmlSetStructuredErrorFunc(NULL, NULL);
+}

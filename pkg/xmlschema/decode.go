@@ -1,0 +1,149 @@
+package xmlschema
+
+import (
+	"encoding/binary"
+	"errors"
+	"unicode/utf8"
+)
+
+// ErrAnswer is returned by Decode for bytes that no honest checker writes. It says nothing
+// about them: they may hold content.
+var ErrAnswer = errors.New("answer breaks the protocol")
+
+// Bounds of what an answer may say.
+const (
+	maxLine = 1 << 24
+	maxCode = 200_000
+)
+
+// AnswerRoom is how many bytes the answer for a document of n bytes may take: canonical XML
+// can be longer than what it stands for, because namespaces are repeated.
+func AnswerRoom(n int) int { return 4*n + 64<<10 }
+
+// Decode reads an answer of the C core (core.h, xs_check) as if an adversary had written it:
+// every number is bounded, every byte accounted for, and a name appears in the verdict only if
+// names has it. Header and Payload share answer's memory.
+func Decode(answer []byte, names Names) (Verdict, error) {
+	r := reader{rest: answer}
+	v := Verdict{Status: Status(r.u8()), SOAP: r.u8()}
+	root := string(r.bytes(int(r.u8())))
+	header := r.bytes(r.u32(len(answer)))
+	if r.bad || v.Status > WrongEncoding || v.SOAP > 2 || !utf8.Valid(header) {
+		return Verdict{}, ErrAnswer
+	}
+	if len(header) > 0 {
+		v.Header = header
+	}
+	if root != "" {
+		if !names.Global(root) {
+			return Verdict{}, ErrAnswer
+		}
+		v.Root = root
+	}
+	if (v.Root != "") != (v.Status == Valid || v.Status == Invalid) && v.Status != TooLarge {
+		return Verdict{}, ErrAnswer
+	}
+	switch v.Status {
+	case Valid:
+		v.Payload = r.rest
+		r.rest = nil
+		r.bad = r.bad || len(v.Payload) == 0 || v.Payload[0] != '<' || !utf8.Valid(v.Payload)
+	case Invalid:
+		r.findings(&v, names)
+	case Malformed:
+		v.Line = r.u32(maxLine)
+	case Doctype, NotSOAP, UnknownRoot, TooLarge, UnknownEnvelope, WrongEncoding:
+	}
+	if r.bad || len(r.rest) != 0 {
+		return Verdict{}, ErrAnswer
+	}
+	return v, nil
+}
+
+// reader takes an answer apart. After the first fault bad is set and everything read is zero.
+type reader struct {
+	rest []byte
+	bad  bool
+}
+
+func (r *reader) bytes(n int) []byte {
+	if r.bad || n < 0 || n > len(r.rest) {
+		r.bad = true
+		return nil
+	}
+	b := r.rest[:n:n]
+	r.rest = r.rest[n:]
+	return b
+}
+
+func (r *reader) u8() uint8 {
+	if b := r.bytes(1); b != nil {
+		return b[0]
+	}
+	return 0
+}
+
+func (r *reader) u16() int {
+	if b := r.bytes(2); b != nil {
+		return int(binary.LittleEndian.Uint16(b))
+	}
+	return 0
+}
+
+// u32 reads a number that may be at most most.
+func (r *reader) u32(most int) int {
+	b := r.bytes(4)
+	if b == nil {
+		return 0
+	}
+	n := binary.LittleEndian.Uint32(b)
+	if uint64(n) > uint64(most) {
+		r.bad = true
+		return 0
+	}
+	return int(n)
+}
+
+func (r *reader) findings(v *Verdict, names Names) {
+	// A document has fewer violations than four times its bytes; this only stops nonsense.
+	v.Total = r.u32(1 << 30)
+	count := int(r.u8())
+	if v.Total == 0 || count == 0 || count > MaxFindings || count > v.Total {
+		r.bad = true
+		return
+	}
+	v.Findings = make([]Finding, 0, count)
+	for range count {
+		f := Finding{Code: r.u32(maxCode), Line: r.u32(maxLine)}
+		depth := int(r.u8())
+		if depth == 0 {
+			r.bad = true
+			return
+		}
+		f.Path = make([]Step, 0, depth)
+		for i := range depth {
+			f.Path = append(f.Path, r.step(names, i == depth-1))
+		}
+		if r.bad {
+			return
+		}
+		v.Findings = append(v.Findings, f)
+	}
+}
+
+// step reads one step. Only the last one may be an attribute, whose position is 0.
+func (r *reader) step(names Names, last bool) Step {
+	same, all := r.u16(), r.u16()
+	name := r.bytes(int(r.u8()))
+	if same == 0 && last && len(name) == 0 || len(name) > 0 && name[0] == '@' {
+		r.bad = r.bad || same != 0 || !last
+		return Step{Name: names.attribute(name)}
+	}
+	if same == 0 || all < same {
+		r.bad = true
+	}
+	if known := names.element(name); known != "" {
+		return Step{Name: known, Pos: same}
+	}
+	return Step{Pos: all}
+}

@@ -1,0 +1,123 @@
+package xmlschema
+
+import (
+	"bytes"
+	"encoding/xml"
+	"errors"
+	"io"
+	"path"
+)
+
+// ErrFiles is returned for schema files that are missing or cannot be read.
+var ErrFiles = errors.New("schema files missing or unreadable")
+
+// schemaNamespace is the namespace of XML Schema itself.
+const schemaNamespace = "http://www.w3.org/2001/XMLSchema"
+
+// Names are the names a schema gives to elements and attributes: the only ones that are
+// repeated to a sender, because a stranger's own could be anything, a child's name included.
+type Names struct {
+	// Namespace is the schema's target namespace.
+	Namespace string
+
+	elements, attributes, globals map[string]string
+}
+
+// Global tells whether the schema declares an element of that name at its top, so that a
+// document may have it as its root.
+func (n Names) Global(name string) bool { return n.globals[name] != "" }
+
+// element gives the schema's own copy of the name, "" if it has none.
+func (n Names) element(name []byte) string { return n.elements[string(name)] }
+
+// attribute gives the schema's own copy of "@name", "" if it has none.
+func (n Names) attribute(name []byte) string { return n.attributes[string(name)] }
+
+// ReadNames reads the names of the schema main and of what it includes from the files. These
+// are the hub's own bytes, for which encoding/xml is good enough; no foreign bytes come here.
+func ReadNames(main string, files map[string][]byte) (Names, error) {
+	n := Names{elements: map[string]string{}, attributes: map[string]string{}, globals: map[string]string{}}
+	seen := map[string]bool{}
+	todo := []string{main}
+	for len(todo) > 0 {
+		name := todo[0]
+		todo = todo[1:]
+		if seen[name] {
+			continue
+		}
+		seen[name] = true
+		content, ok := files[name]
+		if !ok {
+			return Names{}, ErrFiles
+		}
+		more, err := n.read(content, name == main)
+		if err != nil {
+			return Names{}, err
+		}
+		for _, location := range more {
+			todo = append(todo, path.Join(path.Dir(name), location))
+		}
+	}
+	return n, nil
+}
+
+// read takes the names of one file and gives the files it includes or imports.
+func (n *Names) read(content []byte, isMain bool) (locations []string, err error) {
+	d := xml.NewDecoder(bytes.NewReader(content))
+	for depth := 0; ; {
+		token, err := d.Token()
+		if errors.Is(err, io.EOF) {
+			return locations, nil
+		}
+		if err != nil {
+			return nil, ErrFiles
+		}
+		switch t := token.(type) {
+		case xml.StartElement:
+			if location := n.take(t, depth, isMain); location != "" {
+				locations = append(locations, location)
+			}
+			depth++
+		case xml.EndElement:
+			depth--
+		}
+	}
+}
+
+// take reads one element of a schema file: depth 0 is xs:schema, 1 what stands at its top.
+func (n *Names) take(t xml.StartElement, depth int, isMain bool) (location string) {
+	if t.Name.Space != schemaNamespace {
+		return "" // documentation may hold any markup
+	}
+	name := attributeOf(t, "name")
+	switch t.Name.Local {
+	case "schema":
+		if isMain {
+			n.Namespace = attributeOf(t, "targetNamespace")
+		}
+	case "include", "import", "redefine":
+		return attributeOf(t, "schemaLocation")
+	case "element":
+		if name == "" {
+			return ""
+		}
+		n.elements[name] = name
+		if depth == 1 {
+			n.globals[name] = name
+		}
+	case "attribute":
+		if name != "" {
+			n.attributes["@"+name] = "@" + name
+		}
+	}
+	return ""
+}
+
+func attributeOf(t xml.StartElement, name string) string {
+	for _, a := range t.Attr {
+		if a.Name.Space == "" && a.Name.Local == name {
+			return a.Value
+		}
+	}
+	return ""
+}

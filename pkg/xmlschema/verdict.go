@@ -1,0 +1,93 @@
+package xmlschema
+
+// Mode says which element of a document is validated.
+type Mode uint8
+
+// The modes.
+const (
+	// Envelope takes a SOAP 1.1 or 1.2 message and validates the only child of its Body.
+	Envelope Mode = 0
+	// Bare validates the root itself.
+	Bare Mode = 1
+)
+
+// Status is the outcome of a check.
+type Status uint8
+
+// The outcomes. Only Valid carries a payload, only Invalid carries findings.
+const (
+	// Valid: well-formed, the right frame, and the element conforms to the schema.
+	Valid Status = 0
+	// Invalid: the element is known to the schema but does not conform to it.
+	Invalid Status = 1
+	// Malformed: not well-formed XML, or not well-formed with namespaces.
+	Malformed Status = 2
+	// Doctype: a document type declaration, whatever stands in it.
+	Doctype Status = 3
+	// NotSOAP: no envelope, or no Body with exactly one element and nothing else in it.
+	NotSOAP Status = 4
+	// UnknownRoot: the element to validate is no global element of the schema's namespace.
+	UnknownRoot Status = 5
+	// TooLarge: memory, or the room for the answer, did not suffice.
+	TooLarge Status = 6
+	// UnknownEnvelope: an Envelope in a namespace that is neither SOAP 1.1's nor 1.2's.
+	UnknownEnvelope Status = 7
+	// WrongEncoding: anything but UTF-8, or a NUL character.
+	WrongEncoding Status = 8
+)
+
+// Codes of findings that are this package's own. All others are libxml2's xmlParserErrors.
+const (
+	// CodeSplitValue: a comment or a processing instruction inside a value, so that two
+	// readers may see two values.
+	CodeSplitValue = 100001
+	// CodeBlanks: the value was refused, and it has white space before or after it.
+	CodeBlanks = 100002
+	// CodeMissingChild: an element ends before a child that the schema requires.
+	// libxml2 gives it the number of an unexpected child (1871).
+	CodeMissingChild = 100003
+)
+
+// MaxFindings is how many findings a verdict lists at most; Total counts them all.
+const MaxFindings = 100
+
+// Step is one element (or, as the last step, one attribute) on the way to a finding.
+type Step struct {
+	// Name is the local name, "@name" for an attribute; empty if the schema does not know
+	// it, because a stranger's names can carry identities too.
+	Name string
+	// Pos is the position, from 1, among the siblings of the same local name; for an unknown
+	// name, among all sibling elements; 0 for an attribute.
+	Pos int
+}
+
+// Finding is one violation of the schema. It never holds a value of the document.
+type Finding struct {
+	// Code is libxml2's number (xmlParserErrors) or one of this package's own.
+	Code int
+	// Line in the document, from 1; libxml2 counts to 65,535.
+	Line int
+	// Path goes from the validated element to the node.
+	Path []Step
+}
+
+// Verdict is what a check says of a document.
+type Verdict struct {
+	// Status is the outcome.
+	Status Status
+	// SOAP is 1 for SOAP 1.1, 2 for SOAP 1.2, 0 for a bare document or no envelope.
+	SOAP uint8
+	// Root is the local name of the validated element; empty if the schema does not have it
+	// as a global element.
+	Root string
+	// Header is the exclusive canonical form of the SOAP Header element, nil without one.
+	Header []byte
+	// Payload is the exclusive canonical form of the validated element, only if Valid.
+	Payload []byte
+	// Findings are the violations, at most MaxFindings, in document order.
+	Findings []Finding
+	// Total is how many findings there were.
+	Total int
+	// Line is where a Malformed document breaks, 0 if unknown.
+	Line int
+}
