@@ -16,7 +16,7 @@ LINT  := $(CACHE)/golangci-lint-$(LINT_VERSION)-$(shell $(GO) env GOVERSION)
 # How long `make fuzz` stays with each target.
 FUZZTIME ?= 30s
 
-NODE := internal/e2e/node
+NODE := internal/hubtest/clients/node
 
 .PHONY: run
 run: build ## Start hub, simulator and database, send the samples, stay until Ctrl-C
@@ -71,7 +71,7 @@ fuzz: deps ## Fuzz every reader of foreign bytes, FUZZTIME=30s each
 
 .PHONY: bench
 bench: build ## Measure the main line end to end and print the figures
-	bin/sinbahub demo bench
+	$(TEST) -tags bench -run ^TestBench$$ -count=1 -timeout 30m -v ./internal/hubtest
 
 .PHONY: deps
 deps: ## Install what is missing on Debian: gcc, libxml2-dev, pkg-config, postgresql

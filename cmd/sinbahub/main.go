@@ -17,7 +17,7 @@ import (
 )
 
 // version is set by the build.
-var version = "dev" //nolint:gochecknoglobals // the linker sets it
+var version = "dev"
 
 // The exit codes of send (contract, "The command line").
 const (
@@ -165,21 +165,25 @@ func (*versionCmd) Run() error {
 	return nil
 }
 
-func main() {
+func main() { os.Exit(run()) }
+
+// run gives the exit code.
+func run() int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	defer startProfile()()
 	root := &cli{}
 	parsed := kong.Parse(root, kong.Name("sinbahub"), kong.Description("The regional gateway between case-file products and SISS."), kong.BindTo(ctx, (*context.Context)(nil)), kong.Bind(root))
 	err := parsed.Run()
-	switch {
-	case err == nil:
-	case errors.Is(err, app.ErrRefused):
-		os.Exit(exitRefused)
-	case errors.Is(err, app.ErrUnreachable):
-		fmt.Fprintln(os.Stderr, "sinbahub:", err)
-		os.Exit(exitUnreachable)
-	default:
-		fmt.Fprintln(os.Stderr, "sinbahub:", err)
-		os.Exit(exitFailed)
+	if err == nil {
+		return 0
 	}
+	if errors.Is(err, app.ErrRefused) {
+		return exitRefused
+	}
+	fmt.Fprintln(os.Stderr, "sinbahub:", err)
+	if errors.Is(err, app.ErrUnreachable) {
+		return exitUnreachable
+	}
+	return exitFailed
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
@@ -32,7 +33,8 @@ func (s *server) adminHandler() http.Handler {
 func (s *server) ready(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), 2*time.Second)
 	defer cancel()
-	status, text := http.StatusOK, ""
+	status := http.StatusOK
+	var text strings.Builder
 	for _, check := range []struct {
 		name string
 		run  func(context.Context) error
@@ -46,10 +48,10 @@ func (s *server) ready(w http.ResponseWriter, r *http.Request) {
 		if err := check.run(ctx); err != nil {
 			status, word = http.StatusServiceUnavailable, "not ready"
 		}
-		text += check.name + ": " + word + "\n"
+		text.WriteString(check.name + ": " + word + "\n")
 	}
 	w.WriteHeader(status)
-	_, _ = w.Write([]byte(text))
+	_, _ = w.Write([]byte(text.String()))
 }
 
 func (s *server) checkDisk(context.Context) error {

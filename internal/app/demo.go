@@ -111,7 +111,7 @@ func (d *demo) lock() (unlock func(), err error) {
 	if err != nil {
 		return nil, fmt.Errorf("lock var folder: %w", err)
 	}
-	if err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX); err != nil { //nolint:gosec // a descriptor fits
+	if err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX); err != nil {
 		return nil, errors.Join(fmt.Errorf("lock var folder: %w", err), file.Close())
 	}
 	return func() { _ = file.Close() }, nil

@@ -35,7 +35,7 @@ func startDetached(binary, logFile string, args ...string) (pid int, err error) 
 	defer out.Close()                    //nolint:errcheck // the child has its own descriptor
 	cmd := exec.Command(binary, args...) //nolint:gosec,noctx // our own binaries; it must outlive any context
 	cmd.Stdout, cmd.Stderr = out, out
-	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "TMPDIR=" + os.Getenv("TMPDIR")}
+	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "TMPDIR=" + os.Getenv("TMPDIR"), "SINBAHUB_TEST_PROFILE=" + os.Getenv("SINBAHUB_TEST_PROFILE")}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	if err := cmd.Start(); err != nil {
 		return 0, fmt.Errorf("start %s: %w", filepath.Base(binary), err)

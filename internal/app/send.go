@@ -124,7 +124,7 @@ func (s *sender) credential(document []byte) (user, password string, err error) 
 	}
 	chosen := s.run.Participants[0]
 	for _, p := range s.run.Participants {
-		if bytes.Contains(document, []byte("<CodiceEnte>"+p.Ente+"</CodiceEnte>")) {
+		if enteOf(document) == p.Ente {
 			chosen = p
 			break
 		}
@@ -144,7 +144,7 @@ func readPassword(file string) (string, error) {
 	return strings.TrimSpace(string(text)), nil
 }
 
-func printSent(out io.Writer, table io.Writer, asJSON bool, sent Sent) error {
+func printSent(out, table io.Writer, asJSON bool, sent Sent) error {
 	if asJSON {
 		line, err := json.Marshal(sent)
 		if err != nil {
@@ -157,7 +157,7 @@ func printSent(out io.Writer, table io.Writer, asJSON bool, sent Sent) error {
 		return err
 	}
 	for _, a := range sent.Anomalie {
-		if _, err := fmt.Fprintf(table, "\t\t%s %s\t%s: %s\n", a.Codice, a.Rilevanza, a.Posizione, a.Descrizione); err != nil {
+		if _, err := fmt.Fprintf(table, "    %s %s  %s: %s\n", a.Codice, a.Rilevanza, a.Posizione, a.Descrizione); err != nil {
 			return err
 		}
 	}
@@ -218,7 +218,8 @@ func (s *sender) call(ctx context.Context, user, password string, content []byte
 // readSent reads the hub's own answer: a receipt, a report or a fault.
 func readSent(answer []byte) Sent {
 	var envelope struct {
-		Body struct {
+		XMLName xml.Name `xml:"Envelope"`
+		Body    struct {
 			Receipt *struct {
 				IDRicevuta string      `xml:"IdRicevuta"`
 				IDEvento   string      `xml:"IdEvento"`
@@ -234,7 +235,7 @@ func readSent(answer []byte) Sent {
 				Anomalie   []SentFault `xml:"Detail>ErroreSinba>Anomalia"`
 				Anomalie11 []SentFault `xml:"detail>ErroreSinba>Anomalia"`
 			} `xml:"Fault"`
-		}
+		} `xml:"Body"`
 	}
 	if err := xml.Unmarshal(answer, &envelope); err != nil {
 		return Sent{Esito: "RISPOSTA_ILLEGGIBILE"}

@@ -10,6 +10,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -80,8 +81,8 @@ func Serve(ctx context.Context, cfg config.Config, opts ServeOptions) error {
 func (s *server) onClose(undo func()) { s.undo = append(s.undo, undo) }
 
 func (s *server) close() {
-	for i := len(s.undo) - 1; i >= 0; i-- {
-		s.undo[i]()
+	for _, undo := range slices.Backward(s.undo) {
+		undo()
 	}
 }
 

@@ -97,7 +97,7 @@ func (d *demo) showConfirmed(ctx context.Context, s *sender, sent []Sent) error 
 			return err
 		}
 		for _, a := range one.Anomalie {
-			if _, err := fmt.Fprintf(table, "\t%s %s\t%s: %s\t\n", a.Codice, a.Rilevanza, a.Posizione, a.Descrizione); err != nil {
+			if _, err := fmt.Fprintf(table, "    %s %s  %s: %s\n", a.Codice, a.Rilevanza, a.Posizione, a.Descrizione); err != nil {
 				return err
 			}
 		}
@@ -144,9 +144,9 @@ func (d *demo) confirmed(ctx context.Context, s *sender, one Sent) (stato, proto
 	}
 }
 
-// enteOf finds the CodiceEnte of one of our own samples.
+// enteOf finds the CodiceEnte of an event document, whatever its prefix, to choose who sends it.
 func enteOf(document []byte) string {
-	_, rest, _ := bytes.Cut(document, []byte("<CodiceEnte>"))
-	code, _, _ := bytes.Cut(rest, []byte("</CodiceEnte>"))
+	_, rest, _ := bytes.Cut(document, []byte("CodiceEnte>"))
+	code, _, _ := bytes.Cut(rest, []byte("</"))
 	return string(code)
 }

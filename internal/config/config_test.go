@@ -1,13 +1,14 @@
 package config_test
 
 import (
-	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+
+	"go.yaml.in/yaml/v3"
 
 	"github.com/sinbahub/sinbahub/internal/config"
 	"github.com/sinbahub/sinbahub/internal/hub"
@@ -119,11 +120,11 @@ func TestSecretsPrintAsAPlaceholder(t *testing.T) {
 	t.Parallel()
 	c := config.Default()
 	c.Database.URL = config.NewSecret("postgres://hub:pa55@db/x")
-	asJSON, err := json.Marshal(c)
+	asYAML, err := yaml.Marshal(c)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, shown := range []string{fmt.Sprintf("%v %+v %#v %s", c, c, c, c.Database.URL), string(asJSON)} {
+	for _, shown := range []string{fmt.Sprintf("%v %+v %#v %s", c, c, c, c.Database.URL), string(asYAML)} {
 		if strings.Contains(shown, "pa55") {
 			t.Errorf("secret shown: %s", shown)
 		}

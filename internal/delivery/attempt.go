@@ -153,7 +153,8 @@ func (d *Dispatcher) settlement(c *postgres.Claimed, t trial, started time.Time)
 		s.State = hub.Uncertain
 	}
 	if s.State == hub.Retrying || s.State == hub.Uncertain {
-		s.RetryIn = max(t.after, backoff(c.Attempt, d.cfg.FirstRetry, d.cfg.MostRetry, rand.Float64())) //nolint:gosec // jitter
+		wait := backoff(c.Attempt, d.cfg.FirstRetry, d.cfg.MostRetry, rand.Float64()) //nolint:gosec // jitter
+		s.RetryIn = max(wait, min(t.after, d.cfg.MostRetry))
 		if int(c.Attempt) >= d.cfg.Attempts {
 			s.State, s.RetryIn = hub.Dead, 0
 		}

@@ -31,11 +31,10 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/sinbahub/sinbahub/internal/hub"
+	"github.com/sinbahub/sinbahub/internal/postgres"
 	"github.com/sinbahub/sinbahub/internal/pseudonym"
 	"github.com/sinbahub/sinbahub/internal/sinba"
 	"github.com/sinbahub/sinbahub/internal/validator"
-
-	"github.com/sinbahub/sinbahub/internal/postgres"
 )
 
 // Config is what an operator decides about the national endpoint. Zero fields but URL and

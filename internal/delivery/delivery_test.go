@@ -320,7 +320,7 @@ func TestDeadEndpointIsProbedByEcho(t *testing.T) {
 	s, file := nation(t, siss.Faults{UnavailableRatio: 1, Operations: []string{"trasmettiEvento", "statoTrasmissione", "echo"}})
 	events := w.several(t, 12, 1)
 	k := w.carry(t, s.URL(), func(c *delivery.Config) { c.Workers, c.Failures, c.Attempts = 2, 4, 10 })
-	for failed := 0; failed < 4; failed++ {
+	for range 4 {
 		if a := <-k.attempts; a.result != "retry" {
 			t.Fatalf("attempt: %+v", a)
 		}

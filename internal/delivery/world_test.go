@@ -2,6 +2,7 @@ package delivery_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -17,6 +18,7 @@ import (
 
 	"github.com/sinbahub/sinbahub/internal/delivery"
 	"github.com/sinbahub/sinbahub/internal/hub"
+	"github.com/sinbahub/sinbahub/internal/hubtest"
 	"github.com/sinbahub/sinbahub/internal/journal"
 	"github.com/sinbahub/sinbahub/internal/postgres"
 	"github.com/sinbahub/sinbahub/internal/pseudonym"
@@ -69,19 +71,39 @@ var common = sync.OnceValues(func() (world, error) {
 })
 
 // newWorld makes a world with an empty database.
-func newWorld(t *testing.T) *world {
+func newWorld(t testing.TB) *world {
 	t.Helper()
 	w, err := common()
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.store = database(t)
+	w.store = openStore(t)
 	ente, err := w.store.UpsertEnte(t.Context(), hub.Prod, hub.Ente{Code: "SDS-PI", Zone: "Z15", Region: "17"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	w.ente, w.participant = ente, 1
 	return &w
+}
+
+// openStore connects to a database of the test's own.
+func openStore(t testing.TB) *postgres.Store {
+	t.Helper()
+	s, err := postgres.Open(t.Context(), postgres.Config{DSN: hubtest.Database(t).App, Connections: 4})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
+	done := make(chan error, 1)
+	go func() { done <- s.Run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil && !errors.Is(err, context.Canceled) {
+			t.Errorf("store: %v", err)
+		}
+		s.Close()
+	})
+	return s
 }
 
 // accepted is one event of a case, as the gateway leaves it.
@@ -105,7 +127,7 @@ func newChild() *child {
 }
 
 // accept stores the next event of a case. change may spoil the regional event.
-func (w *world) accept(t *testing.T, c *child, change func(string) string) accepted {
+func (w *world) accept(t testing.TB, c *child, change func(string) string) accepted {
 	t.Helper()
 	c.taken++
 	event := uuid.New()
@@ -219,7 +241,7 @@ type carrier struct {
 }
 
 // carry runs a dispatcher until the test ends or stop is called. Its retries come at once.
-func (w *world) carry(t *testing.T, url string, change func(*delivery.Config)) *carrier {
+func (w *world) carry(t testing.TB, url string, change func(*delivery.Config)) *carrier {
 	t.Helper()
 	cfg := delivery.Config{
 		Environment: hub.Prod, URL: url, Workers: 4, Gather: time.Millisecond, Poll: 5 * time.Millisecond,
@@ -272,7 +294,7 @@ func (k *carrier) until(t *testing.T, id uuid.UUID, states ...hub.DeliveryState)
 }
 
 // final waits until so many deliveries are delivered, refused, dead or parked.
-func (k *carrier) final(t *testing.T, n int) (all []attempt) {
+func (k *carrier) final(t testing.TB, n int) (all []attempt) {
 	t.Helper()
 	for ended := 0; ended < n; {
 		select {
@@ -291,7 +313,7 @@ func (k *carrier) final(t *testing.T, n int) (all []attempt) {
 }
 
 // nation runs a SISS simulator until the test ends.
-func nation(t *testing.T, faults siss.Faults) (s *siss.Simulator, received string) {
+func nation(t testing.TB, faults siss.Faults) (s *siss.Simulator, received string) {
 	t.Helper()
 	received = filepath.Join(t.TempDir(), "received.jsonl")
 	s, err := siss.Open(t.Context(), siss.Config{Received: received, Faults: faults, Now: time.Now, Logger: zap.NewNop()})

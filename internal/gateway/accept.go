@@ -134,7 +134,7 @@ func (g *Gateway) accept(ctx context.Context, x *exchange, k *known, warnings []
 				continue
 			}
 		}
-		result, err := g.commit(ctx, x, prepared)
+		result, err := g.commit(ctx, prepared)
 		if err != nil {
 			return told{}, err
 		}
@@ -229,7 +229,7 @@ func (g *Gateway) pseudonymise(ctx context.Context, x *exchange, k *known, subje
 }
 
 // commit is the only point of no return.
-func (g *Gateway) commit(ctx context.Context, x *exchange, a *postgres.Acceptance) (postgres.AcceptResult, error) {
+func (g *Gateway) commit(ctx context.Context, a *postgres.Acceptance) (postgres.AcceptResult, error) {
 	defer g.metrics.step("accept")()
 	a.Entry.Outcome = a.Outcome.String()
 	a.Entry.Delivery = a.TransmissionID

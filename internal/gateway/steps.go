@@ -20,17 +20,14 @@ func (g *Gateway) checkLimits(x *exchange) error {
 	if !errors.As(err, &limit) {
 		return err
 	}
-	code := hub.CodeLimit
-	switch limit.Reason {
-	case soap.TooManyBytes:
+	if limit.Reason == soap.TooManyBytes {
 		return hub.NewError(hub.TooLarge, hub.CodeBodyTooLarge, nil)
-	case soap.NotUTF8, soap.NullByte:
-		code = hub.CodeEncoding
-	case soap.Empty:
-		code = hub.CodeMalformed
-	case soap.Doctype:
-		code = hub.CodeDoctype
-	default:
+	}
+	code, special := map[soap.Reason]hub.Code{
+		soap.NotUTF8: hub.CodeEncoding, soap.NullByte: hub.CodeEncoding, soap.Empty: hub.CodeMalformed, soap.Doctype: hub.CodeDoctype,
+	}[limit.Reason]
+	if !special {
+		code = hub.CodeLimit
 	}
 	rule := "limit:" + limit.Reason.String()
 	if limit.Encoding != "" {

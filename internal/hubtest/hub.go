@@ -122,7 +122,7 @@ func (h *Hub) command(verb string, environ ...string) (string, error) {
 func cleanEnviron() []string {
 	var clean []string
 	for _, line := range os.Environ() {
-		if !strings.HasPrefix(line, "SINBAHUB_") {
+		if !strings.HasPrefix(line, "SINBAHUB_") || strings.HasPrefix(line, "SINBAHUB_TEST_") {
 			clean = append(clean, line)
 		}
 	}

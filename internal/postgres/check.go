@@ -8,7 +8,6 @@ import (
 	"strings"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgxpool"
 )
 
 const serverSettingsSQL = `
@@ -97,21 +96,29 @@ func (s *Store) wrongSettings(ctx context.Context) ([]error, error) {
 	return wrong, nil
 }
 
-// CheckVersion refuses a database whose own migrations are not exactly those of this binary.
+// CheckVersion refuses a database whose schema hub is not exactly of this binary's version.
 func (s *Store) CheckVersion(ctx context.Context) error {
 	return CheckVersion(ctx, s.pool, Migrations())
 }
 
-// CheckVersion refuses a schema whose migrations are not exactly those of the set. The pool is of
-// the role that uses the schema: no role sees another's.
-func CheckVersion(ctx context.Context, pool *pgxpool.Pool, set MigrationSet) error {
+// Queryer is a connection or pool of pgx that may read a set's version table.
+type Queryer interface {
+	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
+}
+
+// versionSQL is followed by the set's table, which is a constant of the program.
+const versionSQL = `
+SELECT coalesce(max(version_id), 0) FROM `
+
+// CheckVersion refuses a database whose schema is not exactly of this binary's version.
+func CheckVersion(ctx context.Context, db Queryer, set MigrationSet) error {
 	want, err := set.newest()
 	if err != nil {
 		return err
 	}
-	table := pgx.Identifier(strings.Split(set.table(), ".")).Sanitize()
 	var have int64
-	if err := pool.QueryRow(ctx, versionSQL+table).Scan(&have); err != nil {
+	table := pgx.Identifier(strings.Split(set.table(), ".")).Sanitize()
+	if err := db.QueryRow(ctx, versionSQL+table).Scan(&have); err != nil {
 		return fmt.Errorf("read the version of schema %s (is it migrated?): %w", set.Name, masked(err))
 	}
 	if have != want {
@@ -120,7 +127,3 @@ func CheckVersion(ctx context.Context, pool *pgxpool.Pool, set MigrationSet) err
 	}
 	return nil
 }
-
-// versionSQL is followed by the set's table, which is a constant of the program.
-const versionSQL = `
-SELECT coalesce(max(version_id), 0) FROM `

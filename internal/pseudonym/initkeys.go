@@ -140,7 +140,7 @@ func newKeyset() ([]byte, error) {
 // writeKeyFile makes a file of mode 0600 appear whole or not at all, and durably. The hard link
 // fails if the name is taken, where a rename would replace it.
 func writeKeyFile(path string, file *keyFile) error {
-	text, err := json.MarshalIndent(file, "", "  ")
+	text, err := json.MarshalIndent(file, "", "  ") //nolint:gosec // the file is where the key belongs
 	if err != nil {
 		return err
 	}

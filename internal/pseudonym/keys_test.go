@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"context"
 	"encoding/base64"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"sort"
@@ -26,52 +28,54 @@ import (
 var made = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
 // keyDir makes the first keys of an environment.
-func keyDir(t testing.TB, env hub.Environment) string {
-	t.Helper()
-	dir := filepath.Join(t.TempDir(), "keys")
+func keyDir(tb testing.TB, env hub.Environment) string {
+	tb.Helper()
+	dir := filepath.Join(tb.TempDir(), "keys")
 	if err := pseudonym.InitKeys(dir, env, made); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return dir
 }
 
 // loadKeys reads them.
-func loadKeys(t testing.TB, dir string, env hub.Environment) *pseudonym.Keys {
-	t.Helper()
+func loadKeys(tb testing.TB, dir string, env hub.Environment) *pseudonym.Keys {
+	tb.Helper()
 	keys, err := pseudonym.LoadKeys(dir, env)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return keys
 }
 
 // newKeys makes and reads keys.
-func newKeys(t testing.TB, env hub.Environment) *pseudonym.Keys {
-	t.Helper()
-	return loadKeys(t, keyDir(t, env), env)
+func newKeys(tb testing.TB, env hub.Environment) *pseudonym.Keys {
+	tb.Helper()
+	return loadKeys(tb, keyDir(tb, env), env)
 }
 
 // rawKey reads the 32 bytes of a key file's HMAC key without the package under test: they end
 // the serialised HmacPrfKey of Tink.
-func rawKey(t testing.TB, path string) []byte {
-	t.Helper()
+func rawKey(tb testing.TB, path string) []byte {
+	tb.Helper()
 	var file struct {
 		Keyset struct {
 			Key []struct {
-				KeyData struct{ Value string }
-			}
-		}
+				KeyData struct {
+					Value string `json:"value"`
+				} `json:"keyData"`
+			} `json:"key"`
+		} `json:"keyset"`
 	}
 	text, err := os.ReadFile(path)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	if err := json.Unmarshal(text, &file); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	b, err := base64.StdEncoding.DecodeString(file.Keyset.Key[0].KeyData.Value)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return b[len(b)-32:]
 }
@@ -179,7 +183,9 @@ func edit(t *testing.T, path string, change func(map[string]any)) {
 		t.Fatal(err)
 	}
 	change(file)
-	text, _ = json.Marshal(file)
+	if text, err = json.Marshal(file); err != nil {
+		t.Fatal(err)
+	}
 	if err := os.WriteFile(path, text, 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -227,8 +233,8 @@ func TestLoadKeysRefuses(t *testing.T) {
 		}
 	}
 	cases := map[string]struct {
-		break_ func(*testing.T, string)
-		says   string
+		harm func(*testing.T, string)
+		says string
 	}{
 		"file readable by group":    {mode("link-1.json", 0o640), "group or others"},
 		"file readable by others":   {mode("local-1.json", 0o604), "group or others"},
@@ -279,10 +285,7 @@ func TestLoadKeysRefuses(t *testing.T) {
 			edit(t, filepath.Join(dir, "link-1.json"), func(f map[string]any) {
 				set := f["keyset"].(map[string]any)
 				first := set["key"].([]any)[0].(map[string]any)
-				second := map[string]any{}
-				for k, v := range first {
-					second[k] = v
-				}
+				second := maps.Clone(first)
 				second["keyId"] = 12345
 				set["key"] = []any{first, second}
 			})
@@ -299,7 +302,7 @@ func TestLoadKeysRefuses(t *testing.T) {
 			t.Parallel()
 			dir := keyDir(t, hub.Prod)
 			loadKeys(t, dir, hub.Prod)
-			c.break_(t, dir)
+			c.harm(t, dir)
 			keys, err := pseudonym.LoadKeys(dir, hub.Prod)
 			if err == nil || !strings.Contains(err.Error(), c.says) || keys != nil {
 				t.Fatalf("%v, want %q", err, c.says)
@@ -437,7 +440,7 @@ func TestSecretsPrintAsPlaceholder(t *testing.T) {
 	raw := rawKey(t, filepath.Join(dir, "code-region-1.json"))
 	// What must not show: the key in the forms that printing gives it, the id, the identity.
 	forbidden := []string{
-		fmt.Sprintf("%x", raw)[:12], fmt.Sprint(raw)[1:20], fmt.Sprintf("%#v", raw)[7:40], string(raw),
+		hex.EncodeToString(raw)[:12], strings.Trim(fmt.Sprintf("%d", raw), "[]")[:20], fmt.Sprintf("%#v", raw)[7:40], string(raw),
 		base64.StdEncoding.EncodeToString(raw)[:12], subject.ID.String(), fmt.Sprint([16]byte(subject.ID)), "canary",
 	}
 	type outer struct {
@@ -447,6 +450,7 @@ func TestSecretsPrintAsPlaceholder(t *testing.T) {
 		d *pseudonym.Sealer
 		e pseudonym.EpochKey
 		f *pseudonym.OpenerKeys
+		g pseudonym.Identity
 	}
 	values := map[string]any{
 		"secret": secret, "subject": subject, "keys": keys, "sealer": sealer, "epoch key": epoch, "opener keys": opener,
@@ -483,9 +487,10 @@ func TestSecretsPrintAsPlaceholder(t *testing.T) {
 			}
 		}
 	}
-	// Unexported fields are printed without asking their types: only addresses may show.
-	text := fmt.Sprintf("%v %+v %#v", outer{a: secret}, outer{a: secret, c: keys}, outer{d: sealer, e: epoch, f: opener})
-	for _, f := range forbidden {
+	// Unexported fields are printed without asking their types: only addresses may show, and the
+	// subject's id, which is no identity.
+	text := fmt.Sprintf("%v %+v %#v", outer{a: secret}, outer{b: subject, c: keys, g: identity}, outer{d: sealer, e: epoch, f: opener})
+	for _, f := range append(forbidden[:5:5], "canary") {
 		if strings.Contains(text, f) {
 			t.Errorf("an unexported field shows %q", f)
 		}

@@ -6,4 +6,4 @@ import "embed"
 // owner of the database after the role hub_vault was made, from the folder migrations.
 //
 //go:embed migrations/*.sql
-var Migrations embed.FS //nolint:gochecknoglobals // read-only files of the binary
+var Migrations embed.FS

@@ -16,6 +16,7 @@ import (
 type OpenerKeys struct {
 	environment hub.Environment
 	keys        map[int32]hpke.PrivateKey
+	packer      *packer
 }
 
 // LoadOpenerKeys reads the opener's private keys of one environment from the folder that
@@ -28,7 +29,7 @@ func LoadOpenerKeys(dir string, env hub.Environment) (*OpenerKeys, error) {
 	if err != nil {
 		return nil, err
 	}
-	o := &OpenerKeys{environment: env, keys: map[int32]hpke.PrivateKey{}}
+	o := &OpenerKeys{environment: env, keys: map[int32]hpke.PrivateKey{}, packer: newPacker()}
 	for _, name := range names {
 		path := filepath.Join(dir, name)
 		id, ok := parseKeyName(name)
@@ -58,6 +59,7 @@ type EpochKey struct {
 	environment hub.Environment
 	id          uuid.UUID
 	key         *epochBytes
+	packer      *packer
 }
 
 // EpochKey opens a stored epoch key. ErrUnknownEpoch if the opener has no key of that epoch,
@@ -72,7 +74,7 @@ func (o *OpenerKeys) EpochKey(sealed SealedEpochKey) (EpochKey, error) {
 	if err != nil || len(plain) != epochSize {
 		return EpochKey{}, ErrSealed
 	}
-	return EpochKey{environment: o.environment, id: sealed.ID, key: (*epochBytes)(plain)}, nil
+	return EpochKey{environment: o.environment, id: sealed.ID, key: (*epochBytes)(plain), packer: o.packer}, nil
 }
 
 // Forget overwrites the key; nothing opens with it any more.
@@ -104,7 +106,7 @@ func (k EpochKey) Open(subject uuid.UUID, secret Secret, envelope []byte) (Label
 	if err != nil {
 		return Label{}, nil, ErrSealed
 	}
-	if plain, err = h.packing.unpack(plain); err != nil {
+	if plain, err = k.packer.unpack(h.packing, plain); err != nil {
 		return Label{}, nil, err
 	}
 	return h.Label, plain, nil

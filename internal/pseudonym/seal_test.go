@@ -83,40 +83,40 @@ type sealing struct {
 	dir    string
 }
 
-func newSealing(t testing.TB, env hub.Environment) *sealing {
-	t.Helper()
-	s := &sealing{records: &records{}, clock: &clock{at: made}, dir: keyDir(t, env)}
+func newSealing(tb testing.TB, env hub.Environment) *sealing {
+	tb.Helper()
+	s := &sealing{records: &records{}, clock: &clock{at: made}, dir: keyDir(tb, env)}
 	var err error
 	if s.opener, err = pseudonym.LoadOpenerKeys(filepath.Join(s.dir, "opener"), env); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	s.sealer = pseudonym.NewSealer(loadKeys(t, s.dir, env), s.record, s.now)
+	s.sealer = pseudonym.NewSealer(loadKeys(tb, s.dir, env), s.record, s.now)
 	return s
 }
 
-func (s *sealing) seal(t testing.TB, subject pseudonym.Subject, label pseudonym.Label, plaintext string) pseudonym.Sealed {
-	t.Helper()
-	sealed, err := s.sealer.Seal(t.Context(), subject, label, []byte(plaintext))
+func (s *sealing) seal(tb testing.TB, subject pseudonym.Subject, label pseudonym.Label, plaintext string) pseudonym.Sealed {
+	tb.Helper()
+	sealed, err := s.sealer.Seal(tb.Context(), subject, label, []byte(plaintext))
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return sealed
 }
 
 // epochKey opens the recorded epoch key of an envelope.
-func (s *sealing) epochKey(t testing.TB, envelope []byte) pseudonym.EpochKey {
-	t.Helper()
+func (s *sealing) epochKey(tb testing.TB, envelope []byte) pseudonym.EpochKey {
+	tb.Helper()
 	h, err := pseudonym.ParseHeader(envelope)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	record, ok := s.get(h.Epoch)
 	if !ok {
-		t.Fatal("sealed under an epoch key that was not recorded")
+		tb.Fatal("sealed under an epoch key that was not recorded")
 	}
 	key, err := s.opener.EpochKey(record)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return key
 }

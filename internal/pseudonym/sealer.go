@@ -51,6 +51,7 @@ type Sealer struct {
 	record      Recorder
 	now         func() time.Time
 	rolls       singleflight.Group
+	packer      *packer
 
 	mu      sync.RWMutex
 	current epoch
@@ -72,7 +73,7 @@ func (e epoch) forget() {
 
 // NewSealer makes a sealer without an epoch key: the first Seal draws one.
 func NewSealer(keys *Keys, record Recorder, now func() time.Time) *Sealer {
-	return &Sealer{environment: keys.environment, opener: keys.opener, record: record, now: now}
+	return &Sealer{environment: keys.environment, opener: keys.opener, record: record, now: now, packer: newPacker()}
 }
 
 // Seal seals plaintext for subject. It may wait for the record of a new epoch key; while that
@@ -86,10 +87,14 @@ func (s *Sealer) Seal(ctx context.Context, subject Subject, label Label, plainte
 		return Sealed{}, err
 	}
 	h := Header{Label: label, Epoch: id}
-	h.packing, plaintext = pack(plaintext)
-	head := h.append(make([]byte, 0, 64+len(label.Schema)+len(plaintext)+aead.Overhead()))
-	aad := additional(head, s.environment, subject.ID)
-	return Sealed{Epoch: id, Bytes: aead.Seal(head, nil, plaintext, aad)}, nil
+	sealed := Sealed{Epoch: id}
+	s.packer.packed(plaintext, func(how packing, packed []byte) {
+		h.packing = how
+		head := h.append(make([]byte, 0, 64+len(label.Schema)+len(packed)+aead.Overhead()))
+		aad := additional(head, s.environment, subject.ID)
+		sealed.Bytes = aead.Seal(head, nil, packed, aad) //nolint:gosec // the cipher draws the nonce itself
+	})
+	return sealed, nil
 }
 
 // cipher gives the cipher of one message under the current epoch, beginning one if need be.

@@ -13,7 +13,7 @@ import (
 )
 
 // later is a session whose clock is eleven minutes ahead.
-const later = "options='-c hub.clock_offset=11min'"
+const later = "11min"
 
 // events answers a sweep for the subjects that have one.
 func events(have ...uuid.UUID) pseudonym.Exists {
@@ -31,7 +31,7 @@ func events(have ...uuid.UUID) pseudonym.Exists {
 func TestSweep(t *testing.T) {
 	t.Parallel()
 	d, keys := newDatabase(t), newKeys(t, hub.Prod)
-	now, after := d.vault(t, keys), d.vault(t, keys, later)
+	now, after := d.vault(t, keys), d.vaultAhead(t, keys, later)
 	subjects := map[string]pseudonym.Subject{}
 	indexes := map[string]pseudonym.LinkIndex{}
 	for _, name := range []string{"confirmed", "old without event", "old with event", "refreshed", "other environment"} {
@@ -96,7 +96,7 @@ func TestSweepLeavesNoRowOfAThousand(t *testing.T) {
 	if n := d.count(t, rows); n != 2000 {
 		t.Fatalf("%d rows reserved", n)
 	}
-	n, err := d.vault(t, keys, later).Sweep(t.Context(), events())
+	n, err := d.vaultAhead(t, keys, later).Sweep(t.Context(), events())
 	if n != 1000 || err != nil {
 		t.Errorf("deleted %d: %v", n, err)
 	}
@@ -109,7 +109,7 @@ func TestSweepStopsWhenTheStoreIsAway(t *testing.T) {
 	t.Parallel()
 	d, keys := newDatabase(t), newKeys(t, hub.Prod)
 	mustReserve(t, d.vault(t, keys), anyone(keys), pseudonym.NewSubject())
-	n, err := d.vault(t, keys, later).Sweep(t.Context(), func(context.Context, []uuid.UUID) (map[uuid.UUID]bool, error) {
+	n, err := d.vaultAhead(t, keys, later).Sweep(t.Context(), func(context.Context, []uuid.UUID) (map[uuid.UUID]bool, error) {
 		return nil, hub.NewError(hub.Unavailable, hub.CodeUnavailable, errors.New("store: away"))
 	})
 	if n != 0 || err == nil {
@@ -125,7 +125,7 @@ func TestSweepStopsWhenTheStoreIsAway(t *testing.T) {
 func TestReserveBetweenQuestionAndDeleteIsSafe(t *testing.T) {
 	t.Parallel()
 	d, keys := newDatabase(t), newKeys(t, hub.Prod)
-	now, after := d.vault(t, keys), d.vault(t, keys, later)
+	now, after := d.vault(t, keys), d.vaultAhead(t, keys, later)
 	index := anyone(keys)
 	s := mustReserve(t, now, index, pseudonym.NewSubject())
 	n, err := after.Sweep(t.Context(), func(ctx context.Context, _ []uuid.UUID) (map[uuid.UUID]bool, error) {
@@ -149,7 +149,7 @@ func TestReserveBetweenQuestionAndDeleteIsSafe(t *testing.T) {
 func TestReserveAfterTheSweepWritesTheSubjectAgain(t *testing.T) {
 	t.Parallel()
 	d, keys := newDatabase(t), newKeys(t, hub.Prod)
-	now, after := d.vault(t, keys), d.vault(t, keys, later)
+	now, after := d.vault(t, keys), d.vaultAhead(t, keys, later)
 	index := anyone(keys)
 	mustReserve(t, now, index, pseudonym.NewSubject())
 	found := mustResolve(t, now, index)
@@ -169,7 +169,7 @@ func TestReserveAfterTheSweepWritesTheSubjectAgain(t *testing.T) {
 func TestConfirmRestoresWhatWasSweptTooEarly(t *testing.T) {
 	t.Parallel()
 	d, keys := newDatabase(t), newKeys(t, hub.Prod)
-	now, after := d.vault(t, keys), d.vault(t, keys, later)
+	now, after := d.vault(t, keys), d.vaultAhead(t, keys, later)
 	index := anyone(keys)
 	mine := mustReserve(t, now, index, pseudonym.NewSubject())
 	if n, err := after.Sweep(t.Context(), events()); n != 1 || err != nil {
@@ -189,7 +189,7 @@ func TestConfirmRestoresWhatWasSweptTooEarly(t *testing.T) {
 func TestConfirmTellsASplit(t *testing.T) {
 	t.Parallel()
 	d, keys := newDatabase(t), newKeys(t, hub.Prod)
-	now, after := d.vault(t, keys), d.vault(t, keys, later)
+	now, after := d.vault(t, keys), d.vaultAhead(t, keys, later)
 	index := anyone(keys)
 	mine := mustReserve(t, now, index, pseudonym.NewSubject())
 	if n, err := after.Sweep(t.Context(), events()); n != 1 || err != nil {
@@ -213,7 +213,7 @@ func TestSweepRacesWithReservations(t *testing.T) {
 	t.Parallel()
 	d, keys := newDatabase(t), newKeys(t, hub.Prod)
 	// The sweepers' clock is ahead, so to them everything pending is stale at once: the worst case.
-	now, sweepers := d.vault(t, keys), []*pseudonym.Vault{d.vault(t, keys, later), d.vault(t, keys, later)}
+	now, sweepers := d.vault(t, keys), []*pseudonym.Vault{d.vaultAhead(t, keys, later), d.vaultAhead(t, keys, later)}
 	var mu sync.Mutex
 	accepted := map[uuid.UUID]bool{}
 	exists := func(_ context.Context, asked []uuid.UUID) (map[uuid.UUID]bool, error) {
@@ -246,15 +246,14 @@ func TestSweepRacesWithReservations(t *testing.T) {
 			}
 		})
 	}
-	indexes := make([]pseudonym.LinkIndex, 10)
+	indexes := make([]pseudonym.LinkIndex, 150)
 	for i := range indexes {
 		indexes[i] = anyone(keys)
 	}
 	splits := 0
 	for w := range 8 {
 		working.Go(func() {
-			for i := range 60 {
-				index := indexes[(i+w)%len(indexes)]
+			for i, index := range indexes {
 				s, err := now.Resolve(t.Context(), index)
 				if err == nil && (s.New || s.Pending) {
 					s, err = now.Reserve(t.Context(), index, s, []byte("x"))
@@ -263,7 +262,7 @@ func TestSweepRacesWithReservations(t *testing.T) {
 					t.Error(err)
 					return
 				}
-				if i%3 == 0 {
+				if (i+w)%3 == 0 {
 					continue // this one's event never comes
 				}
 				mu.Lock()

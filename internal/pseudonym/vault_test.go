@@ -12,7 +12,6 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5/pgconn"
-	"github.com/klauspost/compress/s2"
 
 	"github.com/sinbahub/sinbahub/internal/hub"
 	"github.com/sinbahub/sinbahub/internal/pseudonym"
@@ -24,21 +23,21 @@ func anyone(keys *pseudonym.Keys) pseudonym.LinkIndex {
 }
 
 // mustResolve looks somebody up.
-func mustResolve(t testing.TB, v *pseudonym.Vault, index pseudonym.LinkIndex) pseudonym.Subject {
-	t.Helper()
-	s, err := v.Resolve(t.Context(), index)
+func mustResolve(tb testing.TB, v *pseudonym.Vault, index pseudonym.LinkIndex) pseudonym.Subject {
+	tb.Helper()
+	s, err := v.Resolve(tb.Context(), index)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return s
 }
 
 // mustReserve reserves a subject for somebody.
-func mustReserve(t testing.TB, v *pseudonym.Vault, index pseudonym.LinkIndex, s pseudonym.Subject) pseudonym.Subject {
-	t.Helper()
-	got, err := v.Reserve(t.Context(), index, s, []byte("sealed for "+s.ID.String()))
+func mustReserve(tb testing.TB, v *pseudonym.Vault, index pseudonym.LinkIndex, s pseudonym.Subject) pseudonym.Subject {
+	tb.Helper()
+	got, err := v.Reserve(tb.Context(), index, s, []byte("sealed for "+s.ID.String()))
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return got
 }
@@ -180,10 +179,11 @@ func TestReservationsCrosswiseDoNotDeadlock(t *testing.T) {
 	t.Parallel()
 	d, keys := newDatabase(t), newKeys(t, hub.Prod)
 	processes := []*pseudonym.Vault{d.vault(t, keys), d.vault(t, keys), d.vault(t, keys)}
-	indexes := make([]pseudonym.LinkIndex, 24)
-	for i := range indexes {
-		indexes[i] = anyone(keys)
-		mustReserve(t, processes[0], indexes[i], pseudonym.NewSubject())
+	var indexes []pseudonym.LinkIndex
+	for range 24 {
+		index := anyone(keys)
+		mustReserve(t, processes[0], index, pseudonym.NewSubject())
+		indexes = append(indexes, index)
 	}
 	// A second link for each subject, pointing crosswise.
 	for i := range 8 {
@@ -259,7 +259,7 @@ func TestEnvelopeByHand(t *testing.T) {
 		epochKey := openByStandard(t, dir, record)
 		packing, plain := openByHand(t, epochKey, secret, byte(hub.Prod), subject.ID, sealed.Bytes)
 		if packing == 1 {
-			if plain, err = s2.Decode(nil, plain); err != nil {
+			if plain, err = dictionary(t).Decode(nil, plain); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -331,8 +331,7 @@ func TestVaultRoleIsConfined(t *testing.T) {
 	d, keys := newDatabase(t), newKeys(t, hub.Prod)
 	v := d.vault(t, keys)
 	s := mustReserve(t, v, anyone(keys), pseudonym.NewSubject())
-	role := d.pool(t, "hub_vault")
-	app := d.pool(t, "hub_app")
+	role, app := open(t, d.Vault, ""), open(t, d.App, "")
 	denied := func(who string, err error, sql string) {
 		t.Helper()
 		var pg *pgconn.PgError
@@ -359,8 +358,7 @@ func TestVaultRoleIsConfined(t *testing.T) {
 	} {
 		_, err := role.Exec(t.Context(), sql)
 		if strings.HasPrefix(sql, "DROP") {
-			var pg *pgconn.PgError
-			if !errors.As(err, &pg) {
+			if err == nil {
 				t.Errorf("hub_vault may run %q", sql)
 			}
 			continue
@@ -419,7 +417,7 @@ func TestDatabaseErrorsQuoteNothing(t *testing.T) {
 func TestStoppedVaultSaysSo(t *testing.T) {
 	t.Parallel()
 	d, keys := newDatabase(t), newKeys(t, hub.Prod)
-	v := pseudonym.NewVault(d.pool(t, "hub_vault"), keys)
+	v := pseudonym.NewVault(open(t, d.Vault, ""), keys)
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan struct{})
 	go func() { defer close(done); v.Run(ctx) }()

@@ -9,8 +9,12 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
+	"fmt"
+	"os"
 	"path/filepath"
 	"testing"
+
+	"github.com/klauspost/compress/s2"
 
 	"github.com/sinbahub/sinbahub/internal/hub"
 )
@@ -132,6 +136,29 @@ func TestGCMMatchesWycheproof(t *testing.T) {
 	}
 	if checked != 66 {
 		t.Errorf("%d vectors checked, want 66", checked)
+	}
+}
+
+// dictionary is the one of packing 1.
+func dictionary(t *testing.T) *s2.Dict {
+	t.Helper()
+	text, err := os.ReadFile("dictionary/1.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s2.MakeDict(text, nil)
+}
+
+// TestDictionaryNeverChanges: what was packed with it could not be opened any more.
+func TestDictionaryNeverChanges(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("dictionary/1.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	const want = "de05f0fddce0fbeea50654308e90d45c00003757dc09a80180242183384d0343"
+	if got := fmt.Sprintf("%x", sha256.Sum256(text)); got != want {
+		t.Errorf("dictionary/1.txt has the SHA-256 %s", got)
 	}
 }
 

@@ -18,20 +18,27 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/google/uuid"
+
 	"github.com/sinbahub/sinbahub/internal/hub"
 	"github.com/sinbahub/sinbahub/internal/pseudonym"
 )
 
+// victimDir is the variable that makes the test program a victim, with the folder of its keys.
+const victimDir = "PSEUDONYM_VICTIM_KEYS"
+
 // victim is a process like serve that an attacker takes over: it seals under two epochs, tells
 // what the database would hold, and stands still. TestMain runs it.
 func victim() {
-	keys, err := pseudonym.LoadKeys(os.Getenv("PSEUDONYM_VICTIM"), hub.Prod)
+	keys, err := pseudonym.LoadKeys(os.Getenv(victimDir), hub.Prod)
 	if err != nil {
 		os.Exit(1)
 	}
 	out := json.NewEncoder(os.Stdout)
 	c := &clock{at: made}
-	sealer := pseudonym.NewSealer(keys, func(_ context.Context, k pseudonym.SealedEpochKey) error { return out.Encode(k) }, c.now)
+	sealer := pseudonym.NewSealer(keys, func(_ context.Context, k pseudonym.SealedEpochKey) error {
+		return out.Encode(told{k.ID, k.Opener, k.Bytes})
+	}, c.now)
 	for range 2 {
 		var wg sync.WaitGroup
 		for range 8 {
@@ -50,13 +57,20 @@ func victim() {
 	_, _ = io.Copy(io.Discard, os.Stdin)
 }
 
+// told is a record of an epoch key on a victim's output.
+type told struct {
+	ID     uuid.UUID `json:"id"`
+	Opener int32     `json:"opener"`
+	Bytes  []byte    `json:"bytes"`
+}
+
 // TestMemoryHoldsNoEarlierEpochKey reads the whole memory of a process that seals: the epoch key
 // in use is there, which shows that the search works, the one before is nowhere.
 func TestMemoryHoldsNoEarlierEpochKey(t *testing.T) {
 	t.Parallel()
 	dir := keyDir(t, hub.Prod)
 	cmd := exec.Command("/proc/self/exe")
-	cmd.Env = append(os.Environ(), "PSEUDONYM_VICTIM="+dir)
+	cmd.Env = append(os.Environ(), victimDir+"="+dir)
 	stdin, _ := cmd.StdinPipe()
 	stdout, _ := cmd.StdoutPipe()
 	if err := cmd.Start(); err != nil {
@@ -66,11 +80,11 @@ func TestMemoryHoldsNoEarlierEpochKey(t *testing.T) {
 	dec := json.NewDecoder(bufio.NewReader(stdout))
 	var keys [2][]byte
 	for i := range keys {
-		var record pseudonym.SealedEpochKey
-		if err := dec.Decode(&record); err != nil {
+		var r told
+		if err := dec.Decode(&r); err != nil {
 			t.Fatal(err)
 		}
-		keys[i] = openByStandard(t, dir, record)
+		keys[i] = openByStandard(t, dir, pseudonym.SealedEpochKey{ID: r.ID, Opener: r.Opener, Bytes: r.Bytes})
 	}
 	// The second record is written before that epoch's seals; wait until the process stands.
 	waitStill(t, cmd.Process.Pid)
@@ -120,11 +134,11 @@ func waitStill(t *testing.T, pid int) {
 			t.Fatal(err)
 		}
 		fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')'):]))
-		if now := fields[11] + " " + fields[12]; now == last {
+		now := fields[11] + " " + fields[12]
+		if now == last {
 			return
-		} else {
-			last = now
 		}
+		last = now
 		_ = exec.Command("sleep", "0.3").Run()
 	}
 }
@@ -142,7 +156,7 @@ func countInMemory(t *testing.T, pid int, patterns [][]byte) []int {
 	}
 	defer func() { _ = mem.Close() }()
 	counts := make([]int, len(patterns))
-	for _, line := range strings.Split(strings.TrimSpace(string(maps)), "\n") {
+	for line := range strings.SplitSeq(strings.TrimSpace(string(maps)), "\n") {
 		var from, to int64
 		var rights string
 		if _, err := fmt.Sscanf(line, "%x-%x %s", &from, &to, &rights); err != nil || !strings.HasPrefix(rights, "rw") {

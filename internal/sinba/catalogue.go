@@ -58,8 +58,8 @@ type node struct {
 	code, content bool
 	// rekeyKind separates ids of different things under re-keying.
 	rekeyKind string
-	// The tags of the regional event, ready to append; the national ones for outputs[0].
-	open, close string
+	// The tags of the regional event, and those of the national one for outputs[0].
+	open, close, nationalOpen, nationalClose string
 }
 
 // LeafInfo is a row of the leaf table with what the schema says about it.
@@ -296,6 +296,9 @@ func (n *node) decide() error {
 		if n.list = listOf(n.name, n.typ.name); n.list == listNone {
 			return &catalogueError{"kept free code without a closed list", n.path}
 		}
+	}
+	if want > 0 {
+		n.nationalOpen, n.nationalClose = "<"+n.outputs[0]+">", "</"+n.outputs[0]+">"
 	}
 	n.rekeyKind = n.name
 	if n.name == "IdEventoRiferito" {

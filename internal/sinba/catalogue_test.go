@@ -44,11 +44,12 @@ func TestLoadNamesTheLeafWithoutARow(t *testing.T) {
 func TestLoadRefusesATableThatDoesNotFit(t *testing.T) {
 	t.Parallel()
 	lines := table(t)
-	edit := func(path, row string) []string {
+	row := func(text string) string { return strings.ReplaceAll(text, " | ", "\t") }
+	edit := func(path, columns string) []string {
 		out := slices.Clone(lines)
 		for i := range out {
 			if strings.HasPrefix(out[i], path+"\t") {
-				out[i] = path + "\t" + row
+				out[i] = row(path + " | " + columns)
 				return out
 			}
 		}
@@ -59,24 +60,24 @@ func TestLoadRefusesATableThatDoesNotFit(t *testing.T) {
 		lines []string
 		says  string
 	}{
-		"row without a leaf":        {append(slices.Clone(lines), "/Testata/Nota\tdrop\tdrop\t\tx"), "/Testata/Nota"},
+		"row without a leaf":        {append(slices.Clone(lines), row("/Testata/Nota | drop | drop |  | x")), "/Testata/Nota"},
 		"row twice":                 {append(slices.Clone(lines), lines[1]), "/Testata/IdMessaggio"},
 		"no header":                 {lines[1:], "line 1"},
-		"four columns":              {edit("/Testata/TipoEvento", "keep\tkeep\tTipoEvento"), "/Testata/TipoEvento"},
-		"unknown class":             {edit("/Testata/TipoEvento", "store\tkeep\tTipoEvento\tx"), "/Testata/TipoEvento"},
-		"dropped and back":          {edit("/Soggetto/Anagrafica/Cognome", "drop\tkeep\tCognome\tx"), "/Soggetto/Anagrafica/Cognome"},
-		"pseudonym and back":        {edit("/Soggetto/Identificativo/CodiceFiscale", "pseudonym\tkeep\tCodice\tx"), "/Soggetto/Identificativo/CodiceFiscale"},
-		"rekeyed and back":          {edit("/Cartella/IdCartella", "rekey\tkeep\tIdCartella\tx"), "/Cartella/IdCartella"},
-		"month of a code":           {edit("/Testata/TipoEvento", "keep\tmonth\tTipoEvento\tx"), "/Testata/TipoEvento"},
-		"band of an instant":        {edit("/Testata/DataOraEvento", "month\tyear_band\tA, B\tx"), "/Testata/DataOraEvento"},
-		"region of a nation":        {edit("/Soggetto/Anagrafica/Residenza/CodiceNazione", "region\tregion\tR\tx"), "/Soggetto/Anagrafica/Residenza/CodiceNazione"},
-		"group of a code":           {edit("/Testata/TipoEvento", "keep\tgroup\tTipoEvento\tx"), "/Testata/TipoEvento"},
-		"no national name":          {edit("/Testata/TipoEvento", "keep\tkeep\t\tx"), "/Testata/TipoEvento"},
-		"one name for two":          {edit("/Soggetto/Anagrafica/DataNascita", "month\tyear_band\tAnnoNascita\tx"), "/Soggetto/Anagrafica/DataNascita"},
-		"kept text without a list":  {edit("/Mittente/Ente/Denominazione", "keep\tdrop\t\tx"), "/Mittente/Ente/Denominazione"},
-		"kept name":                 {edit("/Soggetto/Anagrafica/Cognome", "keep\tdrop\t\tx"), "/Soggetto/Anagrafica/Cognome"},
-		"kept local id":             {edit("/Soggetto/IdAssistitoLocale", "keep\tdrop\t\tx"), "/Soggetto/IdAssistitoLocale"},
-		"kept municipality of home": {edit("/Soggetto/Anagrafica/Domicilio/CodiceComune", "keep\tdrop\t\tx"), "/Soggetto/Anagrafica/Domicilio/CodiceComune"},
+		"four columns":              {edit("/Testata/TipoEvento", "keep | keep | TipoEvento"), "/Testata/TipoEvento"},
+		"unknown class":             {edit("/Testata/TipoEvento", "store | keep | TipoEvento | x"), "/Testata/TipoEvento"},
+		"dropped and back":          {edit("/Soggetto/Anagrafica/Cognome", "drop | keep | Cognome | x"), "/Soggetto/Anagrafica/Cognome"},
+		"pseudonym and back":        {edit("/Soggetto/Identificativo/CodiceFiscale", "pseudonym | keep | Codice | x"), "/Soggetto/Identificativo/CodiceFiscale"},
+		"rekeyed and back":          {edit("/Cartella/IdCartella", "rekey | keep | IdCartella | x"), "/Cartella/IdCartella"},
+		"month of a code":           {edit("/Testata/TipoEvento", "keep | month | TipoEvento | x"), "/Testata/TipoEvento"},
+		"band of an instant":        {edit("/Testata/DataOraEvento", "month | year_band | A, B | x"), "/Testata/DataOraEvento"},
+		"region of a nation":        {edit("/Soggetto/Anagrafica/Residenza/CodiceNazione", "region | region | R | x"), "/Soggetto/Anagrafica/Residenza/CodiceNazione"},
+		"group of a code":           {edit("/Testata/TipoEvento", "keep | group | TipoEvento | x"), "/Testata/TipoEvento"},
+		"no national name":          {edit("/Testata/TipoEvento", "keep | keep |  | x"), "/Testata/TipoEvento"},
+		"one name for two":          {edit("/Soggetto/Anagrafica/DataNascita", "month | year_band | AnnoNascita | x"), "/Soggetto/Anagrafica/DataNascita"},
+		"kept text without a list":  {edit("/Mittente/Ente/Denominazione", "keep | drop |  | x"), "/Mittente/Ente/Denominazione"},
+		"kept name":                 {edit("/Soggetto/Anagrafica/Cognome", "keep | drop |  | x"), "/Soggetto/Anagrafica/Cognome"},
+		"kept local id":             {edit("/Soggetto/IdAssistitoLocale", "keep | drop |  | x"), "/Soggetto/IdAssistitoLocale"},
+		"kept municipality of home": {edit("/Soggetto/Anagrafica/Domicilio/CodiceComune", "keep | drop |  | x"), "/Soggetto/Anagrafica/Domicilio/CodiceComune"},
 	}
 	for name, c := range cases {
 		_, err := loadTable(t, c.lines)

@@ -12,6 +12,9 @@ func inContent(path string) bool {
 	return !strings.HasPrefix(path, "/Mittente/Applicativo/")
 }
 
+// lineOverhead is what a line has besides path and value, with room for a position.
+const lineOverhead = 6
+
 // Content gives the form in which two sendings of one event are compared and which the receipt's
 // commitment is made of (contract, "Duplicates" and ImprontaMessaggio): one line path=value for
 // each leaf in document order, ended by \n; paths as in foglie.tsv, local names from below the
@@ -22,7 +25,11 @@ func inContent(path string) bool {
 //
 // The form is fixed for ever: what it gives for a stored event is never changed.
 func (e Event) Content() []byte {
-	to := make([]byte, 0, len(e.doc))
+	size := 0
+	for i := range e.elems {
+		size += len(e.cat.nodes[e.elems[i].node].path) + int(e.elems[i].to-e.elems[i].from) + lineOverhead
+	}
+	to := make([]byte, 0, size)
 	for i := range e.elems {
 		n := &e.cat.nodes[e.elems[i].node]
 		if n.typ == nil || !n.content {

@@ -120,7 +120,7 @@ func TestContentIsTheSameInEveryDress(t *testing.T) {
 	t.Parallel()
 	c := load(t)
 	rapid.Check(t, func(rt *rapid.T) {
-		g := random(rt, t)
+		g := random(t, rt)
 		g.prefix = ""
 		g.between = func() string { return "" }
 		doc, _ := g.generate("InviaEventoRichiesta")

@@ -83,10 +83,10 @@ func (e Event) EventID() uuid.UUID { return e.eventID }
 func (e Event) RefersTo() (id uuid.UUID, ok bool) { return e.refersTo, e.refers }
 
 // Type is Testata/TipoEvento.
-func (e Event) Type() EventType { return EventType(e.enum(e.cat.at.eventType)) }
+func (e Event) Type() EventType { return EventType(e.text(e.cat.at.eventType)) }
 
 // Operation is Testata/TipoOperazione.
-func (e Event) Operation() Operation { return Operation(e.enum(e.cat.at.operation)) }
+func (e Event) Operation() Operation { return Operation(e.text(e.cat.at.operation)) }
 
 // Sequence is Testata/ProgressivoCartella, at least 1.
 func (e Event) Sequence() int32 { return e.sequence }
@@ -99,7 +99,7 @@ func (e Event) SentAt() time.Time { return e.sentAt }
 
 // Environment is Testata/Ambiente; ok is false if absent, which means the endpoint's own.
 func (e Event) Environment() (env hub.Environment, ok bool) {
-	return hub.ParseEnvironment(e.enum(e.cat.at.environment))
+	return hub.ParseEnvironment(e.text(e.cat.at.environment))
 }
 
 // EnteCode is Mittente/Ente/CodiceEnte. Until authorisation found it in the registry it is a free
@@ -134,7 +134,7 @@ type Identity struct {
 	Value hub.Identifier
 }
 
-// Subject is Soggetto/Identificativo.
+// Subject is the child's identifier (Soggetto, IdentificativoPersonaType).
 func (e Event) Subject() Identity {
 	id, _ := e.identity(e.cat.at.identifier)
 	return id
@@ -217,16 +217,6 @@ func (e Event) text(at int16) string {
 		return ""
 	}
 	return e.value(i)
-}
-
-// enum is the value of an enumerated leaf as a constant of the schema, so that nothing is copied
-// and nothing outside the list can come out.
-func (e Event) enum(at int16) string {
-	i, ok := e.find(at)
-	if !ok {
-		return ""
-	}
-	return e.cat.nodes[at].typ.value(e.raw(i))
 }
 
 // identifier wraps the value of the first leaf at a node.

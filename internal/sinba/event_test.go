@@ -129,7 +129,9 @@ func TestEventPrintsAsAPlaceholder(t *testing.T) {
 		}
 		printed = append(printed, string(encoded))
 	}
-	type envelope struct{ Ev *sinba.Event }
+	type envelope struct {
+		Ev *sinba.Event `xml:"ev"`
+	}
 	encoded, err := xml.Marshal(envelope{ev})
 	if err != nil {
 		t.Fatal(err)
@@ -145,7 +147,7 @@ func TestEventPrintsAsAPlaceholder(t *testing.T) {
 	if got := fmt.Sprintf("%v", ev); got != "[redacted]" {
 		t.Error(got)
 	}
-	if got, _ := json.Marshal(ev); string(got) != `"[redacted]"` {
-		t.Error(string(got))
+	if got, err := json.Marshal(ev); string(got) != `"[redacted]"` || err != nil {
+		t.Error(string(got), err)
 	}
 }

@@ -163,7 +163,7 @@ func escape(s string) string {
 }
 
 // random draws every decision and value from rapid.
-func random(t *rapid.T, tb testing.TB) *generator {
+func random(tb testing.TB, t *rapid.T) *generator {
 	tb.Helper()
 	g := newGenerator(tb)
 	g.prefix = rapid.SampledFrom([]string{"", "s", "ns2"}).Draw(t, "prefix")

@@ -65,7 +65,7 @@ func (c *Catalogue) Route(regional []byte) (string, error) {
 
 // readRegional reads what Regional wrote.
 func (c *Catalogue) readRegional(regional []byte) (*Event, error) {
-	r := reader{message: &message{cat: c, doc: regional}, cat: c, regional: true}
+	r := reader{message: &message{cat: c, doc: regional}, regional: true}
 	if r.run() != nil || r.root != regionalRoot {
 		return nil, errNotRegional
 	}
@@ -89,46 +89,50 @@ func (c *Catalogue) readRegional(regional []byte) (*Event, error) {
 	return ev, nil
 }
 
-// nationalLeaf writes one leaf as its class says.
+// nationalLeaf writes one leaf as its class says. What does not change is copied with its escapes.
 func (c *Catalogue) nationalLeaf(w *writer, i int, n *node, codes NationalCodes) {
+	if n.national == ClassDrop || n.national == ClassRoute {
+		return
+	}
 	raw := w.event.raw(i)
+	w.enter(i)
+	w.out = append(w.out, n.nationalOpen...)
 	switch n.national {
-	case ClassKeep:
-		w.named(i, n.outputs[0], w.event.value(i))
+	case ClassKeep, ClassRegion:
+		w.out = append(w.out, raw...)
 	case ClassPseudonym:
-		w.named(i, n.outputs[0], codes.Beneficiary)
+		w.out = appendText(w.out, codes.Beneficiary)
 	case ClassRekey:
-		w.named(i, n.outputs[0], codes.Rekey(n.rekeyKind, w.event.value(i)))
+		w.out = appendText(w.out, codes.Rekey(n.rekeyKind, w.event.value(i)))
 	case ClassMonth:
-		w.named(i, n.outputs[0], c.month(n, raw))
+		w.out = c.appendMonth(w.out, n, raw)
 	case ClassYearBand:
+		w.out = append(w.out, raw[:4]...)
 		born, _ := parseMonth(raw)
-		w.named(i, n.outputs[0], string(appendDigits(nil, born.year(), 4)))
 		if band := ageBand(born, dayOf(w.event.occurredAt, c.rome)); band != "" {
-			w.named(i, n.outputs[1], band)
+			w.out = append(append(append(w.out, n.nationalClose...), '<'), n.outputs[1]...)
+			w.out = append(append(append(w.out, '>'), band...), "</"...)
+			w.out = append(append(w.out, n.outputs[1]...), '>')
+			return
 		}
-	case ClassRegion:
-		w.named(i, n.outputs[0], string(raw))
 	case ClassGroup:
-		value := w.event.groups[int32(i)]
-		if value == "" {
-			value = string(raw)
+		if group := w.event.groups[int32(i)]; group != "" { //nolint:gosec // elements are counted in int32
+			w.out = appendText(w.out, group)
+		} else {
+			w.out = append(w.out, raw...)
 		}
-		w.named(i, n.outputs[0], value)
 	case ClassDrop, ClassRoute:
 	}
+	w.out = append(w.out, n.nationalClose...)
 }
 
-// month gives the month of a date, or of an instant in Europe/Rome.
-func (c *Catalogue) month(n *node, raw []byte) string {
-	var d day
-	if n.typ.kind == kindInstant {
-		t, _ := parseInstant(raw)
-		d = dayOf(t, c.rome)
-	} else {
-		d, _ = parseDay(raw)
+// appendMonth appends the month of a date, or of an instant in Europe/Rome.
+func (c *Catalogue) appendMonth(to []byte, n *node, raw []byte) []byte {
+	if n.typ.kind != kindInstant {
+		return append(to, trim(raw)[:monthLength]...)
 	}
-	return string(d.appendMonth(nil))
+	t, _ := parseInstant(raw)
+	return dayOf(t, c.rome).appendMonth(to)
 }
 
 // The bands of FasciaEta are half-open and three years wide: [0,3) is 1, [15,18) is 6.
@@ -147,12 +151,4 @@ func ageBand(born, at day) string {
 		return ""
 	}
 	return strconv.Itoa(band)
-}
-
-// named writes a leaf under another name, inside the containers of element i.
-func (w *writer) named(i int, name, value string) {
-	w.enter(i)
-	w.out = append(append(append(w.out, '<'), name...), '>')
-	w.out = appendText(w.out, value)
-	w.out = append(append(append(w.out, "</"...), name...), '>')
 }

@@ -2,6 +2,7 @@ package sinba_test
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -51,7 +52,7 @@ func TestNationalDoesWhatTheTableSays(t *testing.T) {
 			}
 			out := func(i int, value string) { want = append(want, leafValue{above + row.Outputs[i] + position, value}) }
 			switch row.National {
-			case sinba.ClassDrop, sinba.ClassRoute:
+			case sinba.ClassDrop, sinba.ClassRoute, sinba.ClassPseudonym:
 			case sinba.ClassKeep, sinba.ClassRegion:
 				out(0, leaf.Value)
 			case sinba.ClassRekey:
@@ -114,7 +115,7 @@ func bandOf(t *testing.T, born, at string) string {
 			if band == 6 {
 				return ""
 			}
-			return fmt.Sprint(band + 1)
+			return strconv.Itoa(band + 1)
 		}
 	}
 	return "1"
@@ -153,7 +154,7 @@ func TestNationalIsPure(t *testing.T) {
 	t.Parallel()
 	c := load(t)
 	rapid.Check(t, func(rt *rapid.T) {
-		doc, _ := random(rt, t).generate("InviaEventoRichiesta")
+		doc, _ := random(t, rt).generate("InviaEventoRichiesta")
 		ev, err := c.Read([]byte(doc))
 		if err != nil {
 			rt.Fatal(err)

@@ -46,8 +46,8 @@ func TestNationalSchemaHasNoTypeAbleToHoldAnIdentity(t *testing.T) {
 			Restriction struct {
 				Base   string `xml:"base,attr"`
 				Facets []struct {
-					XMLName xml.Name
-					Value   string `xml:"value,attr"`
+					XMLName xml.Name `xml:""`
+					Value   string   `xml:"value,attr"`
 				} `xml:",any"`
 			} `xml:"restriction"`
 		} `xml:"simpleType"`

@@ -14,7 +14,7 @@ type places struct {
 	localCase, openedOn                          int16
 	detail, closing                              int16
 	placement, structure, structureRegion        int16
-	// pseudonym is written by Regional below Identificativo; it is not in the event schema.
+	// pseudonym is written by Regional in the place of the identifier; the event schema has none.
 	pseudonym int16
 	// takenIn are all dates of taking in charge.
 	takenIn []int16
@@ -84,6 +84,7 @@ func (c *Catalogue) locate() error {
 		name: "Pseudonimo", parent: at.identifier, least: 0, most: 1, regionalOnly: true,
 		typ: c.nodes[c.nodes[at.identifier].children[0]].typ, regional: ClassPseudonym,
 		national: ClassPseudonym, outputs: []string{nationalBeneficiary},
+		nationalOpen: "<" + nationalBeneficiary + ">", nationalClose: "</" + nationalBeneficiary + ">",
 	})
 	if err != nil {
 		return err

@@ -1,6 +1,7 @@
 package sinba
 
 import (
+	"bytes"
 	"math"
 
 	"github.com/google/uuid"
@@ -12,7 +13,7 @@ import (
 // is total; an error means a defect of the hub, since the document was valid, and holds no content.
 func (c *Catalogue) Read(canonical []byte) (*Event, error) {
 	m := &message{cat: c, doc: canonical}
-	r := reader{message: m, cat: c}
+	r := reader{message: m}
 	if err := r.run(); err != nil {
 		return nil, err
 	}
@@ -81,24 +82,30 @@ func (e Event) uuid(at int16) (uuid.UUID, bool) {
 	return id, err == nil
 }
 
-// reader walks a document along the tree of the catalogue.
+// reader walks a document along the tree of the catalogue. It works with offsets and guesses the
+// next tag from the schema, which is nearly always right; what it cannot guess (attributes, another
+// prefix than the root's) goes through the scanner.
 type reader struct {
 	*message
 
-	cat *Catalogue
-	scanner
 	rootAttributes []byte
 	// regional: the document is a regional event, whose values are not of the schema's types.
 	regional bool
-	frames   [maxDepth]frame
-	depth    int
+	// prefix is that of the root with its colon, as most documents have one prefix throughout.
+	prefix string
+	pos    int
+	// attributes are those of the last open tag.
+	attributes []byte
+	frames     [maxDepth]frame
+	depth      int
 }
 
 // frame is one open element.
 type frame struct {
-	// raw is the name as written, prefix and all.
-	raw  []byte
-	elem int32
+	// from and to bound the name as written, prefix and all.
+	from, to int32
+	elem     int32
+	node     int16
 	// child is the position among the node's children from which the next one is looked for, count
 	// how often the child at child has occurred.
 	child int16
@@ -107,50 +114,80 @@ type frame struct {
 
 // bytesPerElem is below the mean size of an element of real events, so that one allocation holds
 // them all.
-const bytesPerElem = 40
+const bytesPerElem = 32
 
 // run reads the whole document into elems.
 func (r *reader) run() error {
-	r.scanner.doc = r.message.doc
-	if len(r.message.doc) > math.MaxInt32 || r.next() != tokenOpen {
+	s := scanner{doc: r.doc}
+	if len(r.doc) > math.MaxInt32 || s.next() != tokenOpen {
 		return errNotCanonical
 	}
-	r.root = string(local(r.name))
-	r.rootAttributes = r.attributes
-	r.elems = append(make([]elem, 0, len(r.message.doc)/bytesPerElem+8), elem{parent: -1, pos: 1})
-	r.frames[0] = frame{raw: r.name}
+	name := local(s.name)
+	r.root, r.prefix = string(name), string(s.name[:len(s.name)-len(name)])
+	r.rootAttributes, r.pos = s.attributes, s.pos
+	r.elems = append(make([]elem, 0, len(r.doc)/bytesPerElem+8), elem{parent: -1, pos: 1})
+	r.frames[0] = frame{from: 1, to: int32(1 + len(s.name))} //nolint:gosec // bounded by the document's length
 	r.depth = 1
 	for r.depth > 0 {
-		switch r.next() {
-		case tokenText:
-			if !blank(r.message.doc[r.from:r.to]) {
-				return errNotAnEvent
-			}
-		case tokenOpen:
+		if err := r.skipBlanks(); err != nil {
+			return err
+		}
+		if r.pos+1 >= len(r.doc) {
+			return errNotCanonical
+		}
+		if r.doc[r.pos+1] != '/' {
 			if err := r.enter(); err != nil {
 				return err
 			}
-		case tokenClose:
-			r.depth--
-			if string(r.frames[r.depth].raw) != string(r.name) {
-				return errNotCanonical
-			}
-		case tokenEnd, tokenBad:
+			continue
+		}
+		r.depth--
+		if !r.closing(r.frames[r.depth].from, r.frames[r.depth].to) {
 			return errNotCanonical
 		}
 	}
-	if r.next() != tokenEnd {
+	if r.pos != len(r.doc) {
 		return errNotCanonical
 	}
 	return nil
 }
 
-// enter takes the element whose tag was just read. A leaf is read to its end at once.
+// skipBlanks goes to the next tag over the white space that may stand between elements.
+func (r *reader) skipBlanks() error {
+	for r.pos < len(r.doc) {
+		switch r.doc[r.pos] {
+		case '<':
+			return nil
+		case ' ', '\n', '\t', '\r':
+			r.pos++
+		default:
+			return errNotAnEvent
+		}
+	}
+	return errNotCanonical
+}
+
+// closing reads the closing tag whose name is doc[from:to] from its '<' on.
+func (r *reader) closing(from, to int32) bool {
+	end := r.pos + 2 + int(to-from)
+	if end >= len(r.doc) || r.doc[end] != '>' || r.doc[r.pos+1] != '/' ||
+		string(r.doc[r.pos+2:end]) != string(r.doc[from:to]) {
+		return false
+	}
+	r.pos = end + 1
+	return true
+}
+
+// enter takes the element whose tag begins at pos. A leaf is read to its end at once.
 func (r *reader) enter() error {
 	top := &r.frames[r.depth-1]
-	at, ok := r.step(top, local(r.name))
-	if !ok {
-		return errNotAnEvent
+	from := r.pos + 1
+	at, to := r.guess(top, from)
+	if at < 0 {
+		var err error
+		if at, to, err = r.scan(top, from); err != nil {
+			return err
+		}
 	}
 	n := &r.cat.nodes[at]
 	el := elem{
@@ -161,7 +198,7 @@ func (r *reader) enter() error {
 		if r.depth >= maxDepth {
 			return errNotAnEvent
 		}
-		r.frames[r.depth] = frame{raw: r.name, elem: int32(len(r.elems))} //nolint:gosec // bounded by the document's length, checked in run
+		r.frames[r.depth] = frame{from: int32(from), to: int32(to), elem: int32(len(r.elems)), node: at} //nolint:gosec // bounded by the document's length
 		r.depth++
 		r.elems = append(r.elems, el)
 		return nil
@@ -169,18 +206,77 @@ func (r *reader) enter() error {
 	if r.regional && len(r.attributes) > 0 {
 		r.group()
 	}
-	name := r.name
-	el.from, el.to = int32(r.pos), int32(r.pos) //nolint:gosec // bounded by the document's length, checked in run
-	t := r.next()
-	if t == tokenText {
-		el.from, el.to = int32(r.from), int32(r.to) //nolint:gosec // bounded by the document's length, checked in run
-		t = r.next()
+	start := r.pos
+	length := bytes.IndexByte(r.doc[start:], '<')
+	if length < 0 {
+		return errNotCanonical
 	}
-	if t != tokenClose || string(name) != string(r.name) {
+	r.pos = start + length
+	el.from, el.to = int32(start), int32(r.pos) //nolint:gosec // bounded by the document's length
+	r.elems = append(r.elems, el)
+	if r.pos+1 >= len(r.doc) || !r.closing(int32(from), int32(to)) { //nolint:gosec // bounded by the document's length
 		return errNotAnEvent
 	}
-	r.elems = append(r.elems, el)
-	return r.check(n, r.message.doc[el.from:el.to])
+	return r.check(n, r.doc[start:start+length])
+}
+
+// guess compares what stands at from with the names that may come next, with the root's prefix and
+// without attributes. It gives the node and where the name ends, or a negative node.
+func (r *reader) guess(top *frame, from int) (at int16, to int) {
+	begin := from + len(r.prefix)
+	if begin >= len(r.doc) || string(r.doc[from:begin]) != r.prefix {
+		return -1, 0
+	}
+	parent := &r.cat.nodes[top.node]
+	for i := int(top.child); i < len(parent.children); i++ {
+		at = parent.children[i]
+		name := r.cat.nodes[at].name
+		to = begin + len(name)
+		if to >= len(r.doc) || r.doc[to] != '>' || string(r.doc[begin:to]) != name {
+			continue
+		}
+		if !r.step(top, i) {
+			return -1, 0
+		}
+		r.pos, r.attributes = to+1, nil
+		return at, to
+	}
+	return -1, 0
+}
+
+// scan reads a tag with the scanner and looks its name up.
+func (r *reader) scan(top *frame, from int) (at int16, to int, err error) {
+	s := scanner{doc: r.doc, pos: from}
+	if s.openTag() != tokenOpen {
+		return 0, 0, errNotCanonical
+	}
+	r.pos, r.attributes = s.pos, s.attributes
+	parent := &r.cat.nodes[top.node]
+	for i := int(top.child); i < len(parent.children); i++ {
+		at = parent.children[i]
+		if r.cat.nodes[at].name == string(local(s.name)) && r.step(top, i) {
+			return at, from + len(s.name), nil
+		}
+	}
+	return 0, 0, errNotAnEvent
+}
+
+// step goes on to child i: elements of a sequence stand in the schema's order, of a choice only one
+// may stand, and none more often than it may.
+func (r *reader) step(top *frame, i int) bool {
+	parent := &r.cat.nodes[top.node]
+	n := &r.cat.nodes[parent.children[i]]
+	if n.regionalOnly && !r.regional {
+		return false
+	}
+	if i != int(top.child) {
+		if parent.choice && top.count > 0 {
+			return false
+		}
+		top.child, top.count = int16(i), 0 //nolint:gosec // at most maxNodes children
+	}
+	top.count++
+	return int(top.count) <= n.most
 }
 
 // group keeps the group that Regional wrote beside a rare nation.
@@ -192,31 +288,7 @@ func (r *reader) group() {
 	if r.groups == nil {
 		r.groups = make(map[int32]string)
 	}
-	r.groups[int32(len(r.elems))] = string(value) //nolint:gosec // bounded by the document's length, checked in run
-}
-
-// step finds the child with this name at or behind the place reached so far: elements of a
-// sequence stand in the schema's order, of a choice only one may stand.
-func (r *reader) step(top *frame, name []byte) (int16, bool) {
-	parent := &r.cat.nodes[r.elems[top.elem].node]
-	for i := int(top.child); i < len(parent.children); i++ {
-		at := parent.children[i]
-		n := &r.cat.nodes[at]
-		if n.name != string(name) || n.regionalOnly && !r.regional {
-			if top.count > 0 && parent.choice {
-				return 0, false
-			}
-			top.count = 0
-			continue
-		}
-		top.child = int16(i) //nolint:gosec // at most maxNodes children
-		top.count++
-		if int(top.count) > n.most {
-			return 0, false
-		}
-		return at, true
-	}
-	return 0, false
+	r.groups[int32(len(r.elems))] = string(value) //nolint:gosec // bounded by the document's length
 }
 
 // check tells whether the raw text of a leaf is of its type.
@@ -226,9 +298,9 @@ func (r *reader) check(n *node, raw []byte) error {
 	case kindText:
 		_, ok = decode(raw)
 	case kindEnum:
-		ok = n.typ.value(raw) != ""
+		ok = n.typ.has(raw)
 	case kindUUID:
-		ok = len(raw) == 36 && uuid.Validate(string(raw)) == nil
+		ok = isUUID(raw)
 	case kindDate:
 		if r.regional && n.regional == ClassMonth {
 			_, ok = parseMonth(raw)
@@ -240,7 +312,7 @@ func (r *reader) check(n *node, raw []byte) error {
 	case kindInt:
 		_, ok = parseInt(raw)
 	case kindDecimal:
-		ok = isDecimal(raw)
+		_, _, _, ok = number(raw)
 	}
 	if !ok {
 		return errNotAnEvent

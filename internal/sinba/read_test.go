@@ -113,7 +113,7 @@ func TestReadAgreesWithEncodingXMLOnAnyEvent(t *testing.T) {
 	t.Parallel()
 	c := load(t)
 	rapid.Check(t, func(rt *rapid.T) {
-		doc, want := random(rt, t).generate("InviaEventoRichiesta")
+		doc, want := random(t, rt).generate("InviaEventoRichiesta")
 		standard, err := standardLeaves([]byte(doc))
 		if err != nil {
 			rt.Fatal(err)

@@ -18,10 +18,10 @@ const (
 )
 
 // Regional makes the form of an event that is stored: the same paths and names as in the message,
-// without what foglie.tsv drops; the child as Soggetto/Identificativo/Pseudonimo; local ids
+// without what foglie.tsv drops; the child as a Pseudonimo in the place of its identifier; local ids
 // re-keyed; the birth date as its month; the municipality as its region; free codes that are in no
 // closed list as `altro`; rare nations with their group; values as in the content form. From here on no direct identifier exists.
-// The result is canonical XML, and the same for the same content and codes.
+// The result is canonical XML, the same for the same message and codes.
 func (c *Catalogue) Regional(ev *Event, codes RegionalCodes) []byte {
 	w := writer{out: make([]byte, 0, len(ev.doc)), event: ev}
 	w.out = append(strconv.AppendInt(append(w.out, regionalOpen...), MappingVersion, 10), `">`...)
@@ -56,10 +56,8 @@ func (c *Catalogue) regionalLeaf(w *writer, i int, n *node, codes RegionalCodes)
 		w.enter(i)
 		w.leaf(n, codes.Rekey(n.rekeyKind, w.event.value(i)))
 	case ClassMonth:
-		d, _ := parseDay(raw)
 		w.enter(i)
-		w.out = append(w.out, n.open...)
-		w.out = append(d.appendMonth(w.out), n.close...)
+		w.out = append(append(append(w.out, n.open...), trim(raw)[:monthLength]...), n.close...)
 	case ClassRegion:
 		if region, ok := RegionOfMunicipality(string(raw)); ok {
 			w.enter(i)
@@ -77,7 +75,7 @@ func (c *Catalogue) appendKept(to []byte, n *node, raw []byte) []byte {
 		text, _ := decode(raw)
 		return appendText(to, c.ref.keep(n.list, text))
 	case kindEnum:
-		return appendText(to, n.typ.value(raw))
+		return append(to, raw...) // Read found it in the list, so it needs no escape either
 	case kindUUID, kindDate, kindInstant, kindInt, kindDecimal:
 	}
 	return n.typ.appendTyped(to, raw)

@@ -10,8 +10,14 @@ import (
 // Which leaves these are follows from the schema (isCode).
 func judgeCodes(j *judgement) {
 	for i := range j.elems {
-		if n := &j.cat.nodes[j.elems[i].node]; n.code && codicefiscale.LooksLike(j.value(i)) {
+		if !j.cat.nodes[j.elems[i].node].code || j.elems[i].to-j.elems[i].from < shortest {
+			continue
+		}
+		if codicefiscale.LooksLike(j.value(i)) {
 			j.at(hub.Grave, i)
 		}
 	}
 }
+
+// shortest is the length of a codice fiscale: nothing shorter can hold one.
+const shortest = 16

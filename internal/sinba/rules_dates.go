@@ -47,12 +47,10 @@ func judgeFuture(j *judgement) {
 		switch n.typ.kind {
 		case kindDate:
 			d, _ := parseDay(j.raw(i))
-			switch {
-			case at == j.cat.at.birth:
+			if future = d > j.today; future && at == j.cat.at.birth {
 				future = j.later(d, j.today)
-			case !slices.Contains(j.cat.at.planned, at):
-				future = d > j.today
 			}
+			future = future && !slices.Contains(j.cat.at.planned, at)
 		case kindInstant:
 			t, _ := parseInstant(j.raw(i))
 			future = t.After(latest)

@@ -71,11 +71,11 @@ func TestBR06NoDateInTheFuture(t *testing.T) {
 			present := false
 			document := func(day string) string {
 				doc, _ := maximal(t, body, 4, func(path, typ string) string {
-					switch {
-					case path == field:
+					if path == field {
 						present = true
 						return day
-					case path == "/Cartella/DataApertura", path == "/Soggetto/Anagrafica/DataNascita":
+					}
+					if path == "/Cartella/DataApertura" || path == "/Soggetto/Anagrafica/DataNascita" {
 						return "2010-01-01"
 					}
 					return plain(path, typ)

@@ -57,7 +57,7 @@ func coherentBirth(j *judgement, code codicefiscale.Code, i int) bool {
 }
 
 // presumed tells whether the birth date is a guess (DataNascitaPresunta = 1).
-func (j *judgement) presumed() bool { return j.enum(j.cat.at.presumed) == "1" }
+func (j *judgement) presumed() bool { return j.text(j.cat.at.presumed) == "1" }
 
 // judgeOtherCodes is BR-04: STP and ENI codes name an ISTAT region, a provisional code has its right
 // check digit; the same for a previous one.

@@ -116,8 +116,8 @@ func nameByte(b byte) bool {
 
 // local cuts the prefix off a name.
 func local(name []byte) []byte {
-	if i := bytes.IndexByte(name, ':'); i >= 0 {
-		return name[i+1:]
+	if _, after, ok := bytes.Cut(name, []byte{':'}); ok {
+		return after
 	}
 	return name
 }
@@ -185,7 +185,7 @@ func decode(raw []byte) (text []byte, ok bool) {
 // appendText appends text as canonical XML writes it inside an element.
 func appendText(to []byte, text string) []byte {
 	start := 0
-	for i := 0; i < len(text); i++ {
+	for i := range len(text) {
 		var ref string
 		switch text[i] {
 		case '&':

@@ -108,12 +108,12 @@ type (
 		Facets []xsdFacet `xml:",any"`
 	}
 	xsdFacet struct {
-		XMLName       xml.Name
-		Value         string `xml:"value,attr"`
-		Documentation string `xml:"annotation>documentation"`
+		XMLName       xml.Name `xml:""`
+		Value         string   `xml:"value,attr"`
+		Documentation string   `xml:"annotation>documentation"`
 	}
 	xsdOther struct {
-		XMLName xml.Name
+		XMLName xml.Name `xml:""`
 	}
 )
 

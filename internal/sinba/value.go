@@ -3,6 +3,7 @@ package sinba
 import (
 	"bytes"
 	"math"
+	"slices"
 	"time"
 )
 
@@ -29,40 +30,55 @@ func (d day) time() time.Time {
 	return time.Date(d.year(), time.Month(d.month()), d.dayOfMonth(), 0, 0, 0, 0, time.UTC)
 }
 
-// append writes YYYY-MM-DD.
-func (d day) append(to []byte) []byte {
-	return appendDigits(append(d.appendMonth(to), '-'), d.dayOfMonth(), 2)
-}
-
 // appendMonth writes YYYY-MM.
 func (d day) appendMonth(to []byte) []byte {
 	return appendDigits(append(appendDigits(to, d.year(), 4), '-'), d.month(), 2)
 }
 
-// appendDigits writes n with leading zeros.
+// appendDigits writes n with leading zeros, at most four digits.
 func appendDigits(to []byte, n, width int) []byte {
-	for i := range width {
-		p := 1
-		for range width - 1 - i {
-			p *= 10
-		}
-		to = append(to, byte('0'+n/p%10)) //nolint:gosec // a digit
-	}
-	return to
+	text := [4]byte{digit(n / 1000), digit(n / 100), digit(n / 10), digit(n)}
+	return append(to, text[4-width:]...)
 }
 
-// value gives the constant of the enumeration that raw equals, empty if there is none.
-func (t *simpleType) value(raw []byte) string {
-	for _, v := range t.enum {
-		if v == string(raw) {
-			return v
-		}
-	}
-	return ""
+// digit is the last digit of n.
+func digit(n int) byte { return "0123456789"[n%10] }
+
+// has tells whether raw is in the enumeration.
+func (t *simpleType) has(raw []byte) bool {
+	return slices.Contains(t.enum, string(raw))
 }
 
 // trim cuts the white space that types other than strings collapse (XML Schema part 2, 4.3.6).
-func trim(raw []byte) []byte { return bytes.Trim(raw, " \t\r\n") }
+func trim(raw []byte) []byte {
+	for len(raw) > 0 && raw[0] <= ' ' {
+		raw = raw[1:]
+	}
+	for len(raw) > 0 && raw[len(raw)-1] <= ' ' {
+		raw = raw[:len(raw)-1]
+	}
+	return raw
+}
+
+// isUUID tells whether raw is a UuidType.
+func isUUID(raw []byte) bool {
+	if len(raw) != 36 {
+		return false
+	}
+	for i, b := range raw {
+		switch i {
+		case 8, 13, 18, 23:
+			if b != '-' {
+				return false
+			}
+		default:
+			if (b < '0' || b > '9') && (b < 'a' || b > 'f') && (b < 'A' || b > 'F') {
+				return false
+			}
+		}
+	}
+	return true
+}
 
 // digits reads n digits.
 func digits(raw []byte, n int) (int, bool) {
@@ -93,9 +109,15 @@ func daysIn(year, month int) int {
 	return 31
 }
 
+// The lengths of YYYY-MM and YYYY-MM-DD.
+const (
+	monthLength = 7
+	dayLength   = 10
+)
+
 // parseDate reads YYYY-MM-DD and gives what follows it.
 func parseDate(raw []byte) (d day, rest []byte, ok bool) {
-	if len(raw) < 10 || raw[4] != '-' || raw[7] != '-' {
+	if len(raw) < dayLength || raw[4] != '-' || raw[7] != '-' {
 		return 0, nil, false
 	}
 	y, ok1 := digits(raw, 4)
@@ -104,7 +126,7 @@ func parseDate(raw []byte) (d day, rest []byte, ok bool) {
 	if !ok1 || !ok2 || !ok3 || m < 1 || m > 12 || dd < 1 || dd > daysIn(y, m) {
 		return 0, nil, false
 	}
-	return day(y*10_000 + m*100 + dd), raw[10:], true //nolint:gosec // at most 99991231
+	return day(y*10_000 + m*100 + dd), raw[dayLength:], true //nolint:gosec // at most 99991231
 }
 
 // parseDay reads a GiornoType. Its zone, if any, is ignored (contract, "Dates may carry a zone").
@@ -123,10 +145,12 @@ func parseDay(raw []byte) (day, bool) {
 
 // parseMonth reads YYYY-MM as the first day of that month.
 func parseMonth(raw []byte) (day, bool) {
-	if len(raw) != 7 {
+	if len(raw) != monthLength {
 		return 0, false
 	}
-	d, _, ok := parseDate(append(append(make([]byte, 0, 10), raw...), "-01"...))
+	var first [dayLength]byte
+	copy(first[copy(first[:], raw):], "-01")
+	d, _, ok := parseDate(first[:])
 	return d, ok
 }
 
@@ -227,12 +251,6 @@ func parseInt(raw []byte) (int32, bool) {
 	return int32(v), true
 }
 
-// isDecimal tells whether raw is an xs:decimal.
-func isDecimal(raw []byte) bool {
-	_, _, _, ok := number(raw)
-	return ok
-}
-
 // appendNumber writes a number by value: no sign for zero, no leading or trailing zeros.
 func appendNumber(to, raw []byte) []byte {
 	negative, whole, fraction, _ := number(raw)
@@ -271,8 +289,7 @@ func appendLower(to, raw []byte) []byte {
 func (t *simpleType) appendTyped(to, raw []byte) []byte {
 	switch t.kind {
 	case kindDate:
-		d, _ := parseDay(raw)
-		return d.append(to)
+		return append(to, trim(raw)[:dayLength]...)
 	case kindInstant:
 		return appendInstant(to, raw)
 	case kindInt, kindDecimal:

@@ -101,7 +101,7 @@ const (
 	NonIdentificato IdentifierKind = "NI"
 )
 
-// kindOf maps the element inside Identificativo to its kind, empty for any other name.
+// kindOf maps the element inside an IdentificativoPersonaType to its kind, empty for another name.
 func kindOf(element string) IdentifierKind {
 	switch element {
 	case "CodiceFiscale":

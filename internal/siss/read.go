@@ -23,35 +23,35 @@ type tag struct {
 	name       []byte // local
 }
 
-// nextTag finds the first tag at or behind from. Attribute values may hold a raw '>'
-// (Canonical XML 1.0, section 2.3), never a '<'.
-func nextTag(doc []byte, from int) (tag, bool) {
+// nextTag finds the first tag at or behind from; ok is false if there is no whole one. Attribute
+// values may hold a raw '>' (Canonical XML 1.0, section 2.3), never a '<'.
+func nextTag(doc []byte, from int) (t tag, ok bool) {
 	n := bytes.IndexByte(doc[from:], '<')
 	if n < 0 {
 		return tag{}, false
 	}
-	t := tag{start: from + n}
+	t = tag{start: from + n}
 	i := t.start + 1
-	if doc[i] == '/' {
+	if i < len(doc) && doc[i] == '/' {
 		t.closing = true
 		i++
 	}
 	begin := i
-	for doc[i] != '>' && doc[i] != ' ' {
+	for i < len(doc) && doc[i] != '>' && doc[i] != ' ' {
 		if doc[i] == ':' {
 			begin = i + 1
 		}
 		i++
 	}
 	t.name = doc[begin:i]
-	for doc[i] != '>' {
+	for i < len(doc) && doc[i] != '>' {
 		if doc[i] == '"' {
-			i += 1 + bytes.IndexByte(doc[i+1:], '"')
+			i += 1 + max(0, bytes.IndexByte(doc[i+1:], '"'))
 		}
 		i++
 	}
 	t.end = i + 1
-	return t, true
+	return t, i < len(doc)
 }
 
 // children goes over the elements directly inside the one that doc begins with.
@@ -132,8 +132,8 @@ func typeOf(event []byte) string {
 			return ""
 		}
 		if !t.closing && string(t.name) == "TipoEvento" {
-			end := bytes.IndexByte(event[t.end:], '<')
-			return string(event[t.end : t.end+end])
+			value, _, _ := bytes.Cut(event[t.end:], []byte("<"))
+			return string(value)
 		}
 		pos = t.end
 	}

@@ -120,3 +120,15 @@ func TestAppendJSONIsReadBackAsWritten(t *testing.T) {
 		}
 	})
 }
+
+// The file of received transmissions may have been edited: reading it must not end the process.
+func FuzzReaderSurvivesAnyBytes(f *testing.F) {
+	for _, seed := range []string{"", "<", "</", "<a", `<a b="`, `<a b="c>`, "<a:b></a:b>", "<TipoEvento>", "<a>b</a></a>", "<a><b></a>"} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(_ *testing.T, document []byte) {
+		siss.Standalone(document)
+		siss.TypeOf(document)
+		siss.Text(document, "a")
+	})
+}

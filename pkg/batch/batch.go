@@ -31,7 +31,7 @@ type call[Q, R any] struct {
 	answer chan Result[R]
 }
 
-// New makes a group whose batches hold at most most calls. run gets at least one query and
+// New makes a group whose batches hold no more calls than most. run gets at least one query and
 // returns exactly one result for each, in the same order.
 func New[Q, R any](most int, run func(context.Context, []Q) []Result[R]) *Group[Q, R] {
 	return &Group[Q, R]{queue: make(chan call[Q, R], most), done: make(chan struct{}), run: run, most: most}

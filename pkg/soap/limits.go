@@ -101,8 +101,8 @@ func checkEncoding(doc []byte) error {
 	if found := foreignMark(doc); found != "" {
 		return &LimitError{Reason: NotUTF8, Encoding: found}
 	}
-	if i := bytes.IndexByte(doc, 0); i >= 0 {
-		return &LimitError{Reason: NullByte, Line: 1 + bytes.Count(doc[:i], []byte{'\n'})}
+	if before, _, found := bytes.Cut(doc, []byte{0}); found {
+		return &LimitError{Reason: NullByte, Line: 1 + bytes.Count(before, []byte{'\n'})}
 	}
 	if found := declaredEncoding(doc); found != "" {
 		return &LimitError{Reason: NotUTF8, Encoding: found, Line: 1}
@@ -181,6 +181,8 @@ type scanner struct {
 	depth    int
 	elements int
 	misc     int
+	// Of the element being passed.
+	attributes, namespaces int
 }
 
 // step passes one text or one piece of markup. Whatever is broken is left to the parser: the
@@ -251,7 +253,7 @@ func (s *scanner) startTag() Reason {
 	if s.name() > s.limits.Name {
 		return NameTooLong
 	}
-	attributes, namespaces := 0, 0
+	s.attributes, s.namespaces = 0, 0
 	for s.pos < len(s.doc) {
 		switch c := s.doc[s.pos]; c {
 		case '>':
@@ -272,20 +274,28 @@ func (s *scanner) startTag() Reason {
 		case ' ', '\t', '\r', '\n', '/', '=':
 			s.pos++
 		default:
-			attributes++
-			if attributes > s.limits.Attributes {
-				return TooManyAttributes
-			}
-			if bytes.HasPrefix(s.doc[s.pos:], []byte("xmlns")) {
-				namespaces++
-				if namespaces > s.limits.Namespaces {
-					return TooManyNamespaces
-				}
-			}
-			if s.name() > s.limits.Name {
-				return NameTooLong
+			if reason := s.attribute(); reason != 0 {
+				return reason
 			}
 		}
+	}
+	return 0
+}
+
+// attribute passes an attribute's name.
+func (s *scanner) attribute() Reason {
+	s.attributes++
+	if s.attributes > s.limits.Attributes {
+		return TooManyAttributes
+	}
+	if bytes.HasPrefix(s.doc[s.pos:], []byte("xmlns")) {
+		s.namespaces++
+		if s.namespaces > s.limits.Namespaces {
+			return TooManyNamespaces
+		}
+	}
+	if s.name() > s.limits.Name {
+		return NameTooLong
 	}
 	return 0
 }

@@ -98,7 +98,6 @@ typedef struct xs_findings {
 	uint32_t total;
 	int no_memory;
 	xmlNodePtr last_node;
-	int last_was_value;
 } xs_findings;
 
 void xs_findings_collect(void *findings, xmlErrorPtr error);

@@ -151,6 +151,15 @@ static int is_utf8_labelled(const char *doc, size_t len)
 	       p[6] == *p;
 }
 
+/*
+ * SOAP is XML 1.0. libxml2 reads 1.1 as if it were 1.0, which it is not: line ends and allowed
+ * characters differ, so that sender and hub would read two messages.
+ */
+static int is_version_1_0(xmlDocPtr tree)
+{
+	return tree->version == NULL || strcmp((const char *)tree->version, "1.0") == 0;
+}
+
 static xmlDocPtr parse(xs_checker *c, struct run *run, const char *doc, size_t len)
 {
 	xmlDocPtr tree;
@@ -176,7 +185,7 @@ static xmlDocPtr parse(xs_checker *c, struct run *run, const char *doc, size_t l
 	else if (run->doctype || (tree != NULL && (tree->intSubset != NULL || tree->extSubset != NULL)))
 		run->status = XS_DOCTYPE;
 	else if (tree == NULL || !c->parser->wellFormed || !c->parser->nsWellFormed ||
-		 xmlDocGetRootElement(tree) == NULL)
+		 xmlDocGetRootElement(tree) == NULL || !is_version_1_0(tree))
 		run->status = XS_MALFORMED;
 	return tree;
 }

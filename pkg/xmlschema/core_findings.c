@@ -21,22 +21,22 @@ static int is_value_code(int code)
 /* Says only that the value is wrong, not which facet it breaks. */
 static int is_general_value_code(int code)
 {
-	return code <= XML_SCHEMAV_CVC_FACET_VALID;
+	return is_value_code(code) && code <= XML_SCHEMAV_CVC_FACET_VALID;
 }
 
 static void add(xs_findings *f, int code, xmlNodePtr node)
 {
-	int value = is_value_code(code);
-
-	if (value && f->last_was_value && f->last_node == node) {
-		/* One value, one finding: the first facet wins over the general "not valid". */
+	/*
+	 * One value, one finding. What is said of a value after something else was said of its
+	 * element follows from that; only a facet is more precise than "not valid".
+	 */
+	if (is_value_code(code) && f->total > 0 && f->last_node == node) {
 		xs_finding *last = &f->list[f->count - 1];
 		if (f->total == (uint32_t)f->count && is_general_value_code(last->code))
 			last->code = code;
 		return;
 	}
 	f->last_node = node;
-	f->last_was_value = value;
 	f->total++;
 	if (f->count == XS_MAX_FINDINGS)
 		return;

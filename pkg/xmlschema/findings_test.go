@@ -84,7 +84,7 @@ func TestFindingsSayWhatAndWhere(t *testing.T) {
 		"attribute's value":            {"<value unit='C'>1</value>", []string{"1840 1 /r[1]/value[1]/@unit[0]"}},
 		"attribute's blanks":           {"<value unit=' A'>1</value>", []string{"100002 1 /r[1]/value[1]/@unit[0]"}},
 		"attribute and value":          {"<value unit='C'>x</value>", []string{"1840 1 /r[1]/value[1]/@unit[0]", "1824 1 /r[1]/value[1]"}},
-		"nil where not allowed":        {"<code i:nil='true' xmlns:i='http://www.w3.org/2001/XMLSchema-instance'/>", []string{"1847 1 /r[1]/code[1]", "1840 1 /r[1]/code[1]"}},
+		"nil where not allowed":        {"<code i:nil='true' xmlns:i='http://www.w3.org/2001/XMLSchema-instance'/>", []string{"1847 1 /r[1]/code[1]"}},
 		"type that is not derived":     {"<code i:type='Digit' xmlns:i='http://www.w3.org/2001/XMLSchema-instance'>1</code>", []string{"1852 1 /r[1]/code[1]/[0]", "1840 1 /r[1]/code[1]"}},
 		"several, in document order":   {"<code>C</code>\n<short>1</short>\n<digit>x</digit>", []string{"1840 1 /r[1]/code[1]", "1839 2 /r[1]/short[1]", "1824 3 /r[1]/digit[1]"}},
 	} {

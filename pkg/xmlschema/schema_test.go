@@ -63,6 +63,8 @@ func TestCheckRefusesWhatIsNoMessage(t *testing.T) {
 		"not UTF-8":                   {open + "<e:Body>\xE0</e:Body>" + shut, xmlschema.Malformed},
 		"too deep":                    {strings.Repeat("<a>", 400) + strings.Repeat("</a>", 400), xmlschema.Malformed},
 
+		"XML 1.1": {`<?xml version="1.1"?>` + open + body + shut, xmlschema.Malformed},
+
 		"UTF-16":                     {utf16(open + body + shut), xmlschema.WrongEncoding},
 		"UTF-16 with a doctype":      {utf16(`<!DOCTYPE a [<!ENTITY b "c">]>` + open + body + shut), xmlschema.WrongEncoding},
 		"UTF-7 declared":             {`<?xml version="1.0" encoding="UTF-7"?>` + open + body + shut, xmlschema.WrongEncoding},
@@ -221,6 +223,18 @@ func TestCheckInParallelGivesTheSameVerdicts(t *testing.T) {
 		})
 	}
 	wg.Wait()
+}
+
+func TestCanonicalFormEscapesNamespaceNames(t *testing.T) {
+	t.Parallel()
+	s := eventSchema(t)
+	doc := `<e:Envelope xmlns:e="` + soap11 + `"><e:Header><n:a xmlns:n="urn:a&amp;b"/></e:Header><e:Body>` +
+		string(samples(t)["intervento.xml"]) + `</e:Body></e:Envelope>`
+	v := check(t, s, []byte(doc), xmlschema.Envelope)
+	want := `<e:Header xmlns:e="` + soap11 + `"><n:a xmlns:n="urn:a&amp;b"></n:a></e:Header>`
+	if v.Status != xmlschema.Valid || string(v.Header) != want {
+		t.Errorf("status %d, %s", v.Status, v.Header)
+	}
 }
 
 func TestAnswerWithoutRoomIsTooLarge(t *testing.T) {

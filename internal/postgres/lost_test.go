@@ -1,0 +1,120 @@
+package postgres_test
+
+import (
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/sinbahub/sinbahub/internal/hub"
+	"github.com/sinbahub/sinbahub/internal/hubtest"
+	"github.com/sinbahub/sinbahub/internal/postgres"
+)
+
+// The answer to COMMIT is lost after the transaction was committed: the store looks, finds its
+// own receipt, and acknowledges what is stored.
+func TestAcceptFindsItsOwnCommitWhenTheAnswerWasLost(t *testing.T) {
+	t.Parallel()
+	db := hubtest.Database(t)
+	line := newCutter(t, db)
+	store := openWith(t, postgres.Config{DSN: line.dsn})
+	line.cuts.Store(1)
+	a := acceptance(1)
+	accept(t, store, a)
+	if line.swallowed.Load() != 1 {
+		t.Fatal("no answer was lost, the test shows nothing")
+	}
+	wantStored(t, db, 1)
+}
+
+// The line never comes back: no acknowledgement, and the repetition finds the first receipt.
+func TestAcceptWithALostLineIsUnavailableAndRepeatable(t *testing.T) {
+	t.Parallel()
+	db := hubtest.Database(t)
+	line := newCutter(t, db)
+	store := openWith(t, postgres.Config{DSN: line.dsn})
+	line.cuts.Store(1 << 40)
+	a := acceptance(1)
+	_, err := store.Accept(t.Context(), a)
+	wantKind(t, err, hub.Unavailable)
+	line.cuts.Store(0)
+	result, err := store.Accept(t.Context(), again(a))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := postgres.AcceptResult{
+		Status: postgres.StatusDuplicate,
+		Key:    &postgres.KeyRow{Receipt: receiptOf(a), ContentMAC: a.ContentMAC, Subject: a.Subject},
+	}
+	if diff := cmp.Diff(want, result); diff != "" {
+		t.Error(diff)
+	}
+	wantStored(t, db, 1)
+}
+
+// The backend dies inside COMMIT, before the transaction is committed: nothing is there, and the
+// store accepts it on another connection.
+func TestAcceptTriesAgainWhenTheServerDiedBeforeCommitting(t *testing.T) {
+	t.Parallel()
+	db := hubtest.Database(t)
+	store := open(t, db)
+	atCommit(t, db, "PERFORM pg_terminate_backend(pg_backend_pid()); PERFORM pg_sleep(10);", 1)
+	accept(t, store, acceptance(1))
+	wantStored(t, db, 1)
+}
+
+// COMMIT comes back with a warning, as when a synchronous standby did not confirm: the row may be
+// there, but nobody is told so.
+func TestAcceptTakesAWarningOnCommitAsUnknown(t *testing.T) {
+	t.Parallel()
+	db := hubtest.Database(t)
+	store := open(t, db)
+	atCommit(t, db, "RAISE WARNING 'not confirmed';", 1)
+	a := acceptance(1)
+	_, err := store.Accept(t.Context(), a)
+	wantKind(t, err, hub.Unavailable)
+	wantStored(t, db, 1)
+	result, err := store.Accept(t.Context(), again(a))
+	if err != nil || result.Status != postgres.StatusDuplicate {
+		t.Errorf("the repetition got %+v, %v", result, err)
+	}
+}
+
+// The answer to a settlement is lost: it is neither written twice nor called stale.
+func TestSettleFindsItsOwnCommitWhenTheAnswerWasLost(t *testing.T) {
+	t.Parallel()
+	db := hubtest.Database(t)
+	store := open(t, db)
+	addEnte(t, store)
+	accept(t, store, acceptance(1))
+	c := claimOne(t, store)
+	line := newCutter(t, db)
+	broken := openWith(t, postgres.Config{DSN: line.dsn})
+	line.cutSelects.Store(1)
+	if err := broken.Settle(t.Context(), settlement(c, hub.Delivered)); err != nil {
+		t.Fatal(err)
+	}
+	if line.swallowed.Load() != 1 {
+		t.Fatal("no answer was lost, the test shows nothing")
+	}
+	wantRows(t, db, "attempt", 1)
+	wantRows(t, db, "journal_entry", 2)
+}
+
+// atCommit runs PL/pgSQL inside the COMMIT of the next n transactions that add an event key.
+func atCommit(t testing.TB, db hubtest.DB, body string, n int) {
+	t.Helper()
+	conn := superuser(t, db)
+	for _, statement := range []string{
+		// A sequence is not rolled back with the transaction, so it counts the tries.
+		"CREATE SEQUENCE public.tries",
+		"GRANT USAGE ON SEQUENCE public.tries TO hub_app",
+		"CREATE FUNCTION public.at_commit() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN" +
+			" IF nextval('public.tries') <= " + string(rune('0'+n)) + " THEN " + body + " END IF; RETURN NULL; END $$",
+		"CREATE CONSTRAINT TRIGGER at_commit AFTER INSERT ON hub.event_key DEFERRABLE INITIALLY DEFERRED" +
+			" FOR EACH ROW EXECUTE FUNCTION public.at_commit()",
+	} {
+		if _, err := conn.Exec(t.Context(), statement); err != nil {
+			t.Fatal(err)
+		}
+	}
+}

@@ -1,0 +1,73 @@
+package postgres_test
+
+import (
+	"errors"
+	"testing"
+
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/sinbahub/sinbahub/internal/hubtest"
+)
+
+// What the role the hub runs as must never be able to do, whatever a defect makes it send.
+func TestAppRoleIsDeniedWhatTheHubNeverDoes(t *testing.T) {
+	t.Parallel()
+	db := hubtest.Database(t)
+	accept(t, open(t, db), acceptance(1))
+	conn := connect(t, db.App)
+	var statements []string
+	for _, table := range []string{"journal_entry", "message", "event_key", "event"} {
+		statements = append(statements,
+			"UPDATE hub."+table+" SET received_at = received_at",
+			"DELETE FROM hub."+table,
+			"TRUNCATE hub."+table)
+	}
+	statements[0] = "UPDATE hub.journal_entry SET at = at"
+	statements = append(statements,
+		"DELETE FROM hub.delivery", "TRUNCATE hub.delivery", "DELETE FROM hub.case_file", "TRUNCATE hub.case_file",
+		"UPDATE hub.attempt SET number = 1", "DELETE FROM hub.attempt", "UPDATE hub.journal_queue SET entry_at = entry_at",
+		"DELETE FROM hub.participant", "DELETE FROM hub.ente", "DELETE FROM hub.probe", "INSERT INTO hub.probe (at) VALUES (now())",
+		// the partitions themselves, around their parents
+		"DELETE FROM hub.message_"+month(t, db), "SELECT * FROM hub.journal_entry_"+month(t, db),
+		// the vault
+		"SELECT * FROM vault.subject", "SELECT * FROM vault.subject_link", "SELECT * FROM vault.epoch_key",
+		"INSERT INTO vault.epoch_key DEFAULT VALUES", "SELECT vault.now()",
+		// making and changing things
+		"CREATE TABLE hub.x (a int)", "CREATE TABLE public.x (a int)", "CREATE TEMPORARY TABLE x (a int)", "CREATE SCHEMA x",
+		"ALTER TABLE hub.message ADD COLUMN x int", "DROP TABLE hub.message", "DROP TABLE hub.message_"+month(t, db),
+		"CREATE OR REPLACE FUNCTION hub.hub_now() RETURNS timestamptz LANGUAGE sql AS 'SELECT now()'",
+		"ALTER TABLE hub.message DISABLE TRIGGER ALL", "GRANT UPDATE ON hub.message TO hub_app",
+		"UPDATE version.hub SET version_id = 0",
+		"SET ROLE hub_owner", "SET ROLE hub_vault", "SET ROLE postgres", "ALTER ROLE hub_app SUPERUSER",
+		"SET log_statement = 'all'", "COPY hub.message TO '/tmp/x'", "COPY hub.event TO PROGRAM 'cat'",
+	)
+	for _, statement := range statements {
+		_, err := conn.Exec(t.Context(), statement)
+		if refused, ok := errors.AsType[*pgconn.PgError](err); !ok || refused.Code != "42501" {
+			t.Errorf("%s: %v", statement, err)
+		}
+	}
+}
+
+// The vault's role sees nothing of events, and the app's nothing of identities.
+func TestVaultRoleSeesNoEvents(t *testing.T) {
+	t.Parallel()
+	db := hubtest.Database(t)
+	conn := connect(t, db.Vault)
+	for _, table := range []string{"event", "event_key", "message", "case_file", "delivery", "journal_entry", "participant"} {
+		_, err := conn.Exec(t.Context(), "SELECT FROM hub."+table)
+		if refused, ok := errors.AsType[*pgconn.PgError](err); !ok || refused.Code != "42501" {
+			t.Errorf("%s: %v", table, err)
+		}
+	}
+}
+
+// month is the suffix of this month's partitions.
+func month(t testing.TB, db hubtest.DB) (suffix string) {
+	t.Helper()
+	err := superuser(t, db).QueryRow(t.Context(), "SELECT to_char(now() AT TIME ZONE 'UTC', 'YYYY_MM')").Scan(&suffix)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return suffix
+}

@@ -1,0 +1,266 @@
+package validator_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/sinbahub/sinbahub/internal/hub"
+	"github.com/sinbahub/sinbahub/internal/validator"
+	"github.com/sinbahub/sinbahub/pkg/soap"
+)
+
+func TestValidateAcceptsSamplesInBothVersions(t *testing.T) {
+	t.Parallel()
+	p := newPool(t, nil)
+	for name, event := range samples(t) {
+		want := validator.Result{Root: "InviaEventoRichiesta", Payload: event}
+		got, err := p.Validate(t.Context(), validator.SinbaEventi, validator.Bare, event)
+		if diff := cmp.Diff(want, got); err != nil || diff != "" {
+			t.Errorf("%s, bare: %v %s", name, err, diff)
+		}
+		for version, namespace := range map[soap.Version]string{soap.V11: soap11, soap.V12: soap12} {
+			want.SOAP = version
+			want.Header = []byte(`<s:Header xmlns:s="` + namespace + `"><h:Id xmlns:h="urn:h">1</h:Id></s:Header>`)
+			got, err := p.Validate(t.Context(), validator.SinbaEventi, validator.Envelope, envelope(namespace, event))
+			if diff := cmp.Diff(want, got); err != nil || diff != "" {
+				t.Errorf("%s, SOAP %v: %v %s", name, version, err, diff)
+			}
+		}
+	}
+}
+
+func TestValidateListsViolations(t *testing.T) {
+	t.Parallel()
+	p := newPool(t, nil)
+	event := string(samples(t)["intervento.xml"])
+	for _, change := range [][2]string{
+		{`versione="1.0"`, "Mario=\"x\"\nversione=\"?\""},
+		{"<TipoEvento>INTERVENTO", "<TipoEvento>ALTRO"},
+		{"<IdMessaggio>", "<IdMessaggio>\n"},
+		{"<ProgressivoCartella>7", "<ProgressivoCartella>0"},
+		{"<Fornitore>", "<Fornitore>" + strings.Repeat("x", 300)},
+		{"<CAP>50100", "<CAP>5010"},
+		{"</Residenza>", "<Rossi/></Residenza>"},
+		{"<DataApertura>2024-04-08</DataApertura>", ""},
+		{"<DataInizioPrestazione>", "<DataInizioPrestazione>il "},
+		{"<Cognome>", "<Cognome>A<!-- -->"},
+		{"<Dettaglio>", "<Dettaglio>x"},
+		{"<Fase>CHIUSURA", "<Fase><b/>CHIUSURA"},
+	} {
+		if !strings.Contains(event, change[0]) {
+			t.Fatalf("no %s", change[0])
+		}
+		event = strings.Replace(event, change[0], change[1], 1)
+	}
+	got, err := p.Validate(t.Context(), validator.SinbaEventi, validator.Envelope, envelope(soap12, []byte(event)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	const r = "/InviaEventoRichiesta"
+	v := func(code hub.Code, rule, path string, line int) hub.Violation {
+		return hub.Violation{Code: code, Severity: hub.Grave, Rule: rule, Path: path, Line: line}
+	}
+	want := []hub.Violation{
+		v("SINBA_203", "cvc-pattern-valid", r+"/@versione", 2),
+		v("SINBA_208", "cvc-complex-type.3.2.1", r+"/@*", 2),
+		v("SINBA_209", "cvc-datatype-valid.1", r+"/Testata/IdMessaggio", 2),
+		v("SINBA_204", "cvc-enumeration-valid", r+"/Testata/TipoEvento", 3),
+		v("SINBA_207", "cvc-minInclusive-valid", r+"/Testata/ProgressivoCartella", 3),
+		v("SINBA_205", "cvc-maxLength-valid", r+"/Mittente/Applicativo/Fornitore", 3),
+		v("SINBA_203", "cvc-pattern-valid", r+"/Soggetto/Anagrafica/Residenza/CAP", 3),
+		v("SINBA_202", "cvc-complex-type.2.4", r+"/Soggetto/Anagrafica/Residenza/*[5]", 3),
+		v("SINBA_201", "cvc-complex-type.2.4", r+"/Cartella", 3),
+		v("SINBA_210", "cvc-complex-type.2.3", r+"/Dettaglio", 3),
+		v("SINBA_210", "cvc-type.3.1.2", r+"/Dettaglio/Intervento/Fase", 3),
+		v("SINBA_206", "cvc-datatype-valid.1.2.1", r+"/Dettaglio/Intervento/DataInizioPrestazione", 3),
+		v("SINBA_210", "cvc-simple-type", r+"/Soggetto/Anagrafica/Cognome", 3),
+	}
+	if diff := cmp.Diff(want, got.Violations); diff != "" {
+		t.Error(diff)
+	}
+	if got.Total != len(want) || got.Payload != nil || got.Root != "InviaEventoRichiesta" || got.SOAP != soap.V12 || got.Header == nil {
+		t.Errorf("%+v", got)
+	}
+}
+
+func TestViolationsFitTheContract(t *testing.T) {
+	t.Parallel()
+	p := newPool(t, nil)
+	var b strings.Builder
+	b.WriteString(`<RiepilogoEventiRichiesta xmlns="urn:sinba:eventi:v1">`)
+	for range 300 {
+		b.WriteString("<CodiceEnte>" + strings.Repeat("x", 37) + "</CodiceEnte>\n")
+	}
+	b.WriteString("</RiepilogoEventiRichiesta>")
+	got, err := p.validate(t, b.String())
+	if err != nil || len(got.Violations) == 0 || len(got.Violations) > 100 || got.Total < len(got.Violations) {
+		t.Fatalf("%v, %d of %d", err, len(got.Violations), got.Total)
+	}
+	if want := "/RiepilogoEventiRichiesta/CodiceEnte[2]"; got.Violations[1].Path != want {
+		t.Errorf("got %s, want %s", got.Violations[1].Path, want)
+	}
+}
+
+func TestValidateRefusesWhatIsNoMessage(t *testing.T) {
+	t.Parallel()
+	p := newPool(t, nil)
+	event := string(samples(t)["intervento.xml"])
+	for name, tt := range map[string]struct {
+		doc  string
+		kind hub.Kind
+		code hub.Code
+	}{
+		"malformed":         {"<a>\n<b></a>", hub.Malformed, hub.CodeMalformed},
+		"doctype":           {`<!DOCTYPE a [<!ENTITY b SYSTEM "file:///etc/passwd">]><a>&b;</a>`, hub.Malformed, hub.CodeDoctype},
+		"encoding":          {`<?xml version="1.0" encoding="UTF-7"?><a/>`, hub.Malformed, hub.CodeEncoding},
+		"UTF-16 doctype":    {"\xFF\xFE<\x00!\x00D\x00O\x00C\x00T\x00Y\x00P\x00E\x00 \x00a\x00>\x00", hub.Malformed, hub.CodeEncoding},
+		"no SOAP":           {event, hub.Malformed, hub.CodeNotSOAP},
+		"other envelope":    {`<Envelope xmlns="urn:x"/>`, hub.VersionMismatch, hub.CodeEnvelopeVersion},
+		"unknown operation": {string(envelope(soap11, []byte("<x/>"))), hub.UnknownOperation, hub.CodeUnknownOperation},
+		"too much memory":   {string(envelope(soap11, []byte("<a>"+strings.Repeat("<b/>x", 830_000)+"</a>"))), hub.TooLarge, hub.CodeLimit},
+		"too large":         {strings.Repeat(" ", validator.MaxDocument+1), hub.TooLarge, hub.CodeBodyTooLarge},
+	} {
+		_, err := p.Validate(t.Context(), validator.SinbaEventi, validator.Envelope, []byte(tt.doc))
+		var e *hub.Error
+		if !errors.As(err, &e) || e.Kind != tt.kind || e.Public[0].Code != tt.code || e.Public[0].Severity != hub.Grave {
+			t.Errorf("%s: got %v", name, err)
+		}
+		if tt.code == hub.CodeMalformed && e.Public[0].Line != 2 {
+			t.Errorf("%s: line %d", name, e.Public[0].Line)
+		}
+	}
+	if n := p.restarts(t, "crash"); n != 0 {
+		t.Errorf("%d workers died of it", n)
+	}
+}
+
+func TestValidateUsesTheSchemaAskedFor(t *testing.T) {
+	t.Parallel()
+	small := func(name, included string) validator.SchemaFiles {
+		head := `<xs:schema xmlns:xs="http://www.w3.org/2001/XMLSchema" xmlns="urn:t" targetNamespace="urn:t" elementFormDefault="qualified">`
+		return validator.SchemaFiles{Main: "main.xsd", Files: map[string][]byte{
+			"main.xsd": []byte(head + `<xs:include schemaLocation="part.xsd"/><xs:element name="` + name + `" type="T"/></xs:schema>`),
+			"part.xsd": []byte(head + `<xs:simpleType name="T"><xs:restriction base="xs:int"/></xs:simpleType><xs:element name="` + included + `" type="T"/></xs:schema>`),
+		}}
+	}
+	p := newPool(t, func(c *validator.Config) {
+		c.Schemas[validator.SissRicezione] = small("a", "b")
+		c.Schemas[7] = small("c", "d")
+	})
+	for _, tt := range []struct {
+		schema validator.Schema
+		root   string
+		want   hub.Code
+	}{
+		{validator.SissRicezione, "a", ""},
+		{validator.SissRicezione, "b", ""},
+		{validator.SissRicezione, "c", hub.CodeUnknownOperation},
+		{7, "c", ""},
+		{7, "d", ""},
+		{7, "a", hub.CodeUnknownOperation},
+		{validator.SinbaEventi, "a", hub.CodeUnknownOperation},
+		{3, "a", hub.CodeInternal},
+	} {
+		doc := `<` + tt.root + ` xmlns="urn:t">1</` + tt.root + `>`
+		r, err := p.Validate(t.Context(), tt.schema, validator.Bare, []byte(doc))
+		if codeOf(t, err) != tt.want || err == nil && (r.Root != tt.root || string(r.Payload) != doc) {
+			t.Errorf("schema %d, %s: %v, %+v", tt.schema, tt.root, err, r)
+		}
+	}
+	if _, err := p.Validate(t.Context(), validator.SinbaEventi, 2, nil); codeOf(t, err) != hub.CodeInternal {
+		t.Errorf("unknown mode: %v", err)
+	}
+}
+
+func TestNewRefusesWrongConfigurations(t *testing.T) {
+	t.Parallel()
+	good := eventFiles(t)
+	other := good
+	other.Namespace = "urn:other"
+	missing := validator.SchemaFiles{Main: "x", Files: good.Files}
+	for name, schemas := range map[string]map[validator.Schema]validator.SchemaFiles{
+		"none":            nil,
+		"number zero":     {0: good},
+		"number too high": {8: good},
+		"other namespace": {1: other},
+		"main missing":    {1: missing},
+		"long name":       {1: {Main: strings.Repeat("x", 256), Files: map[string][]byte{strings.Repeat("x", 256): nil}}},
+	} {
+		if _, err := validator.New(validator.Config{Schemas: schemas}); err == nil {
+			t.Errorf("%s: accepted", name)
+		}
+	}
+}
+
+func TestStartFailsIfTheSchemaDoesNotCompile(t *testing.T) {
+	t.Parallel()
+	files := eventFiles(t)
+	files.Files = map[string][]byte{files.Main: bytes.Replace(files.Files[files.Main], []byte(`type="TestataType"`), []byte(`type="Missing"`), 1)}
+	p, err := validator.New(validator.Config{Schemas: map[validator.Schema]validator.SchemaFiles{1: files}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Alive(); err == nil {
+		t.Error("alive before Start")
+	}
+	if err := p.Start(t.Context()); err == nil {
+		t.Error("started")
+	}
+	if err := p.Alive(); err == nil {
+		t.Error("alive")
+	}
+}
+
+func TestStartFailsWithoutExecutable(t *testing.T) {
+	t.Parallel()
+	p, err := validator.New(validator.Config{Executable: "/does/not/exist", Schemas: map[validator.Schema]validator.SchemaFiles{1: eventFiles(t)}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Start(t.Context()); err == nil {
+		t.Error("started")
+	}
+}
+
+func TestClosedPoolIsUnavailable(t *testing.T) {
+	t.Parallel()
+	p := newPool(t, nil)
+	if err := p.Alive(); err != nil {
+		t.Error(err)
+	}
+	if err := p.Close(); err != nil {
+		t.Error(err)
+	}
+	if err := p.Close(); err != nil {
+		t.Error(err)
+	}
+	if _, err := p.validate(t, "<a/>"); codeOf(t, err) != hub.CodeStopping {
+		t.Errorf("got %v", err)
+	}
+	if p.Alive() == nil {
+		t.Error("alive")
+	}
+	if p.Start(t.Context()) == nil {
+		t.Error("started again")
+	}
+}
+
+func TestCancelledCallIsUnavailable(t *testing.T) {
+	t.Parallel()
+	p := newPool(t, nil)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	for range 100 { // the worker may still be faster
+		if _, err := p.Validate(ctx, validator.SinbaEventi, validator.Bare, []byte("<a/>")); codeOf(t, err) != hub.CodeUnavailable && codeOf(t, err) != hub.CodeUnknownOperation {
+			t.Errorf("got %v", err)
+		}
+	}
+	if _, err := p.validate(t, "<a/>"); codeOf(t, err) != hub.CodeUnknownOperation {
+		t.Errorf("got %v", err)
+	}
+}
