@@ -17,6 +17,7 @@ import (
 
 	"github.com/alecthomas/kong"
 	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
 
 	"github.com/sinbahub/sinbahub/internal/siss"
 )
@@ -70,7 +71,12 @@ func main() {
 func run(f *flags) error {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	log, err := zap.NewProduction()
+	logging := zap.NewProductionConfig()
+	logging.EncoderConfig.TimeKey = "time"
+	logging.EncoderConfig.EncodeTime = func(at time.Time, to zapcore.PrimitiveArrayEncoder) {
+		to.AppendString(at.UTC().Format(time.RFC3339Nano))
+	}
+	log, err := logging.Build()
 	if err != nil {
 		return fmt.Errorf("start log: %w", err)
 	}

@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"slices"
+	"syscall"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -68,6 +69,10 @@ type server struct {
 func Serve(ctx context.Context, cfg config.Config, opts ServeOptions) error {
 	s := &server{cfg: cfg, opts: opts, log: newLogger(cfg.Log.Level, opts.Log, opts.Version), registry: prometheus.NewRegistry()}
 	defer s.close()
+	// A core file would hold keys and messages.
+	if err := syscall.Setrlimit(syscall.RLIMIT_CORE, &syscall.Rlimit{}); err != nil {
+		s.log.Warn("core files could not be switched off", zap.Error(err))
+	}
 	if err := s.build(ctx); err != nil {
 		s.log.Error("start refused", zap.Error(err))
 		return err
@@ -129,7 +134,10 @@ func (s *server) buildGateway(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("load catalogue of events: %w", err)
 	}
-	s.members = authn.NewRegistry(credentials(roll))
+	if !s.cfg.BasicAuth {
+		s.log.Warn("no credential profile is enabled: every request will be refused")
+	}
+	s.members = authn.NewRegistry(credentials(s.cfg, roll))
 	s.gateway = gateway.New(gateway.Config{
 		Environment: s.cfg.Env(), PublicURL: s.cfg.PublicURL, Version: s.opts.Version,
 		Exchanges: s.cfg.Limits.Exchanges, BodyTimeout: s.cfg.Limits.BodyTimeout,

@@ -153,7 +153,7 @@ func (s *server) refresh(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.members.Replace(credentials(roll))
+	s.members.Replace(credentials(s.cfg, roll))
 	s.gateway.Refer(reference)
 	return nil
 }
@@ -170,8 +170,12 @@ func (s *server) sweep(ctx context.Context) {
 	}
 }
 
-// credentials are the registry's in authn's words.
-func credentials(roll *postgres.Registry) []authn.Credential {
+// credentials are the registry's in authn's words: none where the configuration does not allow
+// HTTP Basic, which is the only profile so far.
+func credentials(cfg config.Config, roll *postgres.Registry) []authn.Credential {
+	if !cfg.BasicAuth {
+		return nil
+	}
 	list := make([]authn.Credential, 0, len(roll.Credentials))
 	for _, c := range roll.Credentials {
 		list = append(list, authn.Credential{User: c.User, PasswordSHA256: c.PasswordSHA256, Participant: c.Participant})

@@ -64,11 +64,11 @@ var jail = sync.OnceValues(func() (*validator.Pool, error) {
 	return pool, pool.Start(context.Background())
 })
 
-func pool(t testing.TB) *validator.Pool {
-	t.Helper()
+func pool(tb testing.TB) *validator.Pool {
+	tb.Helper()
 	p, err := jail()
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return p
 }

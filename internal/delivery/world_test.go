@@ -71,35 +71,35 @@ var common = sync.OnceValues(func() (world, error) {
 })
 
 // newWorld makes a world with an empty database.
-func newWorld(t testing.TB) *world {
-	t.Helper()
+func newWorld(tb testing.TB) *world {
+	tb.Helper()
 	w, err := common()
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	w.store = openStore(t)
-	ente, err := w.store.UpsertEnte(t.Context(), hub.Prod, hub.Ente{Code: "SDS-PI", Zone: "Z15", Region: "17"})
+	w.store = openStore(tb)
+	ente, err := w.store.UpsertEnte(tb.Context(), hub.Prod, hub.Ente{Code: "SDS-PI", Zone: "Z15", Region: "17"})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	w.ente, w.participant = ente, 1
 	return &w
 }
 
 // openStore connects to a database of the test's own.
-func openStore(t testing.TB) *postgres.Store {
-	t.Helper()
-	s, err := postgres.Open(t.Context(), postgres.Config{DSN: hubtest.Database(t).App, Connections: 4})
+func openStore(tb testing.TB) *postgres.Store {
+	tb.Helper()
+	s, err := postgres.Open(tb.Context(), postgres.Config{DSN: hubtest.Database(tb).App, Connections: 4})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
+	ctx, cancel := context.WithCancel(context.WithoutCancel(tb.Context()))
 	done := make(chan error, 1)
 	go func() { done <- s.Run(ctx) }()
-	t.Cleanup(func() {
+	tb.Cleanup(func() {
 		cancel()
 		if err := <-done; err != nil && !errors.Is(err, context.Canceled) {
-			t.Errorf("store: %v", err)
+			tb.Errorf("store: %v", err)
 		}
 		s.Close()
 	})
@@ -127,8 +127,8 @@ func newChild() *child {
 }
 
 // accept stores the next event of a case. change may spoil the regional event.
-func (w *world) accept(t testing.TB, c *child, change func(string) string) accepted {
-	t.Helper()
+func (w *world) accept(tb testing.TB, c *child, change func(string) string) accepted {
+	tb.Helper()
 	c.taken++
 	event := uuid.New()
 	text := strings.NewReplacer(
@@ -137,15 +137,15 @@ func (w *world) accept(t testing.TB, c *child, change func(string) string) accep
 	).Replace(w.template)
 	verdict, err := w.schema.Check([]byte(text), xmlschema.Bare)
 	if err != nil || verdict.Status != xmlschema.Valid {
-		t.Fatalf("sample: %+v %v", verdict, err)
+		tb.Fatalf("sample: %+v %v", verdict, err)
 	}
 	read, err := w.events.Read(verdict.Payload)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	codes, err := w.keys.Codes(pseudonym.Region, w.keys.Epoch(pseudonym.Region), c.subject, c.id)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	body := w.events.Regional(read, sinba.RegionalCodes{Pseudonym: codes.Pseudonym(), Rekey: codes.Rekey})
 	if change != nil {
@@ -153,7 +153,7 @@ func (w *world) accept(t testing.TB, c *child, change func(string) string) accep
 	}
 	now := time.Now().UTC().Truncate(time.Microsecond)
 	a := accepted{transmission: uuid.New(), message: uuid.Must(uuid.NewV7()), sequence: c.taken}
-	result, err := w.store.Accept(t.Context(), &postgres.Acceptance{
+	result, err := w.store.Accept(tb.Context(), &postgres.Acceptance{
 		Key:         postgres.Key{Environment: hub.Prod, Ente: w.ente.ID, Event: event},
 		Participant: w.participant, ReceiptID: a.message, ReceivedAt: now, Outcome: hub.Accepted, Subject: c.subject,
 		Case: postgres.AcceptedCase{ID: c.id, Index: c.index, IndexEpoch: 1, SealedIDs: []byte("x"), New: c.taken == 1},
@@ -164,7 +164,7 @@ func (w *world) accept(t testing.TB, c *child, change func(string) string) accep
 		Entry: journal.Entry{ID: uuid.Must(uuid.NewV7()), At: now, Kind: journal.EventAccepted, Environment: hub.Prod, Message: a.message},
 	})
 	if err != nil || result.Status != postgres.StatusAccepted {
-		t.Fatalf("accept: %+v %v", result, err)
+		tb.Fatalf("accept: %+v %v", result, err)
 	}
 	return a
 }
@@ -241,8 +241,8 @@ type carrier struct {
 }
 
 // carry runs a dispatcher until the test ends or stop is called. Its retries come at once.
-func (w *world) carry(t testing.TB, url string, change func(*delivery.Config)) *carrier {
-	t.Helper()
+func (w *world) carry(tb testing.TB, url string, change func(*delivery.Config)) *carrier {
+	tb.Helper()
 	cfg := delivery.Config{
 		Environment: hub.Prod, URL: url, Workers: 4, Gather: time.Millisecond, Poll: 5 * time.Millisecond,
 		FirstRetry: time.Millisecond, MostRetry: 2 * time.Millisecond, Attempts: 1000, Failures: 1000,
@@ -253,22 +253,22 @@ func (w *world) carry(t testing.TB, url string, change func(*delivery.Config)) *
 	k := &carrier{watch: newWatch(), registry: prometheus.NewRegistry()}
 	var err error
 	k.Dispatcher, err = delivery.New(cfg, delivery.Parts{
-		Store: w.store, Keys: w.keys, Events: w.events, Validator: pool(t), Logger: zap.New(k.watch),
+		Store: w.store, Keys: w.keys, Events: w.events, Validator: pool(tb), Logger: zap.New(k.watch),
 		Registerer: k.registry, Now: time.Now,
 	})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
+	ctx, cancel := context.WithCancel(context.WithoutCancel(tb.Context()))
 	done := make(chan error, 1)
 	go func() { done <- k.Run(ctx) }()
 	k.stop = sync.OnceFunc(func() {
 		cancel()
 		if err := <-done; err != nil {
-			t.Errorf("Run: %v", err)
+			tb.Errorf("Run: %v", err)
 		}
 	})
-	t.Cleanup(k.stop)
+	tb.Cleanup(k.stop)
 	return k
 }
 
@@ -294,8 +294,8 @@ func (k *carrier) until(t *testing.T, id uuid.UUID, states ...hub.DeliveryState)
 }
 
 // final waits until so many deliveries are delivered, refused, dead or parked.
-func (k *carrier) final(t testing.TB, n int) (all []attempt) {
-	t.Helper()
+func (k *carrier) final(tb testing.TB, n int) (all []attempt) {
+	tb.Helper()
 	for ended := 0; ended < n; {
 		select {
 		case a := <-k.attempts:
@@ -305,28 +305,28 @@ func (k *carrier) final(t testing.TB, n int) (all []attempt) {
 				ended++
 			case hub.Pending, hub.Sending, hub.Retrying, hub.Uncertain:
 			}
-		case <-t.Context().Done():
-			t.Fatalf("%d of %d ended; log:\n%s", ended, n, k.log())
+		case <-tb.Context().Done():
+			tb.Fatalf("%d of %d ended; log:\n%s", ended, n, k.log())
 		}
 	}
 	return all
 }
 
 // nation runs a SISS simulator until the test ends.
-func nation(t testing.TB, faults siss.Faults) (s *siss.Simulator, received string) {
-	t.Helper()
-	received = filepath.Join(t.TempDir(), "received.jsonl")
-	s, err := siss.Open(t.Context(), siss.Config{Received: received, Faults: faults, Now: time.Now, Logger: zap.NewNop()})
+func nation(tb testing.TB, faults siss.Faults) (s *siss.Simulator, received string) {
+	tb.Helper()
+	received = filepath.Join(tb.TempDir(), "received.jsonl")
+	s, err := siss.Open(tb.Context(), siss.Config{Received: received, Faults: faults, Now: time.Now, Logger: zap.NewNop()})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
+	ctx, cancel := context.WithCancel(context.WithoutCancel(tb.Context()))
 	done := make(chan error, 1)
 	go func() { done <- s.Run(ctx) }()
-	t.Cleanup(func() {
+	tb.Cleanup(func() {
 		cancel()
 		if err := <-done; err != nil {
-			t.Errorf("simulator: %v", err)
+			tb.Errorf("simulator: %v", err)
 		}
 	})
 	return s, received

@@ -62,9 +62,14 @@ func Database(t testing.TB) DB {
 		t.Fatalf("make the template database: %v", err)
 	}
 	name := fmt.Sprintf("test_%d_%s", time.Now().Unix(), strings.ToLower(rand.Text()[:12]))
-	create := "CREATE DATABASE " + name + " TEMPLATE " + template
-	if err := execute(t.Context(), cluster, create); err != nil {
-		t.Fatalf("copy the template database: %v", err)
+	for _, statement := range []string{
+		"CREATE DATABASE " + name + " TEMPLATE " + template,
+		// Privileges on a database are not copied with it; this is what Migrate does.
+		"REVOKE TEMPORARY ON DATABASE " + name + " FROM PUBLIC",
+	} {
+		if err := execute(t.Context(), cluster, statement); err != nil {
+			t.Fatalf("copy the template database: %v", err)
+		}
 	}
 	t.Cleanup(func() {
 		ctx := context.WithoutCancel(t.Context())

@@ -44,6 +44,12 @@ type pool struct {
 // newPool starts a pool with the event contract; change may alter the configuration.
 func newPool(tb testing.TB, change func(*validator.Config)) *pool {
 	tb.Helper()
+	return newWearingPool(tb, change, nil)
+}
+
+// newWearingPool is newPool with workers that are replaced earlier.
+func newWearingPool(tb testing.TB, change func(*validator.Config), wear func(*validator.Pool)) *pool {
+	tb.Helper()
 	p := &pool{name: fmt.Sprintf("w%d-%d", os.Getpid(), serial.Add(1)), metrics: prometheus.NewRegistry()}
 	dir := tb.TempDir()
 	link := filepath.Join(dir, p.name)
@@ -63,6 +69,9 @@ func newPool(tb testing.TB, change func(*validator.Config)) *pool {
 	var err error
 	if p.Pool, err = validator.New(cfg); err != nil {
 		tb.Fatal(err)
+	}
+	if wear != nil {
+		wear(p.Pool)
 	}
 	if err := p.Start(context.Background()); err != nil {
 		tb.Fatal(err)

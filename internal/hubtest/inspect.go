@@ -1,0 +1,139 @@
+package hubtest
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"io"
+	"net/http"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/sinbahub/sinbahub/internal/siss"
+)
+
+// Superuser connects to the hub's database as its superuser, who sees every schema. The
+// connection is closed when the test ends.
+func (h *Hub) Superuser() *pgx.Conn {
+	h.t.Helper()
+	conn, err := pgx.Connect(h.t.Context(), h.Run.DatabaseURL)
+	if err != nil {
+		h.t.Fatalf("connect as superuser: %v", err)
+	}
+	h.t.Cleanup(func() { _ = conn.Close(context.WithoutCancel(h.t.Context())) })
+	return conn
+}
+
+// Number runs a query that gives one number.
+func Number(t testing.TB, db *pgx.Conn, query string, args ...any) int64 {
+	t.Helper()
+	var n int64
+	if err := db.QueryRow(t.Context(), query, args...).Scan(&n); err != nil {
+		t.Fatalf("%s: %v", query, err)
+	}
+	return n
+}
+
+// Await looks until done says yes, and fails the test after the patience. It tells what it was
+// waiting for.
+func Await(t testing.TB, patience time.Duration, what string, done func() bool) {
+	t.Helper()
+	ticker := time.NewTicker(50 * time.Millisecond)
+	defer ticker.Stop()
+	deadline := time.NewTimer(patience)
+	defer deadline.Stop()
+	for !done() {
+		select {
+		case <-deadline.C:
+			t.Fatalf("waited in vain: %s", what)
+		case <-ticker.C:
+		}
+	}
+}
+
+// AwaitDelivered waits until every delivery is settled for good, and fails if one is not
+// delivered.
+func AwaitDelivered(t testing.TB, db *pgx.Conn, patience time.Duration) {
+	t.Helper()
+	Await(t, patience, "every delivery is settled", func() bool {
+		return Number(t, db, "SELECT count(*) FROM hub.delivery WHERE settled_at IS NULL") == 0
+	})
+	if n := Number(t, db, "SELECT count(*) FROM hub.delivery WHERE state <> 'delivered'"); n != 0 {
+		t.Errorf("%d deliveries ended otherwise than delivered", n)
+	}
+}
+
+// Received is a line of the simulator's file.
+type Received struct {
+	ID    string `json:"id_trasmissione"`
+	Esito string `json:"esito"`
+	Event string `json:"evento_xml"`
+}
+
+// Received reads what the simulator took so far.
+func (h *Hub) Received() []Received {
+	h.t.Helper()
+	text, err := os.ReadFile(h.Run.SissReceivedFile)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	var lines []Received
+	for line := range bytes.Lines(text) {
+		var r Received
+		// The last line may be in the making.
+		if json.Unmarshal(line, &r) == nil {
+			lines = append(lines, r)
+		}
+	}
+	return lines
+}
+
+// MisbehaveSiss tells the simulator how to answer from now on; the zero value is a good endpoint.
+func (h *Hub) MisbehaveSiss(f siss.Faults) {
+	h.t.Helper()
+	orders, err := json.Marshal(f)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	h.control(http.MethodPost, h.Run.SissControlURL, orders)
+}
+
+// SissCounters are what the simulator was asked and answered, and its scripted faults.
+func (h *Hub) SissCounters() map[string]int64 {
+	h.t.Helper()
+	text := h.control(http.MethodGet, strings.TrimSuffix(h.Run.SissControlURL, "/control")+"/stats", nil)
+	var counters map[string]int64
+	if err := json.Unmarshal(text, &counters); err != nil {
+		h.t.Fatal(err)
+	}
+	return counters
+}
+
+// Metrics is what the hub's admin listener shows.
+func (h *Hub) Metrics() []byte {
+	h.t.Helper()
+	return h.control(http.MethodGet, h.Run.AdminURL+"/metrics", nil)
+}
+
+// control talks to a listener beside the door and must get 200.
+func (h *Hub) control(method, url string, body []byte) []byte {
+	h.t.Helper()
+	r, err := http.NewRequestWithContext(h.t.Context(), method, url, bytes.NewReader(body))
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	response, err := (&http.Client{Timeout: 10 * time.Second}).Do(r)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	defer response.Body.Close() //nolint:errcheck // read to its end
+	text, err := io.ReadAll(response.Body)
+	if err != nil || response.StatusCode != http.StatusOK {
+		h.t.Fatalf("%s %s: %d %v %s", method, url, response.StatusCode, err, text)
+	}
+	return text
+}
