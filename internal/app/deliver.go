@@ -37,6 +37,13 @@ func (s *server) buildDelivery() error {
 	return nil
 }
 
+// wake tells the delivery of one accepted event.
+func (s *server) wake() {
+	if s.delivery != nil {
+		s.delivery.Wake()
+	}
+}
+
 // deliver runs the delivery until ctx ends.
 func (s *server) deliver(ctx context.Context) error {
 	if s.delivery == nil {

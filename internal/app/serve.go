@@ -111,10 +111,10 @@ func (s *server) build(ctx context.Context) error {
 		return fmt.Errorf("start validator: %w", err)
 	}
 	s.onClose(func() { _ = s.pool.Close() })
-	if err := s.buildGateway(ctx); err != nil {
+	if err := s.buildDelivery(); err != nil {
 		return err
 	}
-	if err := s.buildDelivery(); err != nil {
+	if err := s.buildGateway(ctx); err != nil {
 		return err
 	}
 	return s.listen(ctx)
@@ -145,6 +145,7 @@ func (s *server) buildGateway(ctx context.Context) error {
 		Contract: catalogue, Validator: s.pool, Registry: s.members, Keys: s.keys,
 		Vault: s.stores.vault, Sealer: s.sealer, Store: s.stores.store,
 		Logger: s.log, Registerer: s.registry, Now: time.Now,
+		Accepted: s.wake,
 	})
 	return nil
 }

@@ -112,8 +112,13 @@ func TestDeliversEveryAcceptedEventOnceAndInOrder(t *testing.T) {
 	}
 	for _, l := range taken(t, file) {
 		for _, identity := range []string{"NCLRRA10D63D612R", "Niccol", "Warnakulasuriya", "2024/00001-bb3b", "A-00001-3031", "Via di Prova", "SDS-PI"} {
-			if strings.Contains(l.Event, identity) {
-				t.Errorf("%q left in %s", identity, l.Event)
+			if strings.Contains(l.Event, identity) || strings.Contains(k.log(), identity) {
+				t.Errorf("%q left in the event or the log", identity)
+			}
+		}
+		for _, content := range []string{"IDBeneficiario", "IdCartella", "IdEvento"} {
+			if code := between(l.Event, "<"+content+">", "<"); code == "" || strings.Contains(k.log(), code) {
+				t.Errorf("%s stands in the log, or nowhere", content)
 			}
 		}
 	}

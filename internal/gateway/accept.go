@@ -247,6 +247,9 @@ func (g *Gateway) accepted(ctx context.Context, x *exchange, subject pseudonym.S
 			g.log.Warn("subject not confirmed yet")
 		}
 	}
+	if g.Accepted != nil {
+		g.Accepted()
+	}
 	x.outcome = a.Outcome.String()
 	salt := pseudonym.Salt(subject.Secret(), a.ReceiptID)
 	return told{

@@ -52,6 +52,9 @@ type Parts struct {
 	Registerer prometheus.Registerer
 	// Now is the clock of receipts and rules.
 	Now func() time.Time
+	// Accepted is called once for each accepted event, to wake the delivery. It must not block;
+	// nil for none.
+	Accepted func()
 }
 
 // Reference is what the registry decides about events. It is replaced whole when the registry

@@ -1,8 +1,10 @@
 package hubtest
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -77,6 +79,10 @@ func Start(t testing.TB, environ ...string) *Hub {
 	if err != nil {
 		t.Fatal(err)
 	}
+	// The database's user must be able to enter, else its data would be elsewhere and stay behind.
+	if err := os.Chmod(dir, 0o755); err != nil { //nolint:gosec // what is secret in it is 0600
+		t.Fatal(err)
+	}
 	h := &Hub{Var: dir, binary: filepath.Join(Binaries(t), "sinbahub"), t: t}
 	t.Cleanup(func() {
 		if out, err := h.command("down"); err != nil {
@@ -130,11 +136,27 @@ func cleanEnviron() []string {
 }
 
 // Kill ends serve as a power cut would.
-func (h *Hub) Kill() {
+func (h *Hub) Kill() { h.signal(syscall.SIGKILL) }
+
+// Terminate asks serve to stop as an operator does, and does not wait.
+func (h *Hub) Terminate() { h.signal(syscall.SIGTERM) }
+
+func (h *Hub) signal(which syscall.Signal) {
 	h.t.Helper()
-	if err := syscall.Kill(h.Run.Pids.Serve, syscall.SIGKILL); err != nil {
-		h.t.Fatalf("kill serve: %v", err)
+	if err := syscall.Kill(h.Run.Pids.Serve, which); err != nil {
+		h.t.Fatalf("%v to serve: %v", which, err)
 	}
+}
+
+// Alive tells whether serve's process runs; one that ended and was not reaped does not.
+func (h *Hub) Alive() bool {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", h.Run.Pids.Serve))
+	if err != nil {
+		return false
+	}
+	// The state follows the command's name in parentheses.
+	_, state, _ := bytes.Cut(stat, []byte(") "))
+	return !bytes.HasPrefix(state, []byte("Z"))
 }
 
 // Participant finds the demo's participant of an ente.

@@ -5,7 +5,6 @@ import (
 	"math/rand/v2"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -25,6 +24,10 @@ type chaos struct {
 	acknowledged map[uuid.UUID]uuid.UUID
 	known        []*postgres.Acceptance
 	unknown      int
+	answers      int
+	// shots asks for a backend to be ended; one every so many answers, so that there is progress
+	// between them however busy the machine is.
+	shots chan struct{}
 }
 
 // next is a new event of a hot case or, three times in ten, one that somebody else sends too.
@@ -54,6 +57,12 @@ func (c *chaos) send(t *testing.T, store *postgres.Store) {
 		}
 		c.mu.Lock()
 		defer c.mu.Unlock()
+		if c.answers++; c.answers%12 == 0 {
+			select {
+			case c.shots <- struct{}{}:
+			default:
+			}
+		}
 		if err != nil {
 			c.unknown++
 			return
@@ -79,7 +88,7 @@ func TestAcceptUnderFireStoresWhatItAcknowledges(t *testing.T) {
 	quiet := postgres.Config{DSN: db.App, Logger: zap.NewNop()}
 	c := &chaos{
 		stores:       []*postgres.Store{openWith(t, quiet), openWith(t, quiet)},
-		acknowledged: map[uuid.UUID]uuid.UUID{},
+		acknowledged: map[uuid.UUID]uuid.UUID{}, shots: make(chan struct{}, 1),
 	}
 	for range 40 {
 		c.cases = append(c.cases, postgres.AcceptedCase{Index: randomDigest(), SealedIDs: []byte("sealed"), New: true})
@@ -96,12 +105,12 @@ func TestAcceptUnderFireStoresWhatItAcknowledges(t *testing.T) {
 			}
 		})
 	}
-	stop := make(chan struct{})
-	shots := make(chan int)
-	go func() { shots <- fire(t.Context(), superuser(t, db), db.Name, stop) }()
+	hits := make(chan int)
+	admin := superuser(t, db)
+	go func() { hits <- fire(t.Context(), admin, db.Name, c.shots) }()
 	wg.Wait()
-	close(stop)
-	killed := <-shots
+	close(c.shots)
+	killed := <-hits
 	checkChaos(t, c, superuser(t, db))
 	t.Logf("%d acknowledged, %d unknown, %d backends ended", len(c.acknowledged), c.unknown, killed)
 	if killed == 0 {
@@ -109,16 +118,9 @@ func TestAcceptUnderFireStoresWhatItAcknowledges(t *testing.T) {
 	}
 }
 
-// fire ends a random busy backend of the stores again and again and says how many it hit.
-func fire(ctx context.Context, admin *pgx.Conn, name string, stop <-chan struct{}) (killed int) {
-	ticker := time.NewTicker(100 * time.Millisecond)
-	defer ticker.Stop()
-	for {
-		select {
-		case <-stop:
-			return killed
-		case <-ticker.C:
-		}
+// fire ends a random busy backend of the stores at every shot and says how many it hit.
+func fire(ctx context.Context, admin *pgx.Conn, name string, shots <-chan struct{}) (killed int) {
+	for range shots {
 		tag, err := admin.Exec(ctx, `
 SELECT pg_terminate_backend(pid) FROM pg_stat_activity
 WHERE datname = $1 AND usename = 'hub_app' AND state <> 'idle' ORDER BY random() LIMIT 1`, name)
@@ -127,6 +129,7 @@ WHERE datname = $1 AND usename = 'hub_app' AND state <> 'idle' ORDER BY random()
 		}
 		killed += int(tag.RowsAffected())
 	}
+	return killed
 }
 
 // checkChaos compares what was told with what is stored.

@@ -43,9 +43,10 @@ const localKind = "NI"
 // ErrNoSubject is returned when the vault does not hold a subject (any more).
 var ErrNoSubject = errors.New("vault: no such subject")
 
-// ErrSplit is returned by Confirm when the link of the confirmed subject meanwhile points to
-// another subject: two subjects now stand for one person, which the privacy officer must know.
-var ErrSplit = errors.New("vault: the link points to another subject")
+// ErrSplit is returned by Confirm when the link of the confirmed subject is lost or points to
+// another subject: two subjects may now stand for one person, which the privacy officer must
+// know.
+var ErrSplit = errors.New("vault: the link does not point to the confirmed subject")
 
 // Identity is who an event is about, as the link index and the sealed copy know it. It prints
 // as a placeholder.

@@ -138,9 +138,10 @@ func readReserved(results pgx.BatchResults) (map[LinkIndex]Subject, error) {
 
 // Confirm makes a reserved subject stay, after the acceptance of an event committed. It may be
 // repeated. If a sweep took the subject although its event came (a process stood still for
-// more than ten minutes), it is written again, so that what was sealed for it can be opened;
-// if another subject meanwhile took its link, that one keeps it and the error is ErrSplit.
-// After any other error the next sweep confirms the subject, as its event exists.
+// more than ten minutes), it is written again, so that what was sealed for it can be opened,
+// and with it the link, if the subject is the one that Reserve returned; if another subject
+// meanwhile took the link, that one keeps it and the error is ErrSplit, which somebody must
+// look at. After any other error the next sweep confirms the subject, as its event exists.
 func (v *Vault) Confirm(ctx context.Context, subject Subject) error {
 	_, err := v.confirm.Do(ctx, subject)
 	if err == nil || errors.Is(err, ErrSplit) || errors.Is(err, ErrNoSubject) {
@@ -194,32 +195,39 @@ func (v *Vault) confirmIDs(ctx context.Context, ids []uuid.UUID) (map[uuid.UUID]
 	return there, err
 }
 
-const restoreSQL = `
-WITH s AS (
-    INSERT INTO vault.subject (id, environment, secret, created_at, reserved_at)
-    SELECT $1, $2, $3, c.now, c.now FROM (SELECT vault.now() AS now) c
-    ON CONFLICT (id) DO NOTHING
-)
+const restoreSubjectSQL = `
+INSERT INTO vault.subject (id, environment, secret, created_at, reserved_at)
+SELECT $1, $2, $3, c.now, c.now FROM (SELECT vault.now() AS now) c
+ON CONFLICT (id) DO NOTHING`
+
+const restoreLinkSQL = `
 INSERT INTO vault.subject_link (link_index, key_epoch, subject_id, sealed_identity, created_at)
-VALUES ($4, $5, $1, $6, vault.now())
+VALUES ($1, $2, $3, $4, vault.now())
 ON CONFLICT (link_index) DO UPDATE SET link_index = excluded.link_index
 RETURNING subject_id`
 
 // restore writes a subject again that was swept although its event came, and confirms it.
 func (v *Vault) restore(ctx context.Context, s Subject) error {
-	if s.secret.IsZero() || len(s.identity) == 0 {
+	if s.secret.IsZero() {
 		return ErrNoSubject
 	}
-	var standing [16]byte
-	err := v.pool.QueryRow(ctx, restoreSQL, [16]byte(s.ID), v.environment.String(), s.secret.reveal(),
-		s.link[:], v.linkEpoch, s.identity).Scan(&standing)
-	if err != nil {
+	id := [16]byte(s.ID)
+	// The secret first, and confirmed: whatever happens next, the accepted event can be opened.
+	if _, err := v.pool.Exec(ctx, restoreSubjectSQL, id, v.environment.String(), s.secret.reveal()); err != nil {
 		return unavailable(err)
 	}
 	if _, err := v.confirmIDs(ctx, []uuid.UUID{s.ID}); err != nil {
 		return unavailable(err)
 	}
-	if standing != s.ID {
+	if len(s.identity) == 0 {
+		return ErrSplit // without the way back there is no link
+	}
+	var standing [16]byte
+	err := v.pool.QueryRow(ctx, restoreLinkSQL, s.link[:], v.linkEpoch, id, s.identity).Scan(&standing)
+	if err != nil {
+		return unavailable(err)
+	}
+	if standing != id {
 		return ErrSplit
 	}
 	return nil

@@ -126,7 +126,7 @@ func TestConfirmOfAStrangerIsNoSubject(t *testing.T) {
 	t.Parallel()
 	d, keys := newDatabase(t), newKeys(t, hub.Prod)
 	v := d.vault(t, keys)
-	if err := v.Confirm(t.Context(), pseudonym.NewSubject()); !errors.Is(err, pseudonym.ErrNoSubject) {
+	if err := v.Confirm(t.Context(), pseudonym.Subject{ID: uuid.New()}); !errors.Is(err, pseudonym.ErrNoSubject) {
 		t.Error(err)
 	}
 }

@@ -80,23 +80,10 @@ type LeafInfo struct {
 	Reason string
 }
 
-// Option changes how Load builds a catalogue.
-type Option func(*loading)
-
-// loading gathers what Load needs.
-type loading struct{ table []byte }
-
-// WithTable takes another leaf table than the embedded one, for tests.
-func WithTable(tsv []byte) Option { return func(l *loading) { l.table = tsv } }
-
 // Load reads the event schema (xsd/sinba-eventi-v1.xsd), enumerates every leaf of an event and
 // joins it with the leaf table. A leaf without a row, a row without a leaf, and a row that asks for
 // something its type cannot give are errors naming the path; the hub must not start on one.
-func Load(schemaFile []byte, ref Reference, opts ...Option) (*Catalogue, error) {
-	load := loading{table: leafTable}
-	for _, opt := range opts {
-		opt(&load)
-	}
+func Load(schemaFile []byte, ref Reference) (*Catalogue, error) {
 	parsed, err := parseSchema(schemaFile)
 	if err != nil {
 		return nil, err
@@ -121,13 +108,21 @@ func Load(schemaFile []byte, ref Reference, opts ...Option) (*Catalogue, error) 
 	if err := c.attributes(root); err != nil {
 		return nil, err
 	}
-	if err := c.join(load.table); err != nil {
-		return nil, err
-	}
 	if err := c.locate(); err != nil {
 		return nil, err
 	}
-	return c, nil
+	return c.WithTable(leafTable)
+}
+
+// WithTable gives the same catalogue with another leaf table (foglie.tsv), held against the schema
+// as Load holds the embedded one.
+func (c *Catalogue) WithTable(tsv []byte) (*Catalogue, error) {
+	other := *c
+	other.nodes = slices.Clone(c.nodes)
+	if err := other.join(tsv); err != nil {
+		return nil, err
+	}
+	return &other, nil
 }
 
 // WithReference gives the same catalogue with other closed lists: the registry of participants

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/sinbahub/sinbahub/internal/sinba"
 )
 
@@ -20,10 +22,42 @@ func table(tb testing.TB) []string {
 	return strings.Split(strings.TrimSuffix(string(file), "\n"), "\n")
 }
 
-// loadTable loads the catalogue with another table.
-func loadTable(tb testing.TB, lines []string) (*sinba.Catalogue, error) {
+// withTable takes another table, the way Load takes its own.
+func withTable(tb testing.TB, lines []string) (*sinba.Catalogue, error) {
 	tb.Helper()
-	return sinba.Load(schemaFile(tb), reference(), sinba.WithTable([]byte(strings.Join(lines, "\n")+"\n")))
+	return load(tb).WithTable([]byte(strings.Join(lines, "\n") + "\n"))
+}
+
+func TestWithTableOfTheContractChangesNothing(t *testing.T) {
+	t.Parallel()
+	same, err := withTable(t, table(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(load(t).Table(), same.Table()); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestWithTableLeavesTheCatalogueAsItWas(t *testing.T) {
+	t.Parallel()
+	lines := table(t)
+	for i := range lines {
+		if strings.HasPrefix(lines[i], "/Soggetto/Anagrafica/Sesso\t") {
+			lines[i] = "/Soggetto/Anagrafica/Sesso\tdrop\tdrop\t\tx"
+		}
+	}
+	other, err := withTable(t, lines)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ev := read(t, sample(t, "segnalazione"))
+	if strings.Contains(string(other.Regional(ev, regionalCodes())), "<Sesso>") {
+		t.Error("dropped by the other table, but there")
+	}
+	if !strings.Contains(string(load(t).Regional(ev, regionalCodes())), "<Sesso>") {
+		t.Error("kept by the contract's table, but gone")
+	}
 }
 
 func TestLoadNamesTheLeafWithoutARow(t *testing.T) {
@@ -34,7 +68,7 @@ func TestLoadNamesTheLeafWithoutARow(t *testing.T) {
 	}
 	for i := 1; i < len(lines); i++ {
 		path, _, _ := strings.Cut(lines[i], "\t")
-		_, err := loadTable(t, slices.Concat(lines[:i], lines[i+1:]))
+		_, err := withTable(t, slices.Concat(lines[:i], lines[i+1:]))
 		if err == nil || !strings.HasSuffix(err.Error(), ": "+path) {
 			t.Errorf("without the row of %s: %v", path, err)
 		}
@@ -80,7 +114,7 @@ func TestLoadRefusesATableThatDoesNotFit(t *testing.T) {
 		"kept municipality of home": {edit("/Soggetto/Anagrafica/Domicilio/CodiceComune", "keep | drop |  | x"), "/Soggetto/Anagrafica/Domicilio/CodiceComune"},
 	}
 	for name, c := range cases {
-		_, err := loadTable(t, c.lines)
+		_, err := withTable(t, c.lines)
 		if err == nil || !strings.Contains(err.Error(), c.says) {
 			t.Errorf("%s: %v", name, err)
 		}

@@ -264,6 +264,31 @@ func plain(_, typ string) string {
 	}[typ]
 }
 
+// bodyNames gives the elements that Dettaglio may hold.
+func bodyNames(tb testing.TB) []string {
+	tb.Helper()
+	var names []string
+	for _, c := range newGenerator(tb).schema.Complex {
+		if c.Name == "DettaglioType" {
+			for _, el := range c.Choice {
+				names = append(names, el.Name)
+			}
+		}
+	}
+	if len(names) != bodies {
+		tb.Fatal(names)
+	}
+	return names
+}
+
+// belongs tells whether a field is to be tested with a body: its own, or the first for all others.
+func belongs(field, element string, body int) bool {
+	if strings.HasPrefix(field, "/Dettaglio/") {
+		return strings.HasPrefix(field, "/Dettaglio/"+element+"/")
+	}
+	return body == 0
+}
+
 // The sizes of the two choices of an event.
 const (
 	bodies     = 16
