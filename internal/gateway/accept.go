@@ -29,15 +29,15 @@ type known struct {
 }
 
 // claim keeps a second request with the same key out while this one is being accepted. Dry
-// runs claim nothing.
-func (g *Gateway) claim(x *exchange) (release func(), err error) {
+// runs claim nothing. What was accepted between the look-up and here is found by the acceptance.
+func (g *Gateway) claim(x *exchange, k *known) (release func(), err error) {
 	if x.operation.Name == contract.VerificaEvento {
 		return func() {}, nil
 	}
-	release, ok := g.accepting.begin(g.key(x))
+	release, ok := g.accepting.begin(k.key)
 	if !ok {
 		g.metrics.duplicates.WithLabelValues("in_progress").Inc()
-		return nil, &hub.Error{Kind: hub.Overloaded, RetryAfter: time.Second, Public: []hub.Violation{{
+		return nil, &hub.Error{Kind: hub.Overloaded, RetryAfter: jittered(time.Second), Public: []hub.Violation{{
 			Code: hub.CodeInProgress, Severity: hub.Grave, Path: "/" + x.operation.Request + "/Testata/IdEvento",
 		}}}
 	}

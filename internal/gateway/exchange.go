@@ -38,18 +38,18 @@ func (g *Gateway) Exchange(ctx context.Context, x *exchange) ([]byte, error) {
 
 	// Who says what for whom is known.
 	// 6 duplicate?
-	release, err := g.claim(x)
-	if err != nil {
-		return nil, err
-	}
-	defer release()
 	known, err := g.lookUp(ctx, x)
 	if err != nil {
-		return nil, err
+		return g.answerInvalid(x, err)
 	}
 	if known.repeat != nil {
 		return g.answerRepeat(ctx, x, known)
 	}
+	release, err := g.claim(x, known)
+	if err != nil {
+		return nil, err
+	}
+	defer release()
 
 	// The event is new.
 	// 7 rules that need the event alone.

@@ -131,6 +131,7 @@ func (g *Gateway) describe(w http.ResponseWriter, r *http.Request) {
 		_, _ = w.Write(text) //nolint:gosec // a published schema, embedded
 	default:
 		w.Header().Set("Allow", http.MethodPost)
+		w.Header().Set("X-Sinba-Codice", string(hub.CodeMethod))
 		http.Error(w, "POST a SOAP message; the WSDL is at ?wsdl", http.StatusMethodNotAllowed)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"math/rand/v2"
 	"net/http"
 	"os"
 	"strconv"
@@ -39,8 +40,14 @@ type exchange struct {
 	outcome     string // of an acceptance, for the log
 }
 
-// retryAfter is when a sender should come back if nothing better is known, in seconds.
+// retryAfter is when a sender should come back at the soonest if nothing better is known.
 const retryAfter = 2 * time.Second
+
+// jittered is a waiting time of least to three times least, in whole seconds, so that those who
+// were refused together do not come back together.
+func jittered(least time.Duration) time.Duration {
+	return least + time.Duration(rand.Int64N(int64(2*least/time.Second)+1))*time.Second //nolint:gosec // no secret
+}
 
 // begin reads what the headers alone say, so that even an early refusal is answered in the
 // sender's SOAP version.
@@ -62,14 +69,14 @@ func (g *Gateway) run(ctx context.Context, x *exchange, w http.ResponseWriter, r
 		}
 	}()
 	if g.stopping.Load() {
-		return nil, &hub.Error{Kind: hub.Overloaded, RetryAfter: retryAfter, Public: []hub.Violation{{Code: hub.CodeStopping, Severity: hub.Grave, Path: "/"}}}
+		return nil, &hub.Error{Kind: hub.Overloaded, RetryAfter: jittered(retryAfter), Public: []hub.Violation{{Code: hub.CodeStopping, Severity: hub.Grave, Path: "/"}}}
 	}
 	select {
 	case g.slots <- struct{}{}:
 		defer func() { <-g.slots }()
 	default:
 		g.metrics.rejected.WithLabelValues("overload").Inc()
-		return nil, &hub.Error{Kind: hub.Overloaded, RetryAfter: retryAfter, Public: []hub.Violation{{Code: hub.CodeOverloaded, Severity: hub.Grave, Path: "/"}}}
+		return nil, &hub.Error{Kind: hub.Overloaded, RetryAfter: jittered(retryAfter), Public: []hub.Violation{{Code: hub.CodeOverloaded, Severity: hub.Grave, Path: "/"}}}
 	}
 	if err := g.transport(x, w, r); err != nil {
 		return nil, err
@@ -130,7 +137,7 @@ func (g *Gateway) setRefusalHeaders(h http.Header, refusal *hub.Error) {
 	h.Set("X-Sinba-Codice", string(refusal.Public[0].Code))
 	wait := refusal.RetryAfter
 	if wait == 0 && (refusal.Kind == hub.Overloaded || refusal.Kind == hub.Unavailable) {
-		wait = retryAfter
+		wait = jittered(retryAfter)
 	}
 	if refusal.Kind == hub.Unauthenticated {
 		h.Set("WWW-Authenticate", `Basic realm="SinbaEventi", charset="UTF-8"`)
