@@ -287,6 +287,7 @@ func (n *node) decide() error {
 	if len(n.outputs) != want {
 		return &catalogueError{"wrong number of national names in foglie.tsv", n.path}
 	}
+	n.list = listNone
 	if n.regional == ClassKeep && k == kindText {
 		if n.list = listOf(n.name, n.typ.name); n.list == listNone {
 			return &catalogueError{"kept free code without a closed list", n.path}

@@ -207,7 +207,7 @@ func TestReadRefusesWhatIsNoEvent(t *testing.T) {
 		"cdata":               change(t, good, "<Cartella>", "<![CDATA[ ]]><Cartella>"),
 		"foreign entity":      change(t, good, "<Indirizzo>", "<Indirizzo>&eacute;"),
 		"open entity":         change(t, good, "<Indirizzo>", "<Indirizzo>&amp"),
-		"regional leaf":       change(t, good, "<Identificativo>", "<Identificativo><Pseudonimo>x</Pseudonimo>"),
+		"regional leaf":       change(t, good, "<CodiceFiscale>NCLRRA10D63D612R</CodiceFiscale>", "<Pseudonimo>x</Pseudonimo>"),
 		"value of no list":    set(t, good, "TipoEvento", "NASCITA"),
 		"no date":             set(t, good, "DataApertura", "2024-02-30"),
 		"no instant":          set(t, good, "DataOraInvio", "2024-02-28T24:00:00Z"),

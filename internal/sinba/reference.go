@@ -1,6 +1,7 @@
 package sinba
 
 import (
+	"bytes"
 	"slices"
 	"strconv"
 	"strings"
@@ -17,8 +18,9 @@ type Reference struct {
 	// software (Mittente/Applicativo).
 	Vendors, Products, ProductVersions, Certificates []string
 	// Services are the values of CodicePrestazione, Nomenclature those of VoceNomenclatore,
-	// Structures those of CodiceStrutturaASSO. No public list of them exists: they are configured,
-	// and as long as they are not, every value becomes `altro`.
+	// Structures those of CodiceStrutturaASSO. No public list of them exists: they are configured.
+	// As long as they are not, a CodicePrestazione with a digit in it is kept, which no name has,
+	// and every other value becomes `altro` (ADR 0004).
 	Services, Nomenclature, Structures []string
 	// Nations are the known nations and citizenships: ISO 3166-1 numeric and the agreed 997–999.
 	Nations []string
@@ -178,6 +180,9 @@ func isService(v string) bool {
 func (r *reference) keep(l list, value []byte) string {
 	if v, ok := r.sets[l][string(value)]; ok {
 		return v
+	}
+	if l == listServices && len(r.sets[l]) == 0 && bytes.ContainsAny(value, "0123456789") {
+		return string(value)
 	}
 	return Altro
 }

@@ -20,8 +20,10 @@ const (
 // Regional makes the form of an event that is stored: the same paths and names as in the message,
 // without what foglie.tsv drops; the child as a Pseudonimo in the place of its identifier; local ids
 // re-keyed; the birth date as its month; the municipality as its region; free codes that are in no
-// closed list as `altro`; rare nations with their group; values as in the content form. From here on no direct identifier exists.
-// The result is canonical XML, the same for the same message and codes.
+// closed list as `altro`; rare nations with their group; values as in the content form.
+//
+// From here on no direct identifier exists. The result is canonical XML, the same for the same
+// message and codes.
 func (c *Catalogue) Regional(ev *Event, codes RegionalCodes) []byte {
 	w := writer{out: make([]byte, 0, len(ev.doc)), event: ev}
 	w.out = append(strconv.AppendInt(append(w.out, regionalOpen...), MappingVersion, 10), `">`...)
