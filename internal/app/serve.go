@@ -10,6 +10,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"slices"
 	"syscall"
 	"time"
@@ -96,6 +97,12 @@ func (s *server) build(ctx context.Context) error {
 	s.registry.MustRegister(
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), buildInfo(s.opts.Version),
 	)
+	if s.cfg.Embedded() {
+		// The embedded server's user must pass; what is secret below is for its owner only.
+		if err := os.MkdirAll(s.cfg.Var, 0o755); err != nil { //nolint:gosec // see above
+			return fmt.Errorf("var folder: %w", err)
+		}
+	}
 	var err error
 	if s.keys, err = loadKeys(s.cfg); err != nil {
 		return err

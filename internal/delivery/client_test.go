@@ -130,7 +130,7 @@ func TestDrippingAnswerEndsWithTheDeadline(t *testing.T) {
 	exactlyOnce(t, file, []accepted{e})
 }
 
-// held is a SISS that answers only when it is told to.
+// holding is a SISS that answers only when it is told to.
 type holding struct {
 	url     string
 	arrived chan struct{}

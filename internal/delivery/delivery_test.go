@@ -3,10 +3,15 @@ package delivery_test
 import (
 	"bytes"
 	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"os"
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -256,8 +261,9 @@ func TestEventThatDoesNotConformIsParkedAndNeverLeaves(t *testing.T) {
 	w := newWorld(t)
 	s, file := nation(t, siss.Faults{})
 	c, other := newChild(), newChild()
+	// The region is written as it stands; only the national schema knows the list of regions.
 	spoil := func(body string) string {
-		return strings.Replace(body, "<FonteSegnalazione>14<", "<FonteSegnalazione>RSSMRA80A01H501U<", 1)
+		return strings.Replace(body, "<CodiceComune>17<", "<CodiceComune>RSSMRA80A01H501U<", 1)
 	}
 	broken := func(string) string { return "<EventoRegionale" }
 	parked := []accepted{w.accept(t, c, spoil), w.accept(t, other, broken)}
@@ -266,16 +272,16 @@ func TestEventThatDoesNotConformIsParkedAndNeverLeaves(t *testing.T) {
 	k := w.carry(t, s.URL(), nil)
 	k.final(t, 3)
 	k.stop()
-	for _, e := range parked {
-		if state := w.state(t, e); state.State != hub.Parked || state.Stato() != "DA_VERIFICARE" || len(state.Codes) == 0 {
-			t.Errorf("parked: %+v", state)
+	for i, why := range []string{"SINBA_204", "national_event"} {
+		if state := w.state(t, parked[i]); state.State != hub.Parked || state.Stato() != "DA_VERIFICARE" || !slices.Equal(state.Codes, []string{why}) {
+			t.Errorf("parked: %+v, want %s", state, why)
 		}
 	}
 	if state := w.state(t, held); state.State != hub.Pending {
 		t.Errorf("held: %+v", state)
 	}
 	exactlyOnce(t, file, []accepted{free})
-	if !strings.Contains(k.log(), "delivery parked") || strings.Contains(k.log(), "RSSMRA") {
+	if !strings.Contains(k.log(), "/EventoNazionale/Soggetto/Anagrafica/Residenza/CodiceRegioneResidenza") || strings.Contains(k.log(), "RSSMRA") {
 		t.Errorf("log: %s", k.log())
 	}
 	if n := attempts(t, k, "parked"); n != 2 {
@@ -322,27 +328,32 @@ func TestSpentBudgetIsDead(t *testing.T) {
 func TestDeadEndpointIsProbedByEcho(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	s, file := nation(t, siss.Faults{UnavailableRatio: 1, Operations: []string{"trasmettiEvento", "statoTrasmissione", "echo"}})
-	events := w.several(t, 12, 1)
-	k := w.carry(t, s.URL(), func(c *delivery.Config) { c.Workers, c.Failures, c.Attempts = 2, 4, 10 })
-	for range 4 {
-		if a := <-k.attempts; a.result != "retry" {
-			t.Fatalf("attempt: %+v", a)
+	good, file := nation(t, siss.Faults{})
+	var transmissions, echoes atomic.Int64
+	answers := httputil.NewSingleHostReverseProxy(&url.URL{Scheme: "http", Host: strings.Split(good.URL(), "/")[2]})
+	server := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		probe := strings.HasSuffix(r.Header.Get("Content-Type"), `/echo"`)
+		switch {
+		case probe && echoes.Add(1) >= 2, !probe && echoes.Load() >= 2:
+			answers.ServeHTTP(rw, r)
+		default:
+			if !probe {
+				transmissions.Add(1)
+			}
+			rw.WriteHeader(http.StatusServiceUnavailable)
 		}
-	}
-	if err := s.SetFaults(siss.Faults{}); err != nil {
-		t.Fatal(err)
-	}
+	}))
+	t.Cleanup(server.Close)
+	events := w.several(t, 12, 1)
+	k := w.carry(t, server.URL+siss.Path, func(c *delivery.Config) { c.Workers, c.Failures = 2, 4 })
 	k.final(t, len(events))
 	exactlyOnce(t, file, events)
-	for _, e := range events {
-		// Four failures opened the breaker; what was in the air then may have been one more each.
-		if state := w.state(t, e); state.Attempts > 7 {
-			t.Errorf("%d attempts", state.Attempts)
-		}
+	// The fourth failure opened the breaker while the other worker was in the air.
+	if n := transmissions.Load(); n < 4 || n > 5 {
+		t.Errorf("%d transmissions to a dead endpoint", n)
 	}
-	if s.Stats()["echo/ok"] == 0 || !strings.Contains(k.log(), "answers again") {
-		t.Errorf("not probed: %v\n%s", s.Stats(), k.log())
+	if !strings.Contains(k.log(), "asking by echo") || !strings.Contains(k.log(), "answers again") {
+		t.Errorf("log:\n%s", k.log())
 	}
 }
 
@@ -405,6 +416,36 @@ func TestOtherEnvironmentIsLeftAlone(t *testing.T) {
 		t.Error("an event of PROD was carried by TEST")
 	}
 	exactlyOnce(t, file, []accepted{e})
+}
+
+func TestClaimThatCouldOutlastItsLeaseIsNotBegun(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	p := parts(t)
+	p.Now = func() time.Time { return now }
+	d, err := delivery.New(delivery.Config{URL: "http://siss.example/", Lease: 3 * time.Minute, Deadline: time.Minute}, p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for age, want := range map[time.Duration]bool{0: false, 2 * time.Minute: false, 2*time.Minute + 1: true, time.Hour: true} {
+		if got := d.Late(now.Add(-age)); got != want {
+			t.Errorf("claimed %v ago: late %v", age, got)
+		}
+	}
+}
+
+func TestWakeTellsThePaceOfTheDoor(t *testing.T) {
+	t.Parallel()
+	d, err := delivery.New(delivery.Config{URL: "http://siss.example/"}, parts(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		d.Wake() // nobody runs: it must not block
+	}
+	if n := d.Arrived(); n != 3 {
+		t.Errorf("%d events", n)
+	}
 }
 
 func TestNewRefusesWhatCannotWork(t *testing.T) {

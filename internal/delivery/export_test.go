@@ -61,3 +61,9 @@ func (b Breaker) Open() bool { return b.open() }
 
 // Close lets attempts go on.
 func (b Breaker) Close() { b.close() }
+
+// Late tells whether a claim of that time is too old to begin an attempt.
+func (d *Dispatcher) Late(since time.Time) bool { return d.late(since) }
+
+// Arrived is how many events the pace has seen come through the door.
+func (d *Dispatcher) Arrived() int64 { return d.pace.arrived.Load() }

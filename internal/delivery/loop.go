@@ -118,13 +118,17 @@ func (d *Dispatcher) work(ctx, flying context.Context) {
 		if len(d.queue) <= cap(d.queue)/2 {
 			d.look()
 		}
-		late := d.now().Sub(h.since) > d.cfg.Lease-d.cfg.Deadline
-		if late || ctx.Err() != nil || d.breaker.open() {
+		if d.late(h.since) || ctx.Err() != nil || d.breaker.open() {
 			d.release(flying, []postgres.Claimed{h.Claimed})
 			continue
 		}
 		d.ends <- d.attempt(flying, &h.Claimed)
 	}
+}
+
+// late tells whether an attempt that began now could outlast a lease that began then.
+func (d *Dispatcher) late(since time.Time) bool {
+	return d.now().Sub(since) > d.cfg.Lease-d.cfg.Deadline
 }
 
 // settleAll settles attempts until there are no more.

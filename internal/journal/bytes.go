@@ -28,29 +28,31 @@ func (e Entry) Bytes() []byte {
 	b := make([]byte, 1, 320+len(codes))
 	b[0] = Version
 	b = appendField(b, e.ID[:])
-	b = appendField(b, binary.BigEndian.AppendUint64(nil, uint64(e.At.UnixMicro())))
+	b = appendField(b, numeric(e.At.UnixMicro()))
 	b = appendField(b, []byte{byte(e.Kind)})
 	b = appendField(b, []byte{byte(e.Environment)})
-	b = appendNumber(b, e.Participant)
-	b = appendNumber(b, e.Ente)
+	b = appendField(b, numeric(e.Participant))
+	b = appendField(b, numeric(e.Ente))
 	b = appendField(b, e.Message[:])
 	b = appendField(b, e.Event[:])
 	b = appendField(b, e.Delivery[:])
-	b = appendNumber(b, e.Attempt)
+	b = appendField(b, numeric(e.Attempt))
 	b = appendField(b, []byte(e.Outcome))
 	b = appendField(b, codes)
-	b = appendNumber(b, e.Count)
+	b = appendField(b, numeric(e.Count))
 	b = appendField(b, e.Sealed[:])
 	return appendField(b, e.Commitment[:])
 }
 
 func appendField(b, field []byte) []byte {
-	b = binary.BigEndian.AppendUint32(b, uint32(len(field)))
+	b = binary.BigEndian.AppendUint32(b, uint32(len(field))) //nolint:gosec // codes and digests, far below 4 GiB
 	return append(b, field...)
 }
 
-func appendNumber(b []byte, n int32) []byte {
-	return binary.BigEndian.AppendUint32(append(b, 0, 0, 0, 4), uint32(n))
+// numeric is a number in big-endian bytes of its own width.
+func numeric[N int32 | int64](n N) []byte {
+	b, _ := binary.Append(nil, binary.BigEndian, n) // a number of fixed width always fits
+	return b
 }
 
 // Parse reads what Bytes wrote and nothing else: any other bytes are ErrFormat.
@@ -61,21 +63,23 @@ func Parse(b []byte) (Entry, error) {
 	r := reader{rest: b[1:]}
 	var e Entry
 	r.into(e.ID[:])
-	e.At = time.UnixMicro(int64(binary.BigEndian.Uint64(r.fixed(8)))).UTC()
+	var micros int64
+	number(&r, &micros)
+	e.At = time.UnixMicro(micros).UTC()
 	e.Kind = Kind(r.fixed(1)[0])
 	e.Environment = hub.Environment(r.fixed(1)[0])
-	e.Participant = r.number()
-	e.Ente = r.number()
+	number(&r, &e.Participant)
+	number(&r, &e.Ente)
 	r.into(e.Message[:])
 	r.into(e.Event[:])
 	r.into(e.Delivery[:])
-	e.Attempt = r.number()
+	number(&r, &e.Attempt)
 	e.Outcome = string(r.field())
 	codes := reader{rest: r.field()}
 	for len(codes.rest) > 0 && !codes.bad {
 		e.Codes = append(e.Codes, hub.Code(codes.field()))
 	}
-	e.Count = r.number()
+	number(&r, &e.Count)
 	r.into(e.Sealed[:])
 	r.into(e.Commitment[:])
 	if r.bad || codes.bad || len(r.rest) > 0 {
@@ -97,7 +101,7 @@ func (r *reader) field() []byte {
 		return nil
 	}
 	size := binary.BigEndian.Uint32(r.rest)
-	if uint64(size) > uint64(len(r.rest)-4) {
+	if int64(size) > int64(len(r.rest)-4) {
 		r.rest, r.bad = nil, true
 		return nil
 	}
@@ -118,4 +122,7 @@ func (r *reader) fixed(size int) []byte {
 
 func (r *reader) into(b []byte) { copy(b, r.fixed(len(b))) }
 
-func (r *reader) number() int32 { return int32(binary.BigEndian.Uint32(r.fixed(4))) }
+// number reads what numeric wrote.
+func number[N int32 | int64](r *reader, n *N) {
+	_, _ = binary.Decode(r.fixed(binary.Size(*n)), binary.BigEndian, n)
+}

@@ -325,42 +325,42 @@ func TestEventsOfTellsSubjectsWithEvents(t *testing.T) {
 }
 
 // wantKind checks an error of the hub.
-func wantKind(t testing.TB, err error, kind hub.Kind) {
-	t.Helper()
+func wantKind(tb testing.TB, err error, kind hub.Kind) {
+	tb.Helper()
 	refusal, ok := errors.AsType[*hub.Error](err)
 	if !ok || refusal.Kind != kind {
-		t.Errorf("error %v, want kind %d", err, kind)
+		tb.Errorf("error %v, want kind %d", err, kind)
 	}
 }
 
 // wantStored checks that each table has that many rows of accepted events.
-func wantStored(t testing.TB, db hubtest.DB, want int) {
-	t.Helper()
-	conn := superuser(t, db)
+func wantStored(tb testing.TB, db hubtest.DB, want int) {
+	tb.Helper()
+	conn := superuser(tb, db)
 	for _, table := range []string{"event_key", "message", "event", "delivery", "journal_entry", "journal_queue"} {
 		var rows int
-		if err := conn.QueryRow(t.Context(), "SELECT count(*) FROM hub."+table).Scan(&rows); err != nil {
-			t.Fatal(err)
+		if err := conn.QueryRow(tb.Context(), "SELECT count(*) FROM hub."+table).Scan(&rows); err != nil {
+			tb.Fatal(err)
 		}
 		if rows != want {
-			t.Errorf("%s has %d rows, want %d", table, rows, want)
+			tb.Errorf("%s has %d rows, want %d", table, rows, want)
 		}
 	}
 }
 
 // wantPositions checks that a case's events are numbered 1 to n without a gap.
-func wantPositions(t testing.TB, db hubtest.DB, file uuid.UUID, n int) {
-	t.Helper()
+func wantPositions(tb testing.TB, db hubtest.DB, file uuid.UUID, n int) {
+	tb.Helper()
 	var events, distinct, lowest, highest, counted int
-	err := superuser(t, db).QueryRow(t.Context(), `
+	err := superuser(tb, db).QueryRow(tb.Context(), `
 SELECT count(*), count(DISTINCT e.position), min(e.position), max(e.position), max(c.events)
 FROM hub.event e JOIN hub.case_file c ON c.id = e.case_id WHERE c.id = $1`, file).
 		Scan(&events, &distinct, &lowest, &highest, &counted)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	got := []int{events, distinct, lowest, highest, counted}
 	if diff := cmp.Diff([]int{n, n, 1, n, n}, got); diff != "" {
-		t.Error(diff)
+		tb.Error(diff)
 	}
 }

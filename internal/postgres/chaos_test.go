@@ -48,6 +48,7 @@ func (c *chaos) next() *postgres.Acceptance {
 
 // send does what the gateway does with one request, and writes down what the sender was told.
 func (c *chaos) send(t *testing.T, store *postgres.Store) {
+	t.Helper()
 	a := c.next()
 	for {
 		result, err := store.Accept(t.Context(), a)

@@ -103,20 +103,20 @@ func TestMigrateTwiceChangesNothing(t *testing.T) {
 	connect(t, db.Vault)
 }
 
-func password(t testing.TB, dsn string) string {
-	t.Helper()
+func password(tb testing.TB, dsn string) string {
+	tb.Helper()
 	address, err := url.Parse(dsn)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	word, _ := address.User.Password()
 	return word
 }
 
 // catalogue describes every table, column, function, constraint, index and grant of ours.
-func catalogue(t testing.TB, conn *pgx.Conn) []string {
-	t.Helper()
-	rows, err := conn.Query(t.Context(), `
+func catalogue(tb testing.TB, conn *pgx.Conn) []string {
+	tb.Helper()
+	rows, err := conn.Query(tb.Context(), `
 SELECT line FROM (
   SELECT concat_ws(' ', 'table', c.oid::regclass, c.relkind, c.relacl, pg_get_userbyid(c.relowner), c.reloptions) AS line
   FROM pg_class c WHERE c.relnamespace IN ('hub'::regnamespace, 'vault'::regnamespace, 'version'::regnamespace)
@@ -136,11 +136,11 @@ SELECT line FROM (
   SELECT concat_ws(' ', 'applied', 'vault', version_id, tstamp) FROM vault.goose_version
 ) AS lines ORDER BY line`)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	lines, err := pgx.CollectRows(rows, pgx.RowTo[string])
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return lines
 }

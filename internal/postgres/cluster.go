@@ -124,7 +124,7 @@ func (c *Cluster) start(ctx context.Context, cfg ClusterConfig) error {
 	}
 	defer func() { _ = out.Close() }()
 	// Not CommandContext: the server must outlive the context of the start.
-	server := exec.Command(filepath.Join(c.place.bin, "postgres"), "-D", c.place.data) //nolint:noctx // see above
+	server := exec.Command(filepath.Join(c.place.bin, "postgres"), "-D", c.place.data) //nolint:gosec,noctx // as configured; see above
 	server.Dir = c.place.data
 	server.Env = serverEnvironment()
 	server.Stdout, server.Stderr = out, out
@@ -158,7 +158,8 @@ func (c *Cluster) initialise(ctx context.Context) error {
 		return err
 	}
 	defer func() { _ = os.Remove(words) }()
-	initdb := exec.CommandContext(ctx, filepath.Join(c.place.bin, "initdb"),
+	initdb := exec.CommandContext(ctx, //nolint:gosec // as configured
+		filepath.Join(c.place.bin, "initdb"),
 		"--pgdata="+fresh, "--data-checksums", "--auth=scram-sha-256", "--username="+superuser,
 		"--pwfile="+words, "--encoding=UTF8", "--locale=C.UTF-8")
 	initdb.Dir = filepath.Dir(c.place.data)
@@ -253,6 +254,10 @@ func (c *Cluster) Stop(ctx context.Context) error {
 		if err := pause(ctx, 10*time.Millisecond); err != nil {
 			return fmt.Errorf("wait for the database server to end: %w", err)
 		}
+	}
+	// Empty once the server has taken its socket away; another server's stays.
+	if c.place.sockets != "" {
+		_ = os.Remove(c.place.sockets)
 	}
 	c.log.Info("database cluster stopped", zap.Int("pid", c.pid))
 	return nil

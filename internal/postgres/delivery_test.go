@@ -18,23 +18,23 @@ import (
 )
 
 // claim takes what is due, at most limit.
-func claim(t testing.TB, store *postgres.Store, limit int) []postgres.Claimed {
-	t.Helper()
-	claimed, err := store.Claim(t.Context(), postgres.ClaimQuery{
+func claim(tb testing.TB, store *postgres.Store, limit int) []postgres.Claimed {
+	tb.Helper()
+	claimed, err := store.Claim(tb.Context(), postgres.ClaimQuery{
 		Environment: hub.Prod, Owner: uuid.New(), Limit: limit, Lease: time.Minute,
 	})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return claimed
 }
 
 // claimOne takes the only delivery that is due.
-func claimOne(t testing.TB, store *postgres.Store) postgres.Claimed {
-	t.Helper()
-	claimed := claim(t, store, 10)
+func claimOne(tb testing.TB, store *postgres.Store) postgres.Claimed {
+	tb.Helper()
+	claimed := claim(tb, store, 10)
 	if len(claimed) != 1 {
-		t.Fatalf("claimed %d deliveries, want one", len(claimed))
+		tb.Fatalf("claimed %d deliveries, want one", len(claimed))
 	}
 	return claimed[0]
 }
@@ -49,29 +49,29 @@ func settlement(c postgres.Claimed, state hub.DeliveryState) *postgres.Settlemen
 	}
 }
 
-func settle(t testing.TB, store *postgres.Store, c postgres.Claimed, state hub.DeliveryState) {
-	t.Helper()
-	if err := store.Settle(t.Context(), settlement(c, state)); err != nil {
-		t.Fatal(err)
+func settle(tb testing.TB, store *postgres.Store, c postgres.Claimed, state hub.DeliveryState) {
+	tb.Helper()
+	if err := store.Settle(tb.Context(), settlement(c, state)); err != nil {
+		tb.Fatal(err)
 	}
 }
 
 // advance moves the database's clock of every connection made from now on.
-func advance(t testing.TB, db hubtest.DB, by string) {
-	t.Helper()
-	if _, err := superuser(t, db).Exec(t.Context(), "ALTER DATABASE "+db.Name+" SET hub.clock_offset = '"+by+"'"); err != nil {
-		t.Fatal(err)
+func advance(tb testing.TB, db hubtest.DB, by string) {
+	tb.Helper()
+	if _, err := superuser(tb, db).Exec(tb.Context(), "ALTER DATABASE "+db.Name+" SET hub.clock_offset = '"+by+"'"); err != nil {
+		tb.Fatal(err)
 	}
 }
 
-func wantRows(t testing.TB, db hubtest.DB, table string, want int) {
-	t.Helper()
+func wantRows(tb testing.TB, db hubtest.DB, table string, want int) {
+	tb.Helper()
 	var rows int
-	if err := superuser(t, db).QueryRow(t.Context(), "SELECT count(*) FROM hub."+table).Scan(&rows); err != nil {
-		t.Fatal(err)
+	if err := superuser(tb, db).QueryRow(tb.Context(), "SELECT count(*) FROM hub."+table).Scan(&rows); err != nil {
+		tb.Fatal(err)
 	}
 	if rows != want {
-		t.Errorf("%s has %d rows, want %d", table, rows, want)
+		tb.Errorf("%s has %d rows, want %d", table, rows, want)
 	}
 }
 

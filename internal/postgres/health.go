@@ -20,7 +20,7 @@ func DiskHeadroom(dir string) (Headroom, error) {
 	if err := syscall.Statfs(dir, &stat); err != nil {
 		return Headroom{}, fmt.Errorf("measure the disk: %w", err)
 	}
-	size := uint64(stat.Bsize)
+	size := uint64(stat.Bsize) //nolint:gosec // the kernel gives no negative size
 	return Headroom{Free: stat.Bavail * size, Total: stat.Blocks * size}, nil
 }
 

@@ -166,7 +166,6 @@ func readKeys(answers pgx.BatchResults) (map[Key]*KeyRow, error) {
 	}
 	found := map[Key]*KeyRow{}
 	var (
-		environment, outcome      int16
 		key                       Key
 		row                       KeyRow
 		receivedAt                time.Time
@@ -174,15 +173,13 @@ func readKeys(answers pgx.BatchResults) (map[Key]*KeyRow, error) {
 		subject                   uuid.NullUUID
 	)
 	columns := []any{
-		&environment, &key.Ente, &key.Event, &row.Receipt.ID, &receivedAt, &row.Receipt.Registration,
-		&outcome, &warnings, &mac, &commitment, &subject,
+		&key.Environment, &key.Ente, &key.Event, &row.Receipt.ID, &receivedAt, &row.Receipt.Registration,
+		&row.Receipt.Outcome, &warnings, &mac, &commitment, &subject,
 	}
 	_, err = pgx.ForEachRow(rows, columns, func() error {
-		key.Environment = hub.Environment(environment)
 		copied := row
 		copied.Receipt.Event = key.Event
 		copied.Receipt.ReceivedAt = receivedAt.UTC()
-		copied.Receipt.Outcome = hub.Outcome(outcome)
 		copied.Receipt.Commitment = [32]byte(commitment)
 		copied.ContentMAC = [32]byte(mac)
 		copied.Subject = subject.UUID
@@ -208,13 +205,13 @@ func readCases(answers pgx.BatchResults) (map[caseKey]*Case, error) {
 	}
 	found := map[caseKey]*Case{}
 	var file Case
-	var environment int16
-	var ente int32
+	var key caseKey
 	var index []byte
-	columns := []any{&file.ID, &environment, &ente, &index, &file.Subject, &file.Events}
+	columns := []any{&file.ID, &key.environment, &key.ente, &index, &file.Subject, &file.Events}
 	_, err = pgx.ForEachRow(rows, columns, func() error {
 		copied := file
-		found[caseKey{hub.Environment(environment), ente, [32]byte(index)}] = &copied
+		key.index = [32]byte(index)
+		found[key] = &copied
 		return nil
 	})
 	return found, err

@@ -101,9 +101,9 @@ func TestSettleFindsItsOwnCommitWhenTheAnswerWasLost(t *testing.T) {
 }
 
 // atCommit runs PL/pgSQL inside the COMMIT of the next n transactions that add an event key.
-func atCommit(t testing.TB, db hubtest.DB, body string, n int) {
-	t.Helper()
-	conn := superuser(t, db)
+func atCommit(tb testing.TB, db hubtest.DB, body string, n int) {
+	tb.Helper()
+	conn := superuser(tb, db)
 	for _, statement := range []string{
 		// A sequence is not rolled back with the transaction, so it counts the tries.
 		"CREATE SEQUENCE public.tries",
@@ -113,8 +113,8 @@ func atCommit(t testing.TB, db hubtest.DB, body string, n int) {
 		"CREATE CONSTRAINT TRIGGER at_commit AFTER INSERT ON hub.event_key DEFERRABLE INITIALLY DEFERRED" +
 			" FOR EACH ROW EXECUTE FUNCTION public.at_commit()",
 	} {
-		if _, err := conn.Exec(t.Context(), statement); err != nil {
-			t.Fatal(err)
+		if _, err := conn.Exec(tb.Context(), statement); err != nil {
+			tb.Fatal(err)
 		}
 	}
 }

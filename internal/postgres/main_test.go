@@ -18,27 +18,27 @@ import (
 )
 
 // open gives a running store over a database, stopped with the test.
-func open(t testing.TB, db hubtest.DB) *postgres.Store {
-	t.Helper()
-	return openWith(t, postgres.Config{DSN: db.App})
+func open(tb testing.TB, db hubtest.DB) *postgres.Store {
+	tb.Helper()
+	return openWith(tb, postgres.Config{DSN: db.App})
 }
 
-func openWith(t testing.TB, cfg postgres.Config) *postgres.Store {
-	t.Helper()
+func openWith(tb testing.TB, cfg postgres.Config) *postgres.Store {
+	tb.Helper()
 	if cfg.Logger == nil {
-		cfg.Logger = zaptest.NewLogger(t)
+		cfg.Logger = zaptest.NewLogger(tb)
 	}
-	store, err := postgres.Open(t.Context(), cfg)
+	store, err := postgres.Open(tb.Context(), cfg)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	ctx, stop := context.WithCancel(context.WithoutCancel(t.Context()))
+	ctx, stop := context.WithCancel(context.WithoutCancel(tb.Context()))
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
 		_ = store.Run(ctx)
 	}()
-	t.Cleanup(func() {
+	tb.Cleanup(func() {
 		stop()
 		<-done
 		store.Close()
@@ -47,18 +47,18 @@ func openWith(t testing.TB, cfg postgres.Config) *postgres.Store {
 }
 
 // superuser gives a connection that may look at everything.
-func superuser(t testing.TB, db hubtest.DB) *pgx.Conn {
-	t.Helper()
-	return connect(t, db.Superuser)
+func superuser(tb testing.TB, db hubtest.DB) *pgx.Conn {
+	tb.Helper()
+	return connect(tb, db.Superuser)
 }
 
-func connect(t testing.TB, dsn string) *pgx.Conn {
-	t.Helper()
-	conn, err := pgx.Connect(t.Context(), dsn)
+func connect(tb testing.TB, dsn string) *pgx.Conn {
+	tb.Helper()
+	conn, err := pgx.Connect(tb.Context(), dsn)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	t.Cleanup(func() { _ = conn.Close(context.WithoutCancel(t.Context())) })
+	tb.Cleanup(func() { _ = conn.Close(context.WithoutCancel(tb.Context())) })
 	return conn
 }
 
@@ -70,11 +70,11 @@ func randomDigest() (d [32]byte) {
 func v7() uuid.UUID { return uuid.Must(uuid.NewV7()) }
 
 // addEnte writes the ente that a test's events belong to.
-func addEnte(t testing.TB, store *postgres.Store) hub.Ente {
-	t.Helper()
-	ente, err := store.UpsertEnte(t.Context(), hub.Prod, hub.Ente{Code: "ENTE-1", Zone: "ZONA-1", Region: "17"})
+func addEnte(tb testing.TB, store *postgres.Store) hub.Ente {
+	tb.Helper()
+	ente, err := store.UpsertEnte(tb.Context(), hub.Prod, hub.Ente{Code: "ENTE-1", Zone: "ZONA-1", Region: "17"})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return ente
 }
@@ -124,13 +124,13 @@ func follow(first *postgres.Acceptance, sequence int32) *postgres.Acceptance {
 }
 
 // accept accepts and fails the test on anything but StatusAccepted.
-func accept(t testing.TB, store *postgres.Store, a *postgres.Acceptance) {
-	t.Helper()
-	result, err := store.Accept(t.Context(), a)
+func accept(tb testing.TB, store *postgres.Store, a *postgres.Acceptance) {
+	tb.Helper()
+	result, err := store.Accept(tb.Context(), a)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	if result.Status != postgres.StatusAccepted {
-		t.Fatalf("status %d, want accepted", result.Status)
+		tb.Fatalf("status %d, want accepted", result.Status)
 	}
 }

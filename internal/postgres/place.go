@@ -47,7 +47,7 @@ type owner struct {
 
 func findOwner() (owner, error) {
 	if os.Getuid() != 0 {
-		return owner{uid: uint32(os.Getuid()), gid: uint32(os.Getgid())}, nil
+		return owner{uid: uint32(os.Getuid()), gid: uint32(os.Getgid())}, nil //nolint:gosec // ids are 32 bits
 	}
 	account, err := user.Lookup("postgres")
 	if err != nil {
@@ -126,7 +126,7 @@ const fallbackRoot = "/var/lib/sinbahub"
 func elsewhere(ctx context.Context, dir, hash string, who owner, log *zap.Logger) (string, error) {
 	base := filepath.Join(fallbackRoot, hash[:16])
 	mark, theirs := filepath.Join(dir, "mark"), filepath.Join(base, "mark")
-	ours, err := os.ReadFile(mark)
+	ours, err := os.ReadFile(filepath.Clean(mark))
 	if errors.Is(err, fs.ErrNotExist) {
 		ours = []byte(rand.Text() + "\n")
 		err = os.WriteFile(mark, ours, 0o600)
@@ -134,7 +134,7 @@ func elsewhere(ctx context.Context, dir, hash string, who owner, log *zap.Logger
 	if err != nil {
 		return "", fmt.Errorf("mark the cluster's folder: %w", err)
 	}
-	found, err := os.ReadFile(theirs)
+	found, err := os.ReadFile(filepath.Clean(theirs))
 	if err == nil && !slices.Equal(found, ours) {
 		if err := setAside(ctx, base, log); err != nil {
 			return "", err
@@ -145,7 +145,7 @@ func elsewhere(ctx context.Context, dir, hash string, who owner, log *zap.Logger
 			return "", err
 		}
 	}
-	if err := os.WriteFile(theirs, ours, 0o600); err != nil {
+	if err := os.WriteFile(theirs, ours, 0o600); err != nil { //nolint:gosec // as configured
 		return "", fmt.Errorf("mark the data's folder: %w", err)
 	}
 	if err := os.Chown(base, int(who.uid), int(who.gid)); err != nil {
@@ -165,10 +165,10 @@ func makePassable(dir string) error {
 	if exists(dir) {
 		return nil
 	}
-	if err := os.MkdirAll(dir, 0o711); err != nil {
+	if err := os.MkdirAll(dir, 0o711); err != nil { //nolint:gosec // passable is what it is for
 		return fmt.Errorf("make a folder: %w", err)
 	}
-	if err := os.Chmod(dir, 0o711); err != nil {
+	if err := os.Chmod(dir, 0o711); err != nil { //nolint:gosec // as above
 		return fmt.Errorf("make a folder passable: %w", err)
 	}
 	return nil
@@ -205,7 +205,7 @@ func (p place) makeOwned(dir string) error {
 // writeOwned writes a file that only the server's user may read, over what was there.
 func (p place) writeOwned(name, text string) error {
 	fresh := name + ".new"
-	if err := os.WriteFile(fresh, []byte(text), 0o600); err != nil {
+	if err := os.WriteFile(fresh, []byte(text), 0o600); err != nil { //nolint:gosec // as configured
 		return fmt.Errorf("write a file for the server: %w", err)
 	}
 	if err := os.Chown(fresh, int(p.owner.uid), int(p.owner.gid)); err != nil {
@@ -241,7 +241,7 @@ func findBinaries(configured, data string) (string, error) {
 		return configured, nil
 	}
 	want := "*"
-	if version, err := os.ReadFile(filepath.Join(data, "PG_VERSION")); err == nil {
+	if version, err := os.ReadFile(filepath.Clean(filepath.Join(data, "PG_VERSION"))); err == nil {
 		want = strings.TrimSpace(string(version))
 	}
 	found, err := filepath.Glob(filepath.Join("/usr/lib/postgresql", want, "bin", "postgres"))
@@ -268,7 +268,7 @@ func lockFolder(ctx context.Context, dir string) (unlock func(), err error) {
 	if err := makePassable(dir); err != nil {
 		return nil, err
 	}
-	file, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	file, err := os.OpenFile(filepath.Clean(filepath.Join(dir, "lock")), os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("open the cluster's lock: %w", err)
 	}
@@ -286,7 +286,7 @@ func lockFolder(ctx context.Context, dir string) (unlock func(), err error) {
 
 // syncFolder makes names in a folder durable.
 func syncFolder(dir string) error {
-	d, err := os.Open(dir)
+	d, err := os.Open(filepath.Clean(dir))
 	if err != nil {
 		return fmt.Errorf("open a folder to sync: %w", err)
 	}

@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"bytes"
 	"errors"
 	"os"
 	"path/filepath"
@@ -12,7 +13,7 @@ import (
 // postmaster reads the lines of the server's own file: 1 its pid, 2 the data folder, 5 the folder
 // of its sockets. It is left over when the server was killed.
 func postmaster(data string) []string {
-	text, err := os.ReadFile(filepath.Join(data, "postmaster.pid"))
+	text, err := os.ReadFile(filepath.Clean(filepath.Join(data, "postmaster.pid")))
 	if err != nil {
 		return nil
 	}
@@ -56,6 +57,6 @@ func alive(pid int) bool {
 		return false
 	}
 	// The state follows the name in brackets, which may itself hold brackets.
-	_, rest, _ := strings.Cut(string(stat[strings.LastIndexByte(string(stat), ')')+1:]), " ")
-	return !strings.HasPrefix(rest, "Z") && !strings.HasPrefix(rest, "X")
+	_, state, _ := bytes.Cut(stat[bytes.LastIndexByte(stat, ')')+1:], []byte(" "))
+	return !bytes.HasPrefix(state, []byte("Z")) && !bytes.HasPrefix(state, []byte("X"))
 }

@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -27,26 +28,25 @@ type cutter struct {
 }
 
 // newCutter gives a proxy for the app's role.
-func newCutter(t testing.TB, db hubtest.DB) *cutter {
-	t.Helper()
+func newCutter(tb testing.TB, db hubtest.DB) *cutter {
+	tb.Helper()
 	address, err := url.Parse(db.App)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	query := address.Query()
 	server := filepath.Join(query.Get("host"), ".s.PGSQL.5432")
-	// Not t.TempDir: a socket's path must be short.
-	dir, err := os.MkdirTemp("", "cut")
+	dir, err := os.MkdirTemp("", "cut") //nolint:usetesting // a socket's path must be short
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	tb.Cleanup(func() { _ = os.RemoveAll(dir) })
 	query.Set("host", dir)
 	address.RawQuery = query.Encode()
 	c := &cutter{dsn: address.String()}
 	listener, err := net.Listen("unix", filepath.Join(dir, ".s.PGSQL.5432"))
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	var serving sync.WaitGroup
 	serving.Go(func() {
@@ -58,7 +58,7 @@ func newCutter(t testing.TB, db hubtest.DB) *cutter {
 			serving.Go(func() { c.serve(client, server) })
 		}
 	})
-	t.Cleanup(func() {
+	tb.Cleanup(func() {
 		_ = listener.Close()
 		serving.Wait()
 	})
@@ -66,12 +66,12 @@ func newCutter(t testing.TB, db hubtest.DB) *cutter {
 }
 
 func (c *cutter) serve(client net.Conn, server string) {
-	defer client.Close()
+	defer func() { _ = client.Close() }()
 	backend, err := net.Dial("unix", server)
 	if err != nil {
 		return
 	}
-	defer backend.Close()
+	defer func() { _ = backend.Close() }()
 	go func() {
 		_, _ = io.Copy(backend, client)
 		_ = backend.(*net.UnixConn).CloseWrite()
@@ -103,7 +103,7 @@ func (c *cutter) serve(client net.Conn, server string) {
 		if cutting {
 			continue
 		}
-		if _, err := client.Write(append(head, body...)); err != nil {
+		if _, err := client.Write(slices.Concat(head, body)); err != nil {
 			return
 		}
 	}

@@ -117,6 +117,7 @@ func (r *Registry) loadProducts(ctx context.Context, tx pgx.Tx, env hub.Environm
 	return err
 }
 
+//nolint:gosec // reads digests of passwords
 const loadCredentialsSQL = `
 SELECT id, name, api_user, password_sha256
 FROM hub.participant

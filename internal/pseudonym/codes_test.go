@@ -132,7 +132,7 @@ func TestCodesDifferByDomainEnvironmentAndEpoch(t *testing.T) {
 			}
 		}
 	}
-	subjects := 20_000
+	subjects := 5_000
 	if testing.Short() {
 		subjects = 1_000
 	}

@@ -77,7 +77,8 @@ func writeFirstKeys(dir string, env hub.Environment, now time.Time) error {
 
 // AddEpoch makes the next key of a domain's codes (PurposeCode), or the opener's next key pair
 // (PurposeSeal, no domain), beside the earlier ones in a folder with a complete set, and
-// returns its epoch. A running process goes on with what it loaded. Link, local and content
+// returns its epoch. A new private half stands in dir/opener and goes where the others went. A
+// running process goes on with what it loaded. Link, local and content
 // keys are not rotated this way: their indexed values would have to be hashed anew.
 func AddEpoch(dir string, env hub.Environment, p Purpose, d Domain, now time.Time) (int32, error) {
 	id := keyID{environment: env, purpose: p, domain: d}
@@ -88,11 +89,26 @@ func AddEpoch(dir string, env hub.Environment, p Purpose, d Domain, now time.Tim
 	if err != nil {
 		return 0, err
 	}
-	id.epoch = keys.Epoch(d) + 1
-	if p == PurposeSeal {
-		id.epoch = keys.opener.epoch + 1
+	if p == PurposeCode {
+		id.epoch = keys.Epoch(d) + 1
+		return id.epoch, writeKey(dir, id, now)
+	}
+	private := filepath.Join(dir, openerFolder)
+	if err := os.Mkdir(private, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+		return 0, err
+	}
+	// A private half without its public one is left of an attempt that did not end: its number
+	// is spent.
+	for id.epoch = keys.opener.epoch + 1; exists(filepath.Join(private, id.name())); {
+		id.epoch++
 	}
 	return id.epoch, writeKey(dir, id, now)
+}
+
+// exists tells whether something has this name.
+func exists(path string) bool {
+	_, err := os.Lstat(path)
+	return err == nil
 }
 
 // writeKey makes one key and its file. Of the opener's pair the private half is durable first,

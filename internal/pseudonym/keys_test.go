@@ -416,6 +416,30 @@ func TestAddEpochKeepsEarlierCodes(t *testing.T) {
 	loadKeys(t, dir, hub.Prod)
 }
 
+func TestAddEpochOfTheSealSkipsAnUnfinishedPair(t *testing.T) {
+	t.Parallel()
+	dir := keyDir(t, hub.Prod)
+	if err := os.WriteFile(filepath.Join(dir, "opener", "seal-2.json"), []byte("half"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if epoch, err := pseudonym.AddEpoch(dir, hub.Prod, pseudonym.PurposeSeal, "", made); err != nil || epoch != 3 {
+		t.Error(epoch, err)
+	}
+	if text, err := os.ReadFile(filepath.Join(dir, "opener", "seal-2.json")); err != nil || string(text) != "half" {
+		t.Error("a private key was overwritten", err)
+	}
+	// The private keys went to another machine.
+	if err := os.RemoveAll(filepath.Join(dir, "opener")); err != nil {
+		t.Fatal(err)
+	}
+	if epoch, err := pseudonym.AddEpoch(dir, hub.Prod, pseudonym.PurposeSeal, "", made); err != nil || epoch != 4 {
+		t.Error(epoch, err)
+	}
+	if info, err := os.Stat(filepath.Join(dir, "opener")); err != nil || info.Mode().Perm() != 0o700 {
+		t.Error("the folder of private keys is not private", err)
+	}
+}
+
 func TestSecretsPrintAsPlaceholder(t *testing.T) {
 	t.Parallel()
 	dir := keyDir(t, hub.Prod)

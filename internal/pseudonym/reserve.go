@@ -58,18 +58,21 @@ ON CONFLICT (id) DO NOTHING`
 
 // A statement of its own in the same transaction: only a new snapshot shows the subject of a
 // racer that committed while the first statement waited for it. Subjects are locked in the
-// order of their id. The link rows stay locked, which is what keeps the sweep away.
+// order of their id. The link rows stay locked, which is what keeps the sweep away. A time that
+// is half a minute old at most is left: of the ten minutes enough remain. (The update asks k for
+// the state: asked of s, the planner would read the index of all pending rows for each batch.)
 const reservedSQL = `
 WITH k AS MATERIALIZED (
-    SELECT l.link_index, l.sealed_identity, s.id, s.secret, s.state = 'pending' AS pending
+    SELECT l.link_index, l.sealed_identity, s.id, s.secret, s.state = 'pending' AS pending, s.reserved_at
     FROM vault.subject_link l
     JOIN vault.subject s ON s.id = l.subject_id
     WHERE l.link_index = ANY ($1::bytea[])
     ORDER BY s.id
     FOR NO KEY UPDATE OF s
 ), u AS (
-    UPDATE vault.subject s SET reserved_at = greatest(s.reserved_at, vault.now())
-    WHERE s.id IN (SELECT id FROM k) AND s.state = 'pending'
+    UPDATE vault.subject s SET reserved_at = vault.now()
+    FROM k
+    WHERE s.id = k.id AND k.pending AND k.reserved_at < (SELECT vault.now()) - interval '30 seconds'
 )
 SELECT link_index, sealed_identity, id, secret, pending FROM k`
 
@@ -153,10 +156,15 @@ func (v *Vault) Confirm(ctx context.Context, subject Subject) error {
 // Rows are locked in the order of their id, as everywhere.
 const confirmSQL = `
 WITH k AS MATERIALIZED (
-    SELECT id FROM vault.subject WHERE id = ANY ($1::uuid[]) ORDER BY id FOR NO KEY UPDATE
+    SELECT id, state = 'pending' AS pending
+    FROM vault.subject
+    WHERE id = ANY ($1::uuid[])
+    ORDER BY id
+    FOR NO KEY UPDATE
 ), u AS (
     UPDATE vault.subject s SET state = 'confirmed', confirmed_at = vault.now()
-    WHERE s.id IN (SELECT id FROM k) AND s.state = 'pending'
+    FROM k
+    WHERE s.id = k.id AND k.pending
 )
 SELECT id FROM k`
 

@@ -164,6 +164,48 @@ func TestReserveAfterTheSweepWritesTheSubjectAgain(t *testing.T) {
 	}
 }
 
+// TestSweepWaitsForNobodyAndTakesNoHalf: somebody holds a subject, or one of the two links of a
+// subject. The sweep leaves them whole and comes back without them.
+func TestSweepWaitsForNobodyAndTakesNoHalf(t *testing.T) {
+	t.Parallel()
+	for name, lock := range map[string]string{
+		"subject": `SELECT FROM vault.subject WHERE id = (SELECT subject_id FROM vault.subject_link WHERE link_index = $1) FOR NO KEY UPDATE`,
+		"link":    `SELECT FROM vault.subject_link WHERE link_index = $1 FOR NO KEY UPDATE`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d, keys := newDatabase(t), newKeys(t, hub.Prod)
+			now, after := d.vault(t, keys), d.vaultAhead(t, keys, later)
+			held, alias := anyone(keys), anyone(keys)
+			s := mustReserve(t, now, held, pseudonym.NewSubject())
+			d.addLink(t, held, alias)
+			mustReserve(t, now, anyone(keys), pseudonym.NewSubject())
+			tx, err := d.super.Begin(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer func() { _ = tx.Rollback(context.WithoutCancel(t.Context())) }()
+			if _, err := tx.Exec(t.Context(), lock, held[:]); err != nil {
+				t.Fatal(err)
+			}
+			if n, err := after.Sweep(t.Context(), events()); n != 1 || err != nil {
+				t.Errorf("deleted %d: %v", n, err)
+			}
+			for _, index := range []pseudonym.LinkIndex{held, alias} {
+				if got := mustResolve(t, now, index); !same(got, s) {
+					t.Error("half of a subject was swept")
+				}
+			}
+			if err := tx.Commit(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if n, err := after.Sweep(t.Context(), events()); n != 1 || err != nil {
+				t.Errorf("deleted %d afterwards: %v", n, err)
+			}
+		})
+	}
+}
+
 // TestConfirmRestoresWhatWasSweptTooEarly: a process stood still for longer than the sweep waits,
 // between its reservation and its acceptance.
 func TestConfirmRestoresWhatWasSweptTooEarly(t *testing.T) {
@@ -288,7 +330,7 @@ func TestSweepRacesWithReservations(t *testing.T) {
 			t.Fatal("the subject of an accepted event is lost:", err)
 		}
 	}
-	if n := d.count(t, "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"); n != 0 {
+	if n := d.count(t, deadlocks); n != 0 {
 		t.Errorf("%d deadlocks", n)
 	}
 	t.Logf("%d accepted, %d swept, %d splits", len(accepted), swept, splits)

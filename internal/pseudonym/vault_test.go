@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -173,38 +174,29 @@ func TestTwentyRacersReserveOneSubject(t *testing.T) {
 	}
 }
 
-// TestReservationsCrosswiseDoNotDeadlock lets batches of two processes reserve the same
-// identities in opposite orders, while subjects with two links are among them.
+// TestReservationsCrosswiseDoNotDeadlock has subjects with two links each, and processes that
+// reserve them by one link, by the other and by both: batches without a common link meet at
+// the same subjects, each in its own order of links.
 func TestReservationsCrosswiseDoNotDeadlock(t *testing.T) {
 	t.Parallel()
 	d, keys := newDatabase(t), newKeys(t, hub.Prod)
 	processes := []*pseudonym.Vault{d.vault(t, keys), d.vault(t, keys), d.vault(t, keys)}
-	var indexes []pseudonym.LinkIndex
-	for range 24 {
-		index := anyone(keys)
-		mustReserve(t, processes[0], index, pseudonym.NewSubject())
-		indexes = append(indexes, index)
+	var first, second []pseudonym.LinkIndex
+	for range 32 {
+		first = append(first, anyone(keys))
+		mustReserve(t, processes[0], first[len(first)-1], pseudonym.NewSubject())
 	}
-	// A second link for each subject, pointing crosswise.
-	for i := range 8 {
-		alias := anyone(keys)
-		_, err := d.super.Exec(t.Context(), `INSERT INTO vault.subject_link SELECT $1, 1, subject_id, sealed_identity, created_at
-			FROM vault.subject_link WHERE link_index = $2`, alias[:], indexes[i][:])
-		if err != nil {
-			t.Fatal(err)
-		}
-		indexes = append(indexes, alias)
+	for _, index := range slices.Backward(first) {
+		second = append(second, anyone(keys))
+		d.addLink(t, index, second[len(second)-1])
 	}
+	by := [][]pseudonym.LinkIndex{first, second, slices.Concat(first, second)}
 	var wg sync.WaitGroup
 	for p, v := range processes {
-		for r := range 8 {
+		for r := range 32 {
 			wg.Go(func() {
-				for i := range 200 {
-					n := (i*7 + r) % len(indexes)
-					if p == 1 {
-						n = len(indexes) - 1 - n
-					}
-					if _, err := v.Reserve(t.Context(), indexes[n], pseudonym.NewSubject(), []byte("s")); err != nil {
+				for i := range 60 {
+					if _, err := v.Reserve(t.Context(), by[p][(i+r)%len(by[p])], pseudonym.NewSubject(), []byte("s")); err != nil {
 						t.Error(err)
 						return
 					}
@@ -213,8 +205,21 @@ func TestReservationsCrosswiseDoNotDeadlock(t *testing.T) {
 		}
 	}
 	wg.Wait()
-	if n := d.count(t, "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"); n != 0 {
+	if n := d.count(t, deadlocks); n != 0 {
 		t.Errorf("%d deadlocks", n)
+	}
+}
+
+// deadlocks counts those of this database.
+const deadlocks = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"
+
+// addLink lets alias stand for the subject of index, too.
+func (d *database) addLink(t *testing.T, index, alias pseudonym.LinkIndex) {
+	t.Helper()
+	_, err := d.super.Exec(t.Context(), `INSERT INTO vault.subject_link SELECT $1, 1, subject_id, sealed_identity, created_at
+		FROM vault.subject_link WHERE link_index = $2`, alias[:], index[:])
+	if err != nil {
+		t.Fatal(err)
 	}
 }
 

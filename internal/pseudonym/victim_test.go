@@ -39,11 +39,11 @@ func victim() {
 	sealer := pseudonym.NewSealer(keys, func(_ context.Context, k pseudonym.SealedEpochKey) error {
 		return out.Encode(told{k.ID, k.Opener, k.Bytes})
 	}, c.now)
-	for range 2 {
+	for _, seals := range []int{250, 1} {
 		var wg sync.WaitGroup
 		for range 8 {
 			wg.Go(func() {
-				for range 250 {
+				for range seals {
 					if _, err := sealer.Seal(context.Background(), pseudonym.NewSubject(), label(), make([]byte, 5000)); err != nil {
 						os.Exit(1)
 					}

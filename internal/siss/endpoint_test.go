@@ -112,7 +112,7 @@ func (e *endpoint) lines(t *testing.T) []map[string]string {
 	for line := range bytes.Lines(b) {
 		var one map[string]string
 		if err := json.Unmarshal(line, &one); err != nil {
-			t.Fatalf("line %q: %v", line, err)
+			t.Fatalf("line %.80q: %v", line, err)
 		}
 		all = append(all, one)
 	}

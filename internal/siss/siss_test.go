@@ -122,7 +122,7 @@ func TestRestartKnowsWhatWasReceivedAndForgetsATornLine(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = fmt.Fprintf(f, `{"id_trasmissione":"%s","ricevuto_at":"2026-03-01T10:00:00Z","esi`, torn)
+	_, err = fmt.Fprintf(f, `{"id_trasmissione":"%s","ricevuto_at":"2026-03-01T10:00:00Z","esito":"ACCETTATO","evento_xml":"%s`, torn, strings.Repeat("x", 10_000))
 	if err := errors.Join(err, f.Close()); err != nil {
 		t.Fatal(err)
 	}

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"strings"
 	"sync"
@@ -83,7 +84,7 @@ func TestKilledWorkersLoseNoRequest(t *testing.T) {
 func TestPoisonIsRefusedAndNobodyElseNotices(t *testing.T) {
 	t.Parallel()
 	const callers, each, every = 16, 50, 40
-	p := lying(t, 300*time.Millisecond)
+	p := lying(t, time.Second)
 	kinds := []string{"ABORT", "SEGV", "EXIT", "LOOP", "WRONG-ID", "GARBAGE", "NAME", "HEADER", "HALF", "HUGE", "SHORT"}
 	var wg sync.WaitGroup
 	poisoned := make([]int, callers)
@@ -132,7 +133,7 @@ func TestReasonOfAWorkersEndIsCounted(t *testing.T) {
 	} {
 		t.Run(doc, func(t *testing.T) {
 			t.Parallel()
-			p := lying(t, 500*time.Millisecond)
+			p := lying(t, time.Second)
 			_, err := p.validate(t, doc)
 			var e *hub.Error
 			if !errors.As(err, &e) || e.Kind != hub.Internal || codeOf(t, err) != hub.CodeValidatorDied {
@@ -281,6 +282,39 @@ func TestCloseAnswersWhatIsUnderWay(t *testing.T) {
 	}
 	_ = p.Close()
 	wg.Wait()
+}
+
+// TestStoppedWorkerDoesNotHoldUpClose: a worker that has nothing to answer has no deadline
+// until it is told to end.
+func TestStoppedWorkerDoesNotHoldUpClose(t *testing.T) {
+	t.Parallel()
+	p := newPool(t, func(c *validator.Config) { c.Deadline = 100 * time.Millisecond })
+	for _, pid := range p.pids(t) {
+		if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
+			t.Fatal(err)
+		}
+	}
+	_ = p.Close()
+	if pids := p.pids(t); len(pids) > 0 {
+		t.Errorf("still there: %v", pids)
+	}
+}
+
+// TestLongValuesAreJudgedInTime: no pattern or facet of the schema takes long for a long value
+// (the deadline would end the worker).
+func TestLongValuesAreJudgedInTime(t *testing.T) {
+	t.Parallel()
+	p := newPool(t, func(c *validator.Config) { c.Deadline = 5 * time.Second })
+	event := string(samples(t)["caricamento-iniziale.xml"])
+	leaf := regexp.MustCompile(`>[^<>]+</`)
+	places := leaf.FindAllStringIndex(event, -1)
+	for i, at := range places {
+		fill := []string{"A", "0", "a1", "0123456789-", "A.", "é "}[i%6]
+		doc := event[:at[0]+1] + strings.Repeat(fill, 100_000/len(fill)) + event[at[1]-2:]
+		if _, err := p.validate(t, doc); err != nil {
+			t.Errorf("leaf %d: %v", i, err)
+		}
+	}
 }
 
 func TestMetricsShowWorkersAndEveryReason(t *testing.T) {

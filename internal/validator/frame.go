@@ -28,7 +28,7 @@ func appendRequest(b []byte, id uint32, op byte, s Schema, m Mode, body ...[]byt
 	for _, part := range body {
 		n += len(part)
 	}
-	b = binary.LittleEndian.AppendUint32(b, uint32(n)) //nolint:gosec // at most MaxDocument and a head
+	b = binary.LittleEndian.AppendUint32(b, uint32(n))
 	b = binary.LittleEndian.AppendUint32(b, id)
 	b = append(b, op, byte(s), byte(m))
 	for _, part := range body {
@@ -47,7 +47,8 @@ func preamble(schemas map[Schema]SchemaFiles) []byte {
 			if name == files.Main {
 				isMain = 1
 			}
-			b = appendRequest(b, sealID, opFile, s, isMain, []byte{byte(len(name))}, []byte(name), files.Files[name])
+			length := []byte{byte(len(name))} //nolint:gosec // addSchema refuses longer names
+			b = appendRequest(b, sealID, opFile, s, isMain, length, []byte(name), files.Files[name])
 		}
 	}
 	return appendRequest(b, sealID, opSeal, 0, 0)

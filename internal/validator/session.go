@@ -18,6 +18,9 @@ const (
 	window = 16
 	// mostPerWrite is how many go into one write.
 	mostPerWrite = 8
+	// bigDocument is how large a document must be to have its worker to itself: a lot of a
+	// hundred events takes as long as a hundred events.
+	bigDocument = 256 << 10
 	// keepBuffer is the largest write buffer that is kept for the next write.
 	keepBuffer = 1 << 20
 	// readBuffer holds many answers, so that one read brings what the worker wrote at once.
@@ -88,11 +91,15 @@ func (s *session) head() *call {
 	return s.waiting[0]
 }
 
-// free is how many documents may be sent now.
+// free is how many documents may be sent now: none behind a big one.
 func (s *session) free() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return window - len(s.waiting)
+	n := len(s.waiting)
+	if n > 0 && len(s.waiting[n-1].doc) > bigDocument {
+		return 0
+	}
+	return window - n
 }
 
 func (s *session) isDead() bool {
@@ -110,7 +117,7 @@ func (s *session) pop() {
 	defer s.mu.Unlock()
 	s.waiting = append(s.waiting[:0], s.waiting[1:]...)
 	var next time.Time
-	if len(s.waiting) > 0 {
+	if len(s.waiting) > 0 || s.hungUp {
 		next = time.Now().Add(s.deadline)
 	}
 	_ = s.child.conn.SetReadDeadline(next)
@@ -204,6 +211,7 @@ func (s *session) reasonOf(err error) reason {
 func (s *session) hangUp(why reason) {
 	s.mu.Lock()
 	s.hungUp, s.ending = true, why
+	_ = s.child.conn.SetReadDeadline(time.Now().Add(s.deadline)) // also to end takes time
 	s.mu.Unlock()
 	if err := s.child.conn.CloseWrite(); err != nil {
 		s.child.kill()

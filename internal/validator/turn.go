@@ -45,6 +45,9 @@ func (t *turn) run(left []*call) []*call {
 		t.retry(left[0])
 		left = left[1:]
 	}
+	if t.session.isDead() {
+		return nil // what waits with it is the retried call, which has its answer
+	}
 	t.serve()
 	<-t.session.dead
 	if t.spare != nil && t.successor == nil {
@@ -105,9 +108,10 @@ func (t *turn) serve() {
 	}
 }
 
-// gather adds what waits in the queue, without waiting itself: that is the batch.
+// gather adds what waits in the queue, without waiting itself: that is the batch. A big
+// document ends it.
 func (t *turn) gather(calls []*call, free int) []*call {
-	for len(calls) < min(free, mostPerWrite) {
+	for len(calls) < min(free, mostPerWrite) && len(calls[len(calls)-1].doc) <= bigDocument {
 		select {
 		case c := <-t.pool.queue:
 			calls = append(calls, c)

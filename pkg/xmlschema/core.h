@@ -11,6 +11,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include <libxml/tree.h>
 
@@ -21,7 +22,21 @@ typedef struct xs_buf {
 	int failed;
 } xs_buf;
 
-void xs_put(xs_buf *b, const void *data, size_t len);
+void xs_put_slowly(xs_buf *b, const void *data, size_t len);
+
+/* Inline, because canonical XML is written in pieces of a few bytes. */
+static inline void xs_put(xs_buf *b, const void *data, size_t len)
+{
+	size_t end = b->cap < b->max ? b->cap : b->max;
+
+	if (b->failed || b->len >= end || end - b->len < len) {
+		xs_put_slowly(b, data, len);
+		return;
+	}
+	memcpy(b->data + b->len, data, len);
+	b->len += len;
+}
+
 void xs_put_u8(xs_buf *b, unsigned v);
 void xs_put_u16(xs_buf *b, unsigned v);
 void xs_put_u32(xs_buf *b, uint32_t v);

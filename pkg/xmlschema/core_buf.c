@@ -11,6 +11,7 @@ static int grow(xs_buf *b, size_t len)
 	size_t cap = b->cap == 0 ? 4096 : b->cap;
 	unsigned char *data;
 
+	/* The buffer may be larger than max, from an earlier and larger answer. */
 	if (b->failed || len > b->max || b->len > b->max - len) {
 		b->failed = 1;
 		return -1;
@@ -27,12 +28,9 @@ static int grow(xs_buf *b, size_t len)
 	return 0;
 }
 
-void xs_put(xs_buf *b, const void *data, size_t len)
+void xs_put_slowly(xs_buf *b, const void *data, size_t len)
 {
-	if (b->failed || len == 0)
-		return;
-	/* The buffer may be larger than max from an earlier, larger answer: both are checked. */
-	if ((b->cap - b->len < len || b->max < b->len || b->max - b->len < len) && grow(b, len) != 0)
+	if (b->failed || len == 0 || grow(b, len) != 0)
 		return;
 	memcpy(b->data + b->len, data, len);
 	b->len += len;

@@ -96,8 +96,8 @@ func (r *reader) u32(most int) int {
 	if b == nil {
 		return 0
 	}
-	n := binary.LittleEndian.Uint32(b)
-	if uint64(n) > uint64(most) {
+	n := int64(binary.LittleEndian.Uint32(b))
+	if n > int64(most) {
 		r.bad = true
 		return 0
 	}

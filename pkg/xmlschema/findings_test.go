@@ -1,6 +1,7 @@
 package xmlschema_test
 
 import (
+	"bytes"
 	"fmt"
 	"os"
 	"regexp"
@@ -102,6 +103,33 @@ func TestFindingsSayWhatAndWhere(t *testing.T) {
 	}
 }
 
+// TestSplitValuesAreRefusedOrJoined splits every value of the samples in the three ways XML has.
+func TestSplitValuesAreRefusedOrJoined(t *testing.T) {
+	t.Parallel()
+	s := eventSchema(t)
+	leaf := regexp.MustCompile(`>[^<>]+</`)
+	for name, event := range samples(t) {
+		for _, at := range leaf.FindAllIndex(event, -1) {
+			middle := (at[0] + at[1] - 1) / 2
+			for event[middle]&0xC0 == 0x80 {
+				middle++ // not inside a character
+			}
+			split := func(by string) []byte {
+				return []byte(string(event[:middle]) + by + string(event[middle:]))
+			}
+			for _, by := range []string{"<!---->", "<!-- x -->", "<?x?>"} {
+				v := check(t, s, split(by), xmlschema.Bare)
+				if v.Status != xmlschema.Invalid || v.Total != 1 || v.Findings[0].Code != xmlschema.CodeSplitValue {
+					t.Errorf("%s at %d by %s: %v", name, middle, by, shownAll(v))
+				}
+			}
+			if v := check(t, s, split("<![CDATA[]]>"), xmlschema.Bare); !bytes.Equal(v.Payload, event) {
+				t.Errorf("%s at %d by CDATA: %v", name, middle, shownAll(v))
+			}
+		}
+	}
+}
+
 func TestFindingsAreCountedBeyondTheList(t *testing.T) {
 	t.Parallel()
 	s := small(t, `<xs:element name="r"><xs:complexType><xs:sequence><xs:element name="d" type="xs:int" maxOccurs="unbounded"/></xs:sequence></xs:complexType></xs:element>`)
@@ -132,7 +160,7 @@ func TestFindingsWithoutRoomEndTheListOnly(t *testing.T) {
 
 // TestNoFindingHoldsAValue breaks values, names and attributes with a mark that must not come
 // back. It is not parallel: it watches the process's stderr, to which libxml2 prints.
-func TestNoFindingHoldsAValue(t *testing.T) {
+func TestNoFindingHoldsAValue(t *testing.T) { //nolint:paralleltest // watches the whole process's stderr
 	const mark = "MARKED7x"
 	s := eventSchema(t)
 	var events [][]byte

@@ -30,7 +30,7 @@ func residentKB(tb testing.TB) int {
 
 // A leak of one document, even of one name in it, shows after 20,000 of them. These tests are
 // not parallel, so that no other test's memory is counted.
-func TestChecksKeepNoMemory(t *testing.T) {
+func TestChecksKeepNoMemory(t *testing.T) { //nolint:paralleltest // measures the whole process's memory
 	s := eventSchema(t)
 	event := samples(t)["caricamento-iniziale.xml"]
 	docs := [][]byte{
@@ -56,7 +56,7 @@ func TestChecksKeepNoMemory(t *testing.T) {
 	}
 }
 
-func TestCompileKeepsNoMemory(t *testing.T) {
+func TestCompileKeepsNoMemory(t *testing.T) { //nolint:paralleltest // measures the whole process's memory
 	files := map[string][]byte{"s.xsd": read(t, "../../xsd/sinba-eventi-v1.xsd")}
 	broken := map[string][]byte{"s.xsd": bytes.Replace(files["s.xsd"], []byte(`type="TestataType"`), []byte(`type="Missing"`), 1)}
 	round := func(n int) {
@@ -81,28 +81,4 @@ func TestCompileKeepsNoMemory(t *testing.T) {
 	if grown := residentKB(t) - before; grown > 2048 {
 		t.Errorf("grew by %d KB", grown)
 	}
-}
-
-func BenchmarkCheck(b *testing.B) {
-	s := eventSchema(b)
-	doc := envelope(soap12, samples(b)["caricamento-iniziale.xml"])
-	b.SetBytes(int64(len(doc)))
-	for b.Loop() {
-		if v, err := s.Check(doc, xmlschema.Envelope); err != nil || v.Status != xmlschema.Valid {
-			b.Fatal(err)
-		}
-	}
-}
-
-func BenchmarkCheckParallel(b *testing.B) {
-	s := eventSchema(b)
-	doc := envelope(soap12, samples(b)["caricamento-iniziale.xml"])
-	b.SetBytes(int64(len(doc)))
-	b.RunParallel(func(pb *testing.PB) {
-		for pb.Next() {
-			if v, err := s.Check(doc, xmlschema.Envelope); err != nil || v.Status != xmlschema.Valid {
-				b.Error(err)
-			}
-		}
-	})
 }

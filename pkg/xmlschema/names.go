@@ -50,33 +50,40 @@ func ReadNames(main string, files map[string][]byte) (Names, error) {
 		if !ok {
 			return Names{}, ErrFiles
 		}
-		more, err := n.read(content, name == main)
+		more, err := n.read(content)
 		if err != nil {
 			return Names{}, err
 		}
-		for _, location := range more {
+		if name == main {
+			n.Namespace = more.namespace
+		}
+		for _, location := range more.locations {
 			todo = append(todo, path.Join(path.Dir(name), location))
 		}
 	}
 	return n, nil
 }
 
-// read takes the names of one file and gives the files it includes or imports.
-func (n *Names) read(content []byte, isMain bool) (locations []string, err error) {
+// head is what a schema file says of itself and of others.
+type head struct {
+	namespace string
+	locations []string // of the files it includes or imports
+}
+
+// read takes the names of one file.
+func (n Names) read(content []byte) (h head, err error) {
 	d := xml.NewDecoder(bytes.NewReader(content))
 	for depth := 0; ; {
 		token, err := d.Token()
 		if errors.Is(err, io.EOF) {
-			return locations, nil
+			return h, nil
 		}
 		if err != nil {
-			return nil, ErrFiles
+			return head{}, ErrFiles
 		}
 		switch t := token.(type) {
 		case xml.StartElement:
-			if location := n.take(t, depth, isMain); location != "" {
-				locations = append(locations, location)
-			}
+			n.take(t, depth, &h)
 			depth++
 		case xml.EndElement:
 			depth--
@@ -85,24 +92,23 @@ func (n *Names) read(content []byte, isMain bool) (locations []string, err error
 }
 
 // take reads one element of a schema file: depth 0 is xs:schema, 1 what stands at its top.
-func (n *Names) take(t xml.StartElement, depth int, isMain bool) (location string) {
+func (n Names) take(t xml.StartElement, depth int, h *head) {
 	if t.Name.Space != schemaNamespace {
-		return "" // documentation may hold any markup
+		return // documentation may hold any markup
 	}
 	name := attributeOf(t, "name")
 	switch t.Name.Local {
 	case "schema":
-		if isMain {
-			n.Namespace = attributeOf(t, "targetNamespace")
-		}
+		h.namespace = attributeOf(t, "targetNamespace")
 	case "include", "import", "redefine":
-		return attributeOf(t, "schemaLocation")
-	case "element":
-		if name == "" {
-			return ""
+		if location := attributeOf(t, "schemaLocation"); location != "" {
+			h.locations = append(h.locations, location)
 		}
-		n.elements[name] = name
-		if depth == 1 {
+	case "element":
+		if name != "" {
+			n.elements[name] = name
+		}
+		if name != "" && depth == 1 {
 			n.globals[name] = name
 		}
 	case "attribute":
@@ -110,7 +116,6 @@ func (n *Names) take(t xml.StartElement, depth int, isMain bool) (location strin
 			n.attributes["@"+name] = "@" + name
 		}
 	}
-	return ""
 }
 
 func attributeOf(t xml.StartElement, name string) string {

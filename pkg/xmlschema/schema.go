@@ -119,9 +119,9 @@ func (s *Schema) Check(doc []byte, mode Mode) (Verdict, error) {
 			return Verdict{}, ErrNoMemory
 		}
 	}
-	out := C.xs_buf{max: C.size_t(AnswerRoom(len(doc)))}
+	out := &C.xs_buf{max: C.size_t(AnswerRoom(len(doc)))}
 	defer func() { C.free(unsafe.Pointer(out.data)) }()
-	C.xs_check(checker, (*C.char)(unsafe.Pointer(unsafe.SliceData(doc))), C.size_t(len(doc)), C.int(mode), &out)
+	C.xs_check(checker, (*C.char)(unsafe.Pointer(unsafe.SliceData(doc))), C.size_t(len(doc)), C.int(mode), out)
 	if out.data == nil {
 		return Verdict{}, ErrNoMemory
 	}

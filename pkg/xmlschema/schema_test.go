@@ -3,6 +3,7 @@ package xmlschema_test
 import (
 	"bytes"
 	"errors"
+	"net"
 	"strings"
 	"sync"
 	"testing"
@@ -135,6 +136,73 @@ func TestCheckTakesWhatIsHarmless(t *testing.T) {
 	}
 }
 
+// TestCheckOpensNothing has documents that name an address in every way XML and its relatives
+// know. Nobody may call there: the first one to do so is the test itself, at the end.
+func TestCheckOpensNothing(t *testing.T) {
+	t.Parallel()
+	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = listener.Close() }()
+	url := "http://" + listener.Addr().String() + "/x"
+	s := eventSchema(t)
+	event := string(samples(t)["intervento.xml"])
+	inRoot := func(attributes string) string {
+		return strings.Replace(event, "<InviaEventoRichiesta ", "<InviaEventoRichiesta "+attributes+" ", 1)
+	}
+	const instance = `xmlns:i="http://www.w3.org/2001/XMLSchema-instance" `
+	for name, doc := range map[string]string{
+		"external subset":     `<!DOCTYPE a SYSTEM "` + url + `">` + event,
+		"external entity":     `<!DOCTYPE a [<!ENTITY b SYSTEM "` + url + `">]>` + event,
+		"parameter entity":    `<!DOCTYPE a [<!ENTITY % b SYSTEM "` + url + `"> %b;]>` + event,
+		"schema location":     inRoot(instance + `i:schemaLocation="urn:sinba:eventi:v1 ` + url + ` urn:x ` + url + `"`),
+		"no-namespace schema": inRoot(instance + `i:noNamespaceSchemaLocation="` + url + `"`),
+		"inclusion":           strings.Replace(event, "<Testata>", `<x:include xmlns:x="http://www.w3.org/2001/XInclude" href="`+url+`"/><Testata>`, 1),
+		"style sheet":         `<?xml-stylesheet href="` + url + `" type="text/xsl"?>` + event,
+		"schema in a message": `<?xml-model href="` + url + `"?><xs:schema xmlns:xs="http://www.w3.org/2001/XMLSchema"><xs:include schemaLocation="` + url + `"/></xs:schema>`,
+		"base address":        inRoot(`xml:base="` + url + `"`),
+	} {
+		if _, err := s.Check([]byte(doc), xmlschema.Bare); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	own, err := new(net.Dialer).DialContext(t.Context(), "tcp", listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = own.Close() }()
+	first, err := listener.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = first.Close() }()
+	if first.RemoteAddr().String() != own.LocalAddr().String() {
+		t.Error("a document made libxml2 connect")
+	}
+}
+
+// FuzzCheck: what is accepted is accepted again in its canonical form, which does not change.
+func FuzzCheck(f *testing.F) {
+	s := eventSchema(f)
+	for _, event := range samples(f) {
+		f.Add(event)
+		f.Add(envelope(soap12, event))
+	}
+	f.Fuzz(func(t *testing.T, doc []byte) {
+		for _, mode := range []xmlschema.Mode{xmlschema.Bare, xmlschema.Envelope} {
+			v := check(t, s, doc, mode)
+			if v.Status != xmlschema.Valid {
+				continue
+			}
+			again := check(t, s, v.Payload, xmlschema.Bare)
+			if again.Status != xmlschema.Valid || !bytes.Equal(again.Payload, v.Payload) {
+				t.Fatalf("status %d the second time", again.Status)
+			}
+		}
+	})
+}
+
 // prefixed gives the event with a prefix on every element instead of a default namespace.
 func prefixed(event string) string {
 	event = strings.ReplaceAll(event, "</", "\x01")
@@ -164,6 +232,18 @@ func TestCompileFollowsIncludesInMemoryOnly(t *testing.T) {
 		if _, err := xmlschema.Compile("main.xsd", files); !errors.Is(err, xmlschema.ErrFiles) {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+}
+
+func TestCompileTakesTheNationalContract(t *testing.T) {
+	t.Parallel()
+	s := compile(t, "siss-ricezione-v1.xsd", map[string][]byte{
+		"siss-ricezione-v1.xsd":   read(t, "../../xsd/siss-ricezione-v1.xsd"),
+		"evento-nazionale-v1.xsd": read(t, "../../xsd/evento-nazionale-v1.xsd"),
+	})
+	v := check(t, s, []byte(`<EventoNazionale xmlns="urn:sinba:siss:v1"/>`), xmlschema.Bare)
+	if v.Status != xmlschema.Invalid || v.Root != "EventoNazionale" || len(v.Findings) != 1 || v.Findings[0].Code != xmlschema.CodeMissingChild {
+		t.Errorf("%+v", v)
 	}
 }
 
@@ -254,8 +334,8 @@ func TestManyNamesDoNotStayInTheParser(t *testing.T) {
 	for i := range 30_000 {
 		b.WriteString("<n")
 		b.WriteString(strings.Repeat(string(rune('a'+i%26)), 1+i/26%26))
-		b.WriteString(string(rune('a' + i/676%26)))
-		b.WriteString(string(rune('a' + i/17576)))
+		b.WriteByte(byte('a' + i/676%26))
+		b.WriteByte(byte('a' + i/17576))
 		b.WriteString("/>")
 	}
 	doc := []byte(`<a xmlns="urn:t">` + b.String() + `</a>`)
