@@ -16,6 +16,7 @@ import (
 
 	"github.com/sinbahub/sinbahub/internal/authn"
 	"github.com/sinbahub/sinbahub/internal/config"
+	"github.com/sinbahub/sinbahub/internal/delivery"
 	"github.com/sinbahub/sinbahub/internal/gateway"
 	"github.com/sinbahub/sinbahub/internal/postgres"
 	"github.com/sinbahub/sinbahub/internal/pseudonym"
@@ -245,10 +246,12 @@ func newPool(cfg config.Config, log *zap.Logger, registerer prometheus.Registere
 	schemas := map[validator.Schema]validator.SchemaFiles{
 		validator.SinbaEventi:   {Main: xsd.SinbaEventi, Namespace: sinba.NamespaceEvent},
 		validator.SissRicezione: {Main: xsd.SissRicezione, Namespace: sinba.NamespaceNational},
+		delivery.SchemaFault:    {Main: xsd.SoapFault},
 	}
 	for which, names := range map[validator.Schema][]string{
 		validator.SinbaEventi:   {xsd.SinbaEventi},
 		validator.SissRicezione: {xsd.SissRicezione, xsd.EventoNazionale},
+		delivery.SchemaFault:    {xsd.SoapFault, xsd.SissRicezione, xsd.EventoNazionale},
 	} {
 		files := schemas[which]
 		files.Files = map[string][]byte{}
