@@ -71,7 +71,8 @@ fuzz: deps ## Fuzz every reader of foreign bytes, FUZZTIME=30s each
 
 .PHONY: bench
 bench: build ## Measure the main line end to end and print the figures
-	$(TEST) -tags bench -run ^TestBench$$ -count=1 -timeout 30m -v ./internal/hubtest
+	$(TEST) -tags bench -run '^TestBench$$' -count=1 -timeout 30m -v ./internal/hubtest
+	$(TEST) -run '^$$' -bench '^(BenchmarkPlainInserts|BenchmarkAccept)$$/^clients=64$$' -benchtime 20000x ./internal/postgres
 
 .PHONY: deps
 deps: ## Install what is missing on Debian: gcc, libxml2-dev, pkg-config, postgresql

@@ -26,7 +26,7 @@ func (h *Hub) Sender(ente string) Sender {
 		URL: h.Run.SoapURL, User: p.APIUser, Password: h.Password(p),
 		Client: &http.Client{
 			Timeout:   time.Minute,
-			Transport: &http.Transport{MaxIdleConnsPerHost: 64, DisableCompression: true},
+			Transport: &http.Transport{MaxIdleConnsPerHost: 64, DisableCompression: true, ExpectContinueTimeout: time.Minute},
 		},
 	}
 }

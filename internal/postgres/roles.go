@@ -69,8 +69,10 @@ func loginRole(role, verifier string) []string {
 		"ALTER ROLE " + role + " SET statement_timeout = '15s'",
 		"ALTER ROLE " + role + " SET lock_timeout = '10s'",
 		"ALTER ROLE " + role + " SET idle_in_transaction_session_timeout = '15s'",
-		// Every statement finds a few rows by an index. A plan that was made and kept while the
-		// tables were still empty would read them whole until the next ANALYZE.
+		// Every statement finds a few rows by an index and may be planned once for ever. Without
+		// these, a plan made while the tables were still empty would read them whole until the next
+		// ANALYZE, and statements over small batches would be planned each time.
+		"ALTER ROLE " + role + " SET plan_cache_mode = force_generic_plan",
 		"ALTER ROLE " + role + " SET enable_seqscan = off",
 		"ALTER ROLE " + role + " SET enable_hashjoin = off",
 		"ALTER ROLE " + role + " SET enable_mergejoin = off",

@@ -78,8 +78,8 @@ func writeFirstKeys(dir string, env hub.Environment, now time.Time) error {
 // AddEpoch makes the next key of a domain's codes (PurposeCode), or the opener's next key pair
 // (PurposeSeal, no domain), beside the earlier ones in a folder with a complete set, and
 // returns its epoch. A new private half stands in dir/opener and goes where the others went. A
-// running process goes on with what it loaded. Link, local and content
-// keys are not rotated this way: their indexed values would have to be hashed anew.
+// running process goes on with what it loaded. Link, local and content keys are not rotated
+// this way: their indexed values would have to be hashed anew.
 func AddEpoch(dir string, env hub.Environment, p Purpose, d Domain, now time.Time) (int32, error) {
 	id := keyID{environment: env, purpose: p, domain: d}
 	if !id.known() || (p != PurposeCode && p != PurposeSeal) {
