@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"go.uber.org/zap"
 
 	"github.com/sinbahub/sinbahub/internal/contract"
 	"github.com/sinbahub/sinbahub/internal/hub"
@@ -129,8 +130,9 @@ func (g *Gateway) accept(ctx context.Context, x *exchange, k *known, warnings []
 			if err != nil {
 				return told{}, err
 			}
-			if winner.ID != subject.ID {
-				subject = winner
+			lost := winner.ID != subject.ID
+			subject = winner
+			if lost {
 				continue
 			}
 		}
@@ -243,9 +245,7 @@ func (g *Gateway) commit(ctx context.Context, a *postgres.Acceptance) (postgres.
 // then finds that it has an event.
 func (g *Gateway) accepted(ctx context.Context, x *exchange, subject pseudonym.Subject, a *postgres.Acceptance) told {
 	if subject.New || subject.Pending {
-		if err := g.Vault.Confirm(context.WithoutCancel(ctx), subject); err != nil {
-			g.log.Warn("subject not confirmed yet")
-		}
+		g.confirm(context.WithoutCancel(ctx), x, subject)
 	}
 	if g.Accepted != nil {
 		g.Accepted()
@@ -258,6 +258,19 @@ func (g *Gateway) accepted(ctx context.Context, x *exchange, subject pseudonym.S
 			Commitment: a.Commitment, Registration: a.Entry.ID, Warnings: a.Warnings,
 		},
 		outcome: a.Outcome, salt: salt[:],
+	}
+}
+
+// confirm makes the subject of an accepted event stay. It cannot fail the sender any more.
+func (g *Gateway) confirm(ctx context.Context, x *exchange, subject pseudonym.Subject) {
+	err := g.Vault.Confirm(ctx, subject)
+	switch {
+	case errors.Is(err, pseudonym.ErrSplit):
+		// The event is safe, but the privacy officer must join the two subjects of one child.
+		g.metrics.splits.Inc()
+		g.log.Error("two subjects stand for one identity", zap.String("exchange_id", x.id.String()))
+	case err != nil:
+		g.log.Warn("subject not confirmed yet", zap.String("exchange_id", x.id.String()))
 	}
 }
 

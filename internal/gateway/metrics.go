@@ -22,6 +22,7 @@ type metrics struct {
 	sizes      *prometheus.HistogramVec
 	duplicates *prometheus.CounterVec
 	rejected   *prometheus.CounterVec
+	splits     prometheus.Counter
 }
 
 // newMetrics registers the figures and starts those with fixed labels at zero.
@@ -50,8 +51,11 @@ func newMetrics(registerer prometheus.Registerer) *metrics {
 		rejected: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "hub_admission_rejected_total", Help: "Requests refused before they were read, by reason.",
 		}, []string{"reason"}),
+		splits: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "hub_subject_splits_total", Help: "Identities found to have two subjects; each needs the privacy officer.",
+		}),
 	}
-	registerer.MustRegister(m.exchanges, m.events, m.violations, m.steps, m.sizes, m.duplicates, m.rejected)
+	registerer.MustRegister(m.exchanges, m.events, m.violations, m.steps, m.sizes, m.duplicates, m.rejected, m.splits)
 	for _, kind := range []string{"repeat", "in_progress", "conflict"} {
 		m.duplicates.WithLabelValues(kind)
 	}

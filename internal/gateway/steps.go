@@ -72,6 +72,9 @@ func (g *Gateway) authoriseOperation(x *exchange) error {
 	if !operation.AgreesWith(x.action) {
 		return hub.NewError(hub.UnknownOperation, hub.CodeActionMismatch, nil)
 	}
+	if v := x.verdict.Version; v != "" && v != contract.SchemaVersion {
+		return refuse(hub.Invalid, hub.CodeVersion, "/"+operation.Request+"/@versione")
+	}
 	if !operation.Ready {
 		return hub.NewError(hub.NotImplemented, hub.CodeNotImplemented, nil)
 	}
@@ -107,9 +110,6 @@ func (g *Gateway) authoriseEvent(x *exchange) error {
 	}
 	x.event = event
 	root := "/" + x.operation.Request
-	if event.Version() != contract.SchemaVersion {
-		return refuse(hub.Invalid, hub.CodeVersion, root+"/@versione")
-	}
 	if environment, ok := event.Environment(); ok && environment != g.cfg.Environment {
 		return refuse(hub.Forbidden, hub.CodeEnvironment, root+"/Testata/Ambiente")
 	}

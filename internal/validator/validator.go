@@ -88,6 +88,9 @@ type Result struct {
 	SOAP soap.Version
 	// Root is the local name of the validated element, in the schema's target namespace.
 	Root string
+	// Version is what the element declares as its contract's version: digits and points, "?" for
+	// any other text, empty for none. It is told for invalid documents too.
+	Version string
 	// Header is the exclusive canonical form of the SOAP Header, nil without one.
 	Header []byte
 	// Payload is the exclusive canonical form of the validated element, without comments and
@@ -116,7 +119,7 @@ var (
 // that does not conform is no error: the result lists its violations. doc must not be changed
 // afterwards: when ctx ends first, a worker may still be reading it.
 //
-// Errors are *hub.Error: Malformed, VersionMismatch or UnknownOperation for a document that
+// Errors are *hub.Error; the result then holds the envelope's version if there was one: Malformed, VersionMismatch or UnknownOperation for a document that
 // has no element to judge, TooLarge if it needs more memory than a worker has, Internal
 // (SINBA_501) if it ended two workers, Unavailable if ctx ended or the pool is closed.
 func (p *Pool) Validate(ctx context.Context, s Schema, m Mode, doc []byte) (Result, error) {
@@ -161,9 +164,11 @@ type outcome struct {
 
 // result turns a verdict into what the caller gets.
 func result(v xmlschema.Verdict) (Result, error) {
+	// Also a refusal tells the envelope's version, in which it is to be answered.
+	frame := Result{SOAP: soap.Version(v.SOAP)}
 	switch v.Status {
 	case xmlschema.Valid, xmlschema.Invalid:
-		r := Result{SOAP: soap.Version(v.SOAP), Root: v.Root, Header: v.Header, Payload: v.Payload, Total: v.Total}
+		r := Result{SOAP: soap.Version(v.SOAP), Root: v.Root, Version: v.Version, Header: v.Header, Payload: v.Payload, Total: v.Total}
 		for _, f := range v.Findings {
 			r.Violations = append(r.Violations, violation(f))
 		}
@@ -171,19 +176,19 @@ func result(v xmlschema.Verdict) (Result, error) {
 	case xmlschema.Malformed:
 		err := hub.NewError(hub.Malformed, hub.CodeMalformed, errRefused)
 		err.Public[0].Line = v.Line
-		return Result{}, err
+		return frame, err
 	case xmlschema.Doctype:
-		return Result{}, hub.NewError(hub.Malformed, hub.CodeDoctype, errRefused)
+		return frame, hub.NewError(hub.Malformed, hub.CodeDoctype, errRefused)
 	case xmlschema.NotSOAP:
-		return Result{}, hub.NewError(hub.Malformed, hub.CodeNotSOAP, errRefused)
+		return frame, hub.NewError(hub.Malformed, hub.CodeNotSOAP, errRefused)
 	case xmlschema.UnknownRoot:
-		return Result{}, hub.NewError(hub.UnknownOperation, hub.CodeUnknownOperation, errRefused)
+		return frame, hub.NewError(hub.UnknownOperation, hub.CodeUnknownOperation, errRefused)
 	case xmlschema.TooLarge:
-		return Result{}, hub.NewError(hub.TooLarge, hub.CodeLimit, errTooLarge)
+		return frame, hub.NewError(hub.TooLarge, hub.CodeLimit, errTooLarge)
 	case xmlschema.UnknownEnvelope:
-		return Result{}, hub.NewError(hub.VersionMismatch, hub.CodeEnvelopeVersion, errRefused)
+		return frame, hub.NewError(hub.VersionMismatch, hub.CodeEnvelopeVersion, errRefused)
 	case xmlschema.WrongEncoding:
-		return Result{}, hub.NewError(hub.Malformed, hub.CodeEncoding, errRefused)
+		return frame, hub.NewError(hub.Malformed, hub.CodeEncoding, errRefused)
 	}
-	return Result{}, hub.NewError(hub.Internal, hub.CodeInternal, errRefused)
+	return frame, hub.NewError(hub.Internal, hub.CodeInternal, errRefused)
 }

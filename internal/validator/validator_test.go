@@ -18,7 +18,7 @@ func TestValidateAcceptsSamplesInBothVersions(t *testing.T) {
 	t.Parallel()
 	p := newPool(t, nil)
 	for name, event := range samples(t) {
-		want := validator.Result{Root: "InviaEventoRichiesta", Payload: event}
+		want := validator.Result{Root: "InviaEventoRichiesta", Version: "1.0", Payload: event}
 		got, err := p.Validate(t.Context(), validator.SinbaEventi, validator.Bare, event)
 		if diff := cmp.Diff(want, got); err != nil || diff != "" {
 			t.Errorf("%s, bare: %v %s", name, err, diff)
@@ -29,6 +29,28 @@ func TestValidateAcceptsSamplesInBothVersions(t *testing.T) {
 			got, err := p.Validate(t.Context(), validator.SinbaEventi, validator.Envelope, envelope(namespace, event))
 			if diff := cmp.Diff(want, got); err != nil || diff != "" {
 				t.Errorf("%s, SOAP %v: %v %s", name, version, err, diff)
+			}
+		}
+	}
+}
+
+// TestDeclaredVersionIsToldForInvalidDocumentsToo: it decides before the schema does.
+func TestDeclaredVersionIsToldForInvalidDocumentsToo(t *testing.T) {
+	t.Parallel()
+	p := newPool(t, nil)
+	event := string(samples(t)["intervento.xml"])
+	for declared, want := range map[string]string{
+		` versione="1.7"`: "1.7", ` versione="2.0"`: "2.0", ` versione="Mario"`: "?", ` versione=""`: "?",
+		` versione="1.23456789"`: "?", "": "", ` x:versione="9.9" xmlns:x="urn:x"`: "",
+	} {
+		for _, broken := range []bool{false, true} {
+			document := strings.Replace(event, ` versione="1.0"`, declared, 1)
+			if broken {
+				document = strings.Replace(document, "<TipoEvento>INTERVENTO", "<TipoEvento>ALTRO", 1)
+			}
+			got, err := p.Validate(t.Context(), validator.SinbaEventi, validator.Bare, []byte(document))
+			if err != nil || got.Version != want {
+				t.Errorf("%q, broken %v: version %q, %v, want %q", declared, broken, got.Version, err, want)
 			}
 		}
 	}

@@ -85,7 +85,7 @@ void xs_checker_free(xs_checker *checker);
 
 /*
  * Checks one document and appends the answer to out; verdict.go's Decode reads it:
- *   u8 status | u8 soap | u8 n, n bytes root | u32 n, n bytes header | rest
+ *   u8 status | u8 soap | u8 n, n bytes root | u8 n, n bytes version | u32 n, n bytes header | rest
  *   rest, valid:     the canonical payload
  *   rest, invalid:   u32 total | u8 count | count findings
  *   rest, malformed: u32 line
@@ -96,7 +96,10 @@ void xs_checker_free(xs_checker *checker);
 void xs_check(xs_checker *checker, const char *doc, size_t len, int mode, xs_buf *out);
 
 /* How many bytes the answer XS_TOO_LARGE takes: the least out->max must leave. */
-enum { XS_LEAST_ANSWER = 7 };
+enum { XS_LEAST_ANSWER = 8 };
+
+/* The longest version an element may declare. */
+enum { XS_MAX_VERSION = 8 };
 
 /* Exclusive C14N 1.0 of the subtree, without comments and processing instructions. */
 void xs_canonical(xmlNodePtr apex, xs_buf *out);

@@ -273,6 +273,32 @@ static int validate(xs_checker *c, struct run *run)
 	return result == 0 ? XS_VALID : XS_TOO_LARGE;
 }
 
+/*
+ * The version of its contract that the element declares. It decides before the schema does, so it
+ * is told for invalid documents too: digits and points only, "?" for anything else.
+ */
+static void write_version(xmlNodePtr subject, xs_buf *out)
+{
+	xmlChar *value = NULL;
+	size_t n;
+
+	if (subject != NULL)
+		value = xmlGetNoNsProp(subject, (const xmlChar *)"versione");
+	if (value == NULL) {
+		xs_put_u8(out, 0);
+		return;
+	}
+	n = strlen((const char *)value);
+	if (n == 0 || n > XS_MAX_VERSION || strspn((const char *)value, "0123456789.") != n) {
+		xs_put_u8(out, 1);
+		xs_put(out, "?", 1);
+	} else {
+		xs_put_u8(out, (unsigned)n);
+		xs_put(out, value, n);
+	}
+	xmlFree(value);
+}
+
 static void write_answer(struct run *run, xs_buf *out)
 {
 	size_t start = out->len, header_at, header_len;
@@ -285,6 +311,7 @@ static void write_answer(struct run *run, xs_buf *out)
 	} else {
 		xs_put_u8(out, 0);
 	}
+	write_version(run->subject, out);
 	header_at = out->len;
 	xs_put_u32(out, 0);
 	if (run->header != NULL)

@@ -3,6 +3,7 @@ package xmlschema
 import (
 	"encoding/binary"
 	"errors"
+	"strings"
 	"unicode/utf8"
 )
 
@@ -14,6 +15,8 @@ var ErrAnswer = errors.New("answer breaks the protocol")
 const (
 	maxLine = 1 << 24
 	maxCode = 200_000
+	// maxVersion is XS_MAX_VERSION of core.h.
+	maxVersion = 8
 )
 
 // AnswerRoom is how many bytes the answer for a document of n bytes may take: canonical XML
@@ -27,8 +30,9 @@ func Decode(answer []byte, names Names) (Verdict, error) {
 	r := reader{rest: answer}
 	v := Verdict{Status: Status(r.u8()), SOAP: r.u8()}
 	root := string(r.bytes(int(r.u8())))
+	v.Version = string(r.bytes(int(r.u8())))
 	header := r.bytes(r.u32(len(answer)))
-	if r.bad || v.Status > WrongEncoding || v.SOAP > 2 || !utf8.Valid(header) {
+	if r.bad || !isVersion(v.Version) || v.Status > WrongEncoding || v.SOAP > 2 || !utf8.Valid(header) {
 		return Verdict{}, ErrAnswer
 	}
 	if len(header) > 0 {
@@ -58,6 +62,11 @@ func Decode(answer []byte, names Names) (Verdict, error) {
 		return Verdict{}, ErrAnswer
 	}
 	return v, nil
+}
+
+// isVersion tells whether an honest checker would give s as a declared version.
+func isVersion(s string) bool {
+	return len(s) <= maxVersion && strings.Trim(s, "0123456789.") == "" || s == "?"
 }
 
 // reader takes an answer apart. After the first fault bad is set and everything read is zero.

@@ -56,13 +56,17 @@ func TestDecodeReadsWhatACheckerWrites(t *testing.T) {
 		want   xmlschema.Verdict
 	}{
 		"valid": {
-			frame(xmlschema.Valid, u2, u1, "r", 4, "<h/>", "<r></r>"),
+			frame(xmlschema.Valid, u2, u1, "r", u0, 4, "<h/>", "<r></r>"),
 			xmlschema.Verdict{SOAP: 2, Root: "r", Header: []byte("<h/>"), Payload: []byte("<r></r>")},
 		},
-		"malformed": {frame(xmlschema.Malformed, u0, u0, 0, 7), xmlschema.Verdict{Status: xmlschema.Malformed, Line: 7}},
-		"too large": {frame(xmlschema.TooLarge, u0, u0, 0), xmlschema.Verdict{Status: xmlschema.TooLarge}},
+		"version declared": {
+			frame(xmlschema.Valid, u0, u1, "r", byte(3), "1.7", 0, "<r></r>"),
+			xmlschema.Verdict{Root: "r", Version: "1.7", Payload: []byte("<r></r>")},
+		},
+		"malformed": {frame(xmlschema.Malformed, u0, u0, u0, 0, 7), xmlschema.Verdict{Status: xmlschema.Malformed, Line: 7}},
+		"too large": {frame(xmlschema.TooLarge, u0, u0, u0, 0), xmlschema.Verdict{Status: xmlschema.TooLarge}},
 		"unknown names": {
-			frame(xmlschema.Invalid, u0, u1, "r", 0, 2, u2,
+			frame(xmlschema.Invalid, u0, u1, "r", u0, 0, 2, u2,
 				1871, 5, u2, string(step), uint16(2), uint16(3), byte(5), "Rossi",
 				1866, 6, u2, string(step), uint16(0), uint16(0), byte(6), "@Rossi"),
 			xmlschema.Verdict{Status: xmlschema.Invalid, Root: "r", Total: 2, Findings: []xmlschema.Finding{
@@ -71,7 +75,7 @@ func TestDecodeReadsWhatACheckerWrites(t *testing.T) {
 			}},
 		},
 		"known names": {
-			frame(xmlschema.Invalid, u0, u1, "r", 0, 9, u2,
+			frame(xmlschema.Invalid, u0, u1, "r", u0, 0, 9, u2,
 				1824, 5, u2, string(step), uint16(2), uint16(3), byte(5), "child",
 				1824, 6, u2, string(step), uint16(0), uint16(0), byte(2), "@v"),
 			xmlschema.Verdict{Status: xmlschema.Invalid, Root: "r", Total: 9, Findings: []xmlschema.Finding{
@@ -101,30 +105,32 @@ func TestDecodeBelievesNothing(t *testing.T) {
 	n := names(t)
 	finding := string(frame(1824, 1, u1, first, first, u1, "r"))
 	for name, answer := range map[string][]byte{
-		"unknown status":         frame(byte(9), u0, u0, 0),
-		"unknown SOAP version":   frame(xmlschema.NotSOAP, byte(3), u0, 0),
-		"root not in the schema": frame(xmlschema.Valid, u0, byte(5), "Rossi", 0, "<a></a>"),
-		"local element as root":  frame(xmlschema.Valid, u0, byte(5), "child", 0, "<child></child>"),
-		"valid without root":     frame(xmlschema.Valid, u0, u0, 0, "<r></r>"),
-		"root of a refused one":  frame(xmlschema.Doctype, u0, u1, "r", 0),
-		"valid without payload":  frame(xmlschema.Valid, u0, u1, "r", 0),
-		"payload that is text":   frame(xmlschema.Valid, u0, u1, "r", 0, "r"),
-		"payload not UTF-8":      frame(xmlschema.Valid, u0, u1, "r", 0, "<r>\xFF</r>"),
-		"header not UTF-8":       frame(xmlschema.Valid, u1, u1, "r", 1, "\xFF", "<r></r>"),
-		"header beyond the end":  frame(xmlschema.Valid, u1, u1, "r", 100, "<r></r>"),
-		"header of 4 GB":         frame(xmlschema.Valid, u1, u1, "r", -1, "<r></r>"),
-		"bytes after the end":    frame(xmlschema.NotSOAP, u0, u0, 0, "x"),
-		"no findings":            frame(xmlschema.Invalid, u0, u1, "r", 0, 0, u0),
-		"fewer than it says":     frame(xmlschema.Invalid, u0, u1, "r", 0, 2, u2, finding),
-		"more than in total":     frame(xmlschema.Invalid, u0, u1, "r", 0, 1, u2, finding, finding),
-		"total out of bounds":    frame(xmlschema.Invalid, u0, u1, "r", 0, -1, u1, finding),
-		"line out of bounds":     frame(xmlschema.Invalid, u0, u1, "r", 0, 1, u1, 1824, 1<<24+1, u1, first, first, u1, "r"),
-		"code out of bounds":     frame(xmlschema.Invalid, u0, u1, "r", 0, 1, u1, 200_001, 1, u1, first, first, u1, "r"),
-		"path without a step":    frame(xmlschema.Invalid, u0, u1, "r", 0, 1, u1, 1824, 1, u0),
-		"position zero":          frame(xmlschema.Invalid, u0, u1, "r", 0, 1, u1, 1824, 1, u1, uint16(0), uint16(0), u1, "r"),
-		"positions that differ":  frame(xmlschema.Invalid, u0, u1, "r", 0, 1, u1, 1824, 1, u1, uint16(2), uint16(1), u1, "r"),
-		"attribute in between":   frame(xmlschema.Invalid, u0, u1, "r", 0, 1, u1, 1824, 1, u2, uint16(0), uint16(0), u2, "@v", first, first, u1, "r"),
-		"malformed beyond lines": frame(xmlschema.Malformed, u0, u0, 0, -1),
+		"version that is text":   frame(xmlschema.Valid, u0, u1, "r", byte(5), "Rossi", 0, "<r></r>"),
+		"version too long":       frame(xmlschema.Valid, u0, u1, "r", byte(9), "123456789", 0, "<r></r>"),
+		"unknown status":         frame(byte(9), u0, u0, u0, 0),
+		"unknown SOAP version":   frame(xmlschema.NotSOAP, byte(3), u0, u0, 0),
+		"root not in the schema": frame(xmlschema.Valid, u0, byte(5), "Rossi", u0, 0, "<a></a>"),
+		"local element as root":  frame(xmlschema.Valid, u0, byte(5), "child", u0, 0, "<child></child>"),
+		"valid without root":     frame(xmlschema.Valid, u0, u0, u0, 0, "<r></r>"),
+		"root of a refused one":  frame(xmlschema.Doctype, u0, u1, "r", u0, 0),
+		"valid without payload":  frame(xmlschema.Valid, u0, u1, "r", u0, 0),
+		"payload that is text":   frame(xmlschema.Valid, u0, u1, "r", u0, 0, "r"),
+		"payload not UTF-8":      frame(xmlschema.Valid, u0, u1, "r", u0, 0, "<r>\xFF</r>"),
+		"header not UTF-8":       frame(xmlschema.Valid, u1, u1, "r", u0, 1, "\xFF", "<r></r>"),
+		"header beyond the end":  frame(xmlschema.Valid, u1, u1, "r", u0, 100, "<r></r>"),
+		"header of 4 GB":         frame(xmlschema.Valid, u1, u1, "r", u0, -1, "<r></r>"),
+		"bytes after the end":    frame(xmlschema.NotSOAP, u0, u0, u0, 0, "x"),
+		"no findings":            frame(xmlschema.Invalid, u0, u1, "r", u0, 0, 0, u0),
+		"fewer than it says":     frame(xmlschema.Invalid, u0, u1, "r", u0, 0, 2, u2, finding),
+		"more than in total":     frame(xmlschema.Invalid, u0, u1, "r", u0, 0, 1, u2, finding, finding),
+		"total out of bounds":    frame(xmlschema.Invalid, u0, u1, "r", u0, 0, -1, u1, finding),
+		"line out of bounds":     frame(xmlschema.Invalid, u0, u1, "r", u0, 0, 1, u1, 1824, 1<<24+1, u1, first, first, u1, "r"),
+		"code out of bounds":     frame(xmlschema.Invalid, u0, u1, "r", u0, 0, 1, u1, 200_001, 1, u1, first, first, u1, "r"),
+		"path without a step":    frame(xmlschema.Invalid, u0, u1, "r", u0, 0, 1, u1, 1824, 1, u0),
+		"position zero":          frame(xmlschema.Invalid, u0, u1, "r", u0, 0, 1, u1, 1824, 1, u1, uint16(0), uint16(0), u1, "r"),
+		"positions that differ":  frame(xmlschema.Invalid, u0, u1, "r", u0, 0, 1, u1, 1824, 1, u1, uint16(2), uint16(1), u1, "r"),
+		"attribute in between":   frame(xmlschema.Invalid, u0, u1, "r", u0, 0, 1, u1, 1824, 1, u2, uint16(0), uint16(0), u2, "@v", first, first, u1, "r"),
+		"malformed beyond lines": frame(xmlschema.Malformed, u0, u0, u0, 0, -1),
 	} {
 		if v, err := xmlschema.Decode(answer, n); !errors.Is(err, xmlschema.ErrAnswer) || !cmp.Equal(v, xmlschema.Verdict{}) {
 			t.Errorf("%s: %v, %+v", name, err, v)
@@ -136,8 +142,8 @@ func TestDecodeBelievesNothing(t *testing.T) {
 // schema's.
 func FuzzDecode(f *testing.F) {
 	n := names(f)
-	f.Add(frame(xmlschema.Valid, u2, u1, "r", 4, "<h/>", "<r></r>"))
-	f.Add(frame(xmlschema.Invalid, u0, u1, "r", 0, 1, u1, 1824, 1, u2, first, first, u1, "r", uint16(0), uint16(0), u2, "@v"))
+	f.Add(frame(xmlschema.Valid, u2, u1, "r", u0, 4, "<h/>", "<r></r>"))
+	f.Add(frame(xmlschema.Invalid, u0, u1, "r", u0, 0, 1, u1, 1824, 1, u2, first, first, u1, "r", uint16(0), uint16(0), u2, "@v"))
 	f.Fuzz(func(t *testing.T, answer []byte) {
 		v, err := xmlschema.Decode(answer, n)
 		if err != nil {

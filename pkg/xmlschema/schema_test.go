@@ -18,7 +18,7 @@ func TestCheckAcceptsEverySample(t *testing.T) {
 	s := eventSchema(t)
 	for name, event := range samples(t) {
 		// The samples stand in canonical form, so that the payload is the event itself.
-		want := xmlschema.Verdict{Root: "InviaEventoRichiesta", Payload: event}
+		want := xmlschema.Verdict{Root: "InviaEventoRichiesta", Version: "1.0", Payload: event}
 		if diff := cmp.Diff(want, check(t, s, event, xmlschema.Bare)); diff != "" {
 			t.Errorf("%s, bare: %s", name, diff)
 		}

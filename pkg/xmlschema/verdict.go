@@ -80,6 +80,9 @@ type Verdict struct {
 	// Root is the local name of the validated element; empty if the schema does not have it
 	// as a global element.
 	Root string
+	// Version is what the element's attribute "versione" declares, at most 8 digits and points;
+	// "?" for any other text, empty without one.
+	Version string
 	// Header is the exclusive canonical form of the SOAP Header element, nil without one.
 	Header []byte
 	// Payload is the exclusive canonical form of the validated element, only if Valid.

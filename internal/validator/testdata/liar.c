@@ -38,7 +38,7 @@ static void answer(uint32_t id, const char *body, uint32_t n)
 	put(body, n);
 }
 
-#define VALID "\0\0\x0D" "EchoRichiesta" "\0\0\0\0" "<x></x>"
+#define VALID "\0\0\x0D" "EchoRichiesta" "\0" "\0\0\0\0" "<x></x>"
 #define SAY(id, body) answer(id, body, sizeof(body) - 1)
 
 static int is(const char *doc, const char *what) { return strstr(doc, what) != NULL; }
@@ -76,9 +76,9 @@ int main(void)
 		} else if (is(doc, "GARBAGE"))
 			SAY(id, "\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF");
 		else if (is(doc, "NAME"))
-			SAY(id, "\0\0\x05" "Rossi" "\0\0\0\0" "<x></x>");
+			SAY(id, "\0\0\x05" "Rossi" "\0" "\0\0\0\0" "<x></x>");
 		else if (is(doc, "HEADER")) /* in a bare document */
-			SAY(id, "\0\0\x0D" "EchoRichiesta" "\x04\0\0\0" "<h/>" "<x></x>");
+			SAY(id, "\0\0\x0D" "EchoRichiesta" "\0" "\x04\0\0\0" "<h/>" "<x></x>");
 		else if (is(doc, "HALF")) {
 			len = 1000;
 			put(&len, 4);
