@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"runtime/debug"
 	"slices"
 	"syscall"
 	"time"
@@ -70,6 +71,7 @@ type server struct {
 func Serve(ctx context.Context, cfg config.Config, opts ServeOptions) error {
 	s := &server{cfg: cfg, opts: opts, log: newLogger(cfg.Log.Level, opts.Log, opts.Version), registry: prometheus.NewRegistry()}
 	defer s.close()
+	tuneMemory()
 	// A core file would hold keys and messages.
 	if err := syscall.Setrlimit(syscall.RLIMIT_CORE, &syscall.Rlimit{}); err != nil {
 		s.log.Warn("core files could not be switched off", zap.Error(err))
@@ -81,6 +83,18 @@ func Serve(ctx context.Context, cfg config.Config, opts ServeOptions) error {
 	err := s.run(ctx)
 	s.log.Info("stopped")
 	return err
+}
+
+// tuneMemory lets the heap grow further between collections than Go would by itself: live data
+// is a few megabytes, so that the default collects many times a second. The environment's GOGC
+// and GOMEMLIMIT win.
+func tuneMemory() {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(400)
+	}
+	if os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(160 << 20)
+	}
 }
 
 // onClose remembers what to undo, last first.

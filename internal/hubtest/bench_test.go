@@ -50,8 +50,11 @@ func seconds(name string, otherwise int) time.Duration {
 // TestBench prints the figures of the whole hub on this machine; it asserts only that every
 // request was accepted. Run it by `make bench`.
 func TestBench(t *testing.T) { //nolint:paralleltest // it measures the machine
-	h := hubtest.Start(t, "SINBAHUB_LOG_LEVEL=warn")
+	h := hubtest.Start(t, append([]string{"SINBAHUB_LOG_LEVEL=warn"}, strings.Fields(os.Getenv("BENCH_ENVIRON"))...)...)
 	b := &bench{t: t, hub: h, template: benchTemplate(t)}
+	for n := range b.codes {
+		b.codes[n] = benchCode(n)
+	}
 	b.connect()
 	b.printSettings()
 	b.load(seconds("BENCH_WARMUP", 10), false)
@@ -65,7 +68,8 @@ func TestBench(t *testing.T) { //nolint:paralleltest // it measures the machine
 type bench struct {
 	t        *testing.T
 	hub      *hubtest.Hub
-	template []byte
+	template []string // texts and, at odd places, names of what differs
+	codes    [benchCases]string
 	db       *pgx.Conn
 	sequence [benchCases]atomic.Int32
 }
@@ -80,7 +84,7 @@ func (b *bench) connect() {
 }
 
 // benchTemplate is an initial load with eight interventi and marks where each event differs.
-func benchTemplate(t *testing.T) []byte {
+func benchTemplate(t *testing.T) []string {
 	t.Helper()
 	var interventi strings.Builder
 	for i := range 8 {
@@ -90,7 +94,8 @@ func benchTemplate(t *testing.T) []byte {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return bytes.ReplaceAll(soap.TrimDeclaration(text), []byte("@INTERVENTI@"), []byte(interventi.String()))
+	document := bytes.ReplaceAll(soap.TrimDeclaration(text), []byte("@INTERVENTI@"), []byte(interventi.String()))
+	return strings.Split(string(soap.AppendEnvelope(nil, soap.V11, document)), "@")
 }
 
 // benchCode is the codice fiscale of a case's invented child, with its right check character.
@@ -102,15 +107,19 @@ func benchCode(n int) string {
 
 // event is one request of a case in its envelope.
 func (b *bench) event(n int, sequence int32) []byte {
-	now := time.Now().UTC().Format("2006-01-02T15:04:05Z")
-	document := b.template
-	for mark, value := range map[string]string{
-		"@MESSAGGIO@": uuid.NewString(), "@EVENTO@": uuid.NewString(), "@PROGRESSIVO@": strconv.Itoa(int(sequence)),
-		"@ORA@": now, "@CF@": benchCode(n), "@CARTELLA@": fmt.Sprintf("2024/%05d", n), "@ASSISTITO@": fmt.Sprintf("A-%05d", n),
-	} {
-		document = bytes.ReplaceAll(document, []byte(mark), []byte(value))
+	values := map[string]string{
+		"MESSAGGIO": uuid.NewString(), "EVENTO": uuid.NewString(), "PROGRESSIVO": strconv.Itoa(int(sequence)),
+		"ORA": time.Now().UTC().Format("2006-01-02T15:04:05Z"), "CF": b.codes[n],
+		"CARTELLA": fmt.Sprintf("2024/%05d", n), "ASSISTITO": fmt.Sprintf("A-%05d", n),
 	}
-	return soap.AppendEnvelope(nil, soap.V11, document)
+	document := make([]byte, 0, 10_000)
+	for i, piece := range b.template {
+		if i%2 == 1 {
+			piece = values[piece]
+		}
+		document = append(document, piece...)
+	}
+	return document
 }
 
 func (b *bench) printSettings() {
@@ -298,9 +307,11 @@ func childrenUsage(parent int) usage {
 // benchConn is one keep-alive connection, cheaper than net/http's client so that the load takes
 // little of the two cores.
 type benchConn struct {
-	conn   net.Conn
-	reader *bufio.Reader
-	header []byte
+	conn    net.Conn
+	reader  *bufio.Reader
+	header  []byte
+	request []byte
+	answer  []byte
 }
 
 func (b *bench) dial() *benchConn {
@@ -315,21 +326,41 @@ func (b *bench) dial() *benchConn {
 	p := b.hub.Participant("SDS-PI")
 	credential := base64.StdEncoding.EncodeToString([]byte(p.APIUser + ":" + b.hub.Password(p)))
 	header := fmt.Sprintf("POST %s HTTP/1.1\r\nHost: %s\r\nAuthorization: Basic %s\r\nContent-Type: text/xml; charset=utf-8\r\nSOAPAction: \"urn:sinba:eventi:v1/inviaEvento\"\r\n", u.Path, u.Host, credential)
-	return &benchConn{conn, bufio.NewReader(conn), []byte(header)}
+	return &benchConn{conn: conn, reader: bufio.NewReaderSize(conn, 16<<10), header: []byte(header)}
 }
 
 func (c *benchConn) close() { _ = c.conn.Close() }
 
+// post sends a request and reads the answer, whose body is good until the next call.
 func (c *benchConn) post(body []byte) (status int, answer []byte, err error) {
-	request := append(slices.Clone(c.header), "Content-Length: "+strconv.Itoa(len(body))+"\r\n\r\n"...)
-	if _, err := c.conn.Write(append(request, body...)); err != nil {
+	c.request = append(c.request[:0], c.header...)
+	c.request = append(c.request, "Content-Length: "...)
+	c.request = strconv.AppendInt(c.request, int64(len(body)), 10)
+	c.request = append(c.request, "\r\n\r\n"...)
+	if _, err := c.conn.Write(append(c.request, body...)); err != nil {
 		return 0, nil, err
 	}
-	response, err := http.ReadResponse(c.reader, nil)
-	if err != nil {
-		return 0, nil, err
+	length := 0
+	for first := true; ; first = false {
+		line, err := c.reader.ReadSlice('\n')
+		if err != nil {
+			return 0, nil, err
+		}
+		text := bytes.TrimSpace(line)
+		if first && len(text) > 12 {
+			status, err = strconv.Atoi(string(text[9:12]))
+		}
+		if value, found := bytes.CutPrefix(text, []byte("Content-Length: ")); found {
+			length, err = strconv.Atoi(string(value))
+		}
+		if err != nil {
+			return 0, nil, err
+		}
+		if len(text) == 0 {
+			break
+		}
 	}
-	defer response.Body.Close() //nolint:errcheck // read to its end
-	answer, err = io.ReadAll(response.Body)
-	return response.StatusCode, answer, err
+	c.answer = slices.Grow(c.answer[:0], length)[:length]
+	_, err = io.ReadFull(c.reader, c.answer)
+	return status, c.answer, err
 }

@@ -119,9 +119,10 @@ var (
 // that does not conform is no error: the result lists its violations. doc must not be changed
 // afterwards: when ctx ends first, a worker may still be reading it.
 //
-// Errors are *hub.Error; the result then holds the envelope's version if there was one: Malformed, VersionMismatch or UnknownOperation for a document that
+// Errors are *hub.Error: Malformed, VersionMismatch or UnknownOperation for a document that
 // has no element to judge, TooLarge if it needs more memory than a worker has, Internal
-// (SINBA_501) if it ended two workers, Unavailable if ctx ended or the pool is closed.
+// (SINBA_501) if it ended two workers, Unavailable if ctx ended or the pool is closed. Beside
+// an error the result holds the envelope's version, if there was one.
 func (p *Pool) Validate(ctx context.Context, s Schema, m Mode, doc []byte) (Result, error) {
 	if _, ok := p.names[s]; !ok || m > Bare {
 		return Result{}, hub.NewError(hub.Internal, hub.CodeInternal, errSchema)
