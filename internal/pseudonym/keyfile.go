@@ -13,8 +13,8 @@ import (
 	"syscall"
 
 	"github.com/tink-crypto/tink-go/v2/insecurecleartextkeyset"
+	"github.com/tink-crypto/tink-go/v2/insecuresecretdataaccess"
 	"github.com/tink-crypto/tink-go/v2/keyset"
-	"github.com/tink-crypto/tink-go/v2/prf"
 	"github.com/tink-crypto/tink-go/v2/prf/hmacprf"
 
 	"github.com/sinbahub/sinbahub/internal/hub"
@@ -169,11 +169,11 @@ func (f *keyFile) mac(path string) (macKey, error) {
 	if !ok || params.HashType() != hmacprf.SHA256 || params.KeySizeInBytes() != secretSize {
 		return macKey{}, keyError(path, "does not hold an HMAC-SHA-256 key of 32 bytes")
 	}
-	set, err := prf.NewPRFSet(handle)
-	if err != nil {
+	key, ok := entry.Key().(*hmacprf.Key)
+	if !ok {
 		return macKey{}, keyError(path, "does not hold a usable key")
 	}
-	return macKey{set.PRFs[set.PrimaryID]}, nil
+	return newMACKey(key.KeyBytes().Data(insecuresecretdataaccess.Token{})), nil
 }
 
 // public is the file's public key of the opener.

@@ -150,7 +150,7 @@ func (k *Keys) load(dir, name string) error {
 	case slot == nil:
 		k.codes[codeKey{id.domain, id.epoch}] = key
 		k.current[id.domain] = max(k.current[id.domain], id.epoch)
-	case slot.prf != nil:
+	case slot.hashes != nil:
 		return keyError(path, "is a second epoch of a key that cannot be rotated without re-indexing")
 	default:
 		*slot = key
@@ -195,7 +195,7 @@ func (k *Keys) loadOpener(path string, id keyID, file *keyFile) error {
 // complete tells which key is missing.
 func (k *Keys) complete(dir string) error {
 	for _, p := range []Purpose{PurposeLink, PurposeLocal, PurposeContent} {
-		if k.slot(p).prf == nil {
+		if k.slot(p).hashes == nil {
 			return keyError(dir, "has no key for "+string(p))
 		}
 	}
