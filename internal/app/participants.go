@@ -72,6 +72,9 @@ func LoadParticipants(ctx context.Context, cfg config.Config, path, passwords st
 			return err
 		}
 		url = cluster.AppDSN()
+		if !cluster.Attached() {
+			defer func() { _ = cluster.Stop(context.WithoutCancel(ctx)) }()
+		}
 	}
 	store, err := postgres.Open(ctx, postgres.Config{DSN: url, Connections: 2})
 	if err != nil {
@@ -138,6 +141,9 @@ func Migrate(ctx context.Context, cfg config.Config, adminURLFile string, out io
 		cluster, err := startCluster(ctx, cfg.Var, log)
 		if err != nil {
 			return err
+		}
+		if cluster.Attached() {
+			return nil // another process runs on it
 		}
 		stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
 		defer cancel()

@@ -63,6 +63,9 @@ func (s *server) openStores(ctx context.Context) error {
 		s.stores.cluster = cluster
 		appURL, vaultURL = cluster.AppDSN(), cluster.VaultDSN()
 		s.onClose(func() {
+			if cluster.Attached() {
+				return // another process started it and stops it
+			}
 			stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
 			defer cancel()
 			_ = cluster.Stop(stopping)

@@ -50,16 +50,16 @@ var testCluster = sync.OnceValues(func() (*postgres.Cluster, error) {
 
 // Database gives the test a database of its own, a copy of one that was migrated once with the
 // hub's set and the vault's. It is dropped when the test ends.
-func Database(t testing.TB) DB {
-	t.Helper()
+func Database(tb testing.TB) DB {
+	tb.Helper()
 	sets := []postgres.MigrationSet{Vault()}
 	cluster, err := testCluster()
 	if err != nil {
-		t.Fatalf("start the test cluster: %v", err)
+		tb.Fatalf("start the test cluster: %v", err)
 	}
-	template, err := template(t.Context(), cluster, sets)
+	template, err := template(tb.Context(), cluster, sets)
 	if err != nil {
-		t.Fatalf("make the template database: %v", err)
+		tb.Fatalf("make the template database: %v", err)
 	}
 	name := fmt.Sprintf("test_%d_%s", time.Now().Unix(), strings.ToLower(rand.Text()[:12]))
 	for _, statement := range []string{
@@ -67,14 +67,14 @@ func Database(t testing.TB) DB {
 		// Privileges on a database are not copied with it; this is what Migrate does.
 		"REVOKE TEMPORARY ON DATABASE " + name + " FROM PUBLIC",
 	} {
-		if err := execute(t.Context(), cluster, statement); err != nil {
-			t.Fatalf("copy the template database: %v", err)
+		if err := execute(tb.Context(), cluster, statement); err != nil {
+			tb.Fatalf("copy the template database: %v", err)
 		}
 	}
-	t.Cleanup(func() {
-		ctx := context.WithoutCancel(t.Context())
+	tb.Cleanup(func() {
+		ctx := context.WithoutCancel(tb.Context())
 		if err := execute(ctx, cluster, "DROP DATABASE "+name+" WITH (FORCE)"); err != nil {
-			t.Errorf("drop the test's database: %v", err)
+			tb.Errorf("drop the test's database: %v", err)
 		}
 	})
 	return DB{DSNs: cluster.DatabaseDSNs(name), Name: name}
@@ -187,11 +187,11 @@ func testContext() context.Context {
 }
 
 // Sibling gives the addresses of another database of the test cluster.
-func Sibling(t testing.TB, name string) postgres.DSNs {
-	t.Helper()
+func Sibling(tb testing.TB, name string) postgres.DSNs {
+	tb.Helper()
 	cluster, err := testCluster()
 	if err != nil {
-		t.Fatalf("start the test cluster: %v", err)
+		tb.Fatalf("start the test cluster: %v", err)
 	}
 	return cluster.DatabaseDSNs(name)
 }

@@ -193,6 +193,57 @@ func BenchmarkDelivery(b *testing.B) {
 	})
 }
 
+// BenchmarkAcceptWhileDelivering accepts as fast as it can while deliveries are claimed and settled
+// as fast as they can, without sending: neither may slow down as the backlog grows.
+func BenchmarkAcceptWhileDelivering(b *testing.B) {
+	db := benchDatabase(b)
+	store := openWith(b, postgres.Config{DSN: db.App, Logger: zap.NewNop()})
+	events := newBenchEvents(b, store)
+	var accepted, settled atomic.Int64
+	work := make(chan postgres.Claimed, 16)
+	done := make(chan struct{})
+	var delivering sync.WaitGroup
+	for range 16 {
+		delivering.Go(func() {
+			for c := range work {
+				if err := store.Settle(b.Context(), settlement(c, hub.Delivered)); err != nil {
+					b.Error(err)
+				}
+				settled.Add(1)
+			}
+		})
+	}
+	delivering.Go(func() {
+		defer close(work)
+		for {
+			claimed, err := store.Claim(b.Context(), postgres.ClaimQuery{
+				Environment: hub.Prod, Owner: uuid.New(), Limit: 128, Lease: time.Minute,
+			})
+			if err != nil {
+				b.Error(err)
+				return
+			}
+			for _, c := range claimed {
+				work <- c
+			}
+			select {
+			case <-done:
+				return
+			case <-store.Accepted():
+			}
+		}
+	})
+	measure(b, db, 64, func() error {
+		_, err := store.Accept(b.Context(), events.event())
+		accepted.Add(1)
+		return err
+	})
+	b.ReportMetric(float64(settled.Load())/b.Elapsed().Seconds(), "settled/s")
+	b.ReportMetric(float64(accepted.Load()-settled.Load()), "backlog")
+	close(done)
+	delivering.Wait()
+}
+
 // measure runs b.N calls by that many clients and reports rates and the processor time per call
 // of this process and of the server.
 func measure(b *testing.B, db hubtest.DB, clients int, call func() error) {
@@ -264,13 +315,13 @@ func processTime(b *testing.B, pid string) time.Duration {
 	if len(fields) < 15 {
 		return 0
 	}
-	var ticks time.Duration
+	var ticks int
 	for _, field := range fields[11:15] {
 		n, err := strconv.Atoi(field)
 		if err != nil {
 			b.Fatal(err)
 		}
-		ticks += time.Duration(n)
+		ticks += n
 	}
-	return ticks * 10 * time.Millisecond
+	return time.Duration(ticks) * (10 * time.Millisecond)
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/klauspost/compress/s2"
+	"go.uber.org/zap"
 
 	"github.com/sinbahub/sinbahub/internal/hub"
 	"github.com/sinbahub/sinbahub/internal/sinba"
@@ -65,7 +66,8 @@ type Claimed struct {
 	NationEpoch int32
 	// MappingVersion is the version of foglie.tsv to use.
 	MappingVersion int32
-	// Body is the regional event in clear bytes.
+	// Body is the regional event in clear bytes; nil if what is stored cannot be read, which only
+	// a person can mend: park it.
 	Body []byte
 }
 
@@ -162,7 +164,8 @@ func (s *Store) claimOnce(ctx context.Context, q ClaimQuery) ([]Claimed, error) 
 		taken.ReceivedAt = taken.ReceivedAt.UTC()
 		var err error
 		if taken.Body, err = s2.Decode(nil, body); err != nil {
-			return errStored
+			taken.Body = nil
+			s.log.Error("stored event cannot be read", zap.Stringer("message_id", c.Message))
 		}
 		claimed = append(claimed, taken)
 		return nil

@@ -115,17 +115,17 @@ type caseKey struct {
 type keyColumns struct {
 	environments []int16
 	enti         []int32
-	events       []uuid.UUID
+	events       uuids
 }
 
 func newKeyColumns(n int) keyColumns {
-	return keyColumns{make([]int16, 0, n), make([]int32, 0, n), make([]uuid.UUID, 0, n)}
+	return keyColumns{environments: make([]int16, 0, n), enti: make([]int32, 0, n)}
 }
 
 func (c *keyColumns) add(k Key) {
 	c.environments = append(c.environments, int16(k.Environment))
 	c.enti = append(c.enti, k.Ente)
-	c.events = append(c.events, k.Event)
+	c.events = c.events.add(k.Event)
 }
 
 func (c *keyColumns) args() []any { return []any{c.environments, c.enti, c.events} }

@@ -2,8 +2,10 @@ package postgres_test
 
 import (
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/uuid"
 
 	"github.com/sinbahub/sinbahub/internal/hub"
 	"github.com/sinbahub/sinbahub/internal/hubtest"
@@ -79,6 +81,53 @@ func TestAcceptTakesAWarningOnCommitAsUnknown(t *testing.T) {
 	}
 }
 
+// Somebody else holds the case for longer than a sender may wait.
+func TestAcceptGivesUpInTimeAndStoresNothing(t *testing.T) {
+	t.Parallel()
+	db := hubtest.Database(t)
+	first := acceptance(1)
+	accept(t, open(t, db), first)
+	tx, err := superuser(t, db).Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := tx.Exec(t.Context(), "SELECT FROM hub.case_file WHERE id = $1 FOR UPDATE", first.Case.ID); err != nil {
+		t.Fatal(err)
+	}
+	store := openWith(t, postgres.Config{DSN: db.App, Timeout: 200 * time.Millisecond})
+	a := follow(first, 2)
+	_, err = store.Accept(t.Context(), a)
+	wantKind(t, err, hub.Unavailable)
+	if err := tx.Rollback(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	patient := open(t, db)
+	accept(t, patient, again(a))
+	wantStored(t, db, 2)
+}
+
+// A body that cannot be read any more is handed over without one, so that it can be parked and
+// does not hold up what was claimed with it.
+func TestClaimHandsOverAnUnreadableBodyAsNone(t *testing.T) {
+	t.Parallel()
+	db := hubtest.Database(t)
+	store := open(t, db)
+	ente := addEnte(t, store)
+	broken, sound := acceptance(ente.ID), acceptance(ente.ID)
+	accept(t, store, broken)
+	accept(t, store, sound)
+	if _, err := superuser(t, db).Exec(t.Context(), "UPDATE hub.event SET body = 'x' WHERE id = $1", broken.ReceiptID); err != nil {
+		t.Fatal(err)
+	}
+	bodies := map[uuid.UUID]string{}
+	for _, c := range claim(t, store, 10) {
+		bodies[c.Message] = string(c.Body)
+	}
+	if diff := cmp.Diff(map[uuid.UUID]string{broken.ReceiptID: "", sound.ReceiptID: string(sound.Body)}, bodies); diff != "" {
+		t.Error(diff)
+	}
+}
+
 // The answer to a settlement is lost: it is neither written twice nor called stale.
 func TestSettleFindsItsOwnCommitWhenTheAnswerWasLost(t *testing.T) {
 	t.Parallel()
@@ -90,8 +139,11 @@ func TestSettleFindsItsOwnCommitWhenTheAnswerWasLost(t *testing.T) {
 	line := newCutter(t, db)
 	broken := openWith(t, postgres.Config{DSN: line.dsn})
 	line.cutSelects.Store(1)
-	if err := broken.Settle(t.Context(), settlement(c, hub.Delivered)); err != nil {
-		t.Fatal(err)
+	s := settlement(c, hub.Delivered)
+	for range 2 { // the second time as by a caller that was told Unavailable
+		if err := broken.Settle(t.Context(), s); err != nil {
+			t.Fatal(err)
+		}
 	}
 	if line.swallowed.Load() != 1 {
 		t.Fatal("no answer was lost, the test shows nothing")

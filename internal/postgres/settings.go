@@ -47,6 +47,8 @@ func settings(sockets string) map[string]string {
 		"log_line_prefix":              "%m [%p] ",
 		"log_checkpoints":              "off",
 		"cluster_name":                 "sinbahub",
+		// each delivery leaves two dead rows behind: look often
+		"autovacuum_naptime": "10s",
 	}
 }
 

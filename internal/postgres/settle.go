@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"time"
 
@@ -69,18 +70,16 @@ func (s *Store) Settle(ctx context.Context, t *Settlement) error {
 	return nil
 }
 
-// settleBatch answers for each whether its lease still held.
+// settleBatch answers for each whether it is settled by this very settlement.
 func (s *Store) settleBatch(ctx context.Context, all []*Settlement) []batch.Result[bool] {
-	first := true
 	return runBatch(ctx, s, groupSettle, all,
 		func(ctx context.Context, part []*Settlement) ([]batch.Result[bool], error) {
 			results, err := s.settleOnce(ctx, part)
-			if err == nil && !first {
+			if err == nil && slices.Contains(results, batch.Result[bool]{}) {
 				// An earlier try may have committed and its answer been lost: then the lease is gone
-				// because of this very settlement.
+				// because of the same settlement.
 				err = s.findSettled(ctx, part, results)
 			}
-			first = false
 			return results, err
 		})
 }
@@ -219,7 +218,8 @@ SELECT a.delivery_id
 FROM unnest($1::uuid[], $2::uuid[], $3::timestamptz[]) AS i (id, lease, started_at)
 JOIN hub.attempt a ON a.delivery_id = i.id AND a.started_at = i.started_at AND a.lease = i.lease`
 
-// findSettled marks those that an earlier try of the same settlement wrote.
+// findSettled marks those that an earlier try of the same settlement wrote: its attempt is there,
+// begun at the same moment under the same lease.
 func (s *Store) findSettled(ctx context.Context, part []*Settlement, results []batch.Result[bool]) error {
 	var ids, leases uuids
 	var started []time.Time

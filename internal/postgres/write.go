@@ -54,7 +54,7 @@ ORDER BY i.environment, i.ente_id, i.event_id`
 func (d *decision) keyArgs() []any {
 	n := len(d.fresh)
 	keys := newKeyColumns(n)
-	receipts, registrations := make(uuids, 0, n), make(uuids, 0, n)
+	var receipts, registrations uuids
 	at := make([]time.Time, 0, n)
 	outcomes := make([]int16, 0, n)
 	warnings, macs, commitments := make([][]byte, 0, n), make([][]byte, 0, n), make([][]byte, 0, n)
@@ -101,7 +101,7 @@ func (d *decision) openedArgs() []any {
 		events = append(events, c.Events)
 		last = append(last, c.lastAt)
 	}
-	if len(ids) == 0 {
+	if len(ids.FlatArray) == 0 {
 		return nil
 	}
 	return append(cases.args(), ids, epochs, subjects, sealed, events, last)
@@ -126,7 +126,7 @@ func (d *decision) touchedArgs() []any {
 		events = append(events, c.Events)
 		last = append(last, c.lastAt)
 	}
-	if len(ids) == 0 {
+	if len(ids.FlatArray) == 0 {
 		return nil
 	}
 	return []any{ids, events, last}
@@ -210,12 +210,14 @@ func (d *decision) eventArgs() []any {
 	}
 }
 
-// uuids is a column of ids in the form pgx encodes without reflection.
-type uuids []pgtype.UUID
+// uuids is a column of ids in the form that pgx encodes without reflection.
+type uuids struct{ pgtype.FlatArray[pgtype.UUID] }
 
-func (u uuids) add(id uuid.UUID) uuids { return append(u, pgtype.UUID{Bytes: id, Valid: true}) }
+func (u uuids) add(id uuid.UUID) uuids {
+	return uuids{append(u.FlatArray, pgtype.UUID{Bytes: id, Valid: true})}
+}
 
 // addNullable turns the nil id into NULL.
 func (u uuids) addNullable(id uuid.UUID) uuids {
-	return append(u, pgtype.UUID{Bytes: id, Valid: id != uuid.Nil})
+	return uuids{append(u.FlatArray, pgtype.UUID{Bytes: id, Valid: id != uuid.Nil})}
 }
