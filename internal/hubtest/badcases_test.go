@@ -16,7 +16,7 @@ import (
 )
 
 // knownEvent is an event of the child known() that was accepted before the bad ones.
-var knownEvent = uuid.MustParse("5f0f3f38-2c7f-4a0e-9d42-0a8f2b1c6d01") //nolint:gochecknoglobals // a constant
+var knownEvent = uuid.MustParse("5f0f3f38-2c7f-4a0e-9d42-0a8f2b1c6d01")
 
 func known() hubtest.Child { return 1 }
 

@@ -45,6 +45,8 @@ type badCase struct {
 
 // TestE2EBadInputGetsATypedFaultAndLeavesNothing sends what the hub must refuse, in both SOAP
 // versions, and looks at the answer, the store and the journal after each.
+//
+//nolint:tparallel,paralleltest // one after the other: what is new in the journal belongs to the case
 func TestE2EBadInputGetsATypedFaultAndLeavesNothing(t *testing.T) {
 	t.Parallel()
 	h := hubtest.Start(t)
@@ -187,21 +189,7 @@ func stored(t *testing.T, db *pgx.Conn) map[string]int64 {
 // refusalsOf reads the journal's refusals, oldest first.
 func refusalsOf(t *testing.T, db *pgx.Conn) []journal.Entry {
 	t.Helper()
-	rows, err := db.Query(t.Context(), "SELECT body FROM hub.journal_entry WHERE kind = $1 ORDER BY at, id", int16(journal.RequestRefused))
-	if err != nil {
-		t.Fatal(err)
-	}
-	bodies, err := pgx.CollectRows(rows, pgx.RowTo[[]byte])
-	if err != nil {
-		t.Fatal(err)
-	}
-	entries := make([]journal.Entry, len(bodies))
-	for i, body := range bodies {
-		if entries[i], err = journal.Parse(body); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return entries
+	return slices.DeleteFunc(hubtest.JournalEntries(t, db), func(e journal.Entry) bool { return e.Kind != journal.RequestRefused })
 }
 
 // badFiles are the documents of testdata/bad with the codes that its README tells.

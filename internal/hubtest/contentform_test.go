@@ -145,7 +145,11 @@ func (e *element) renderInside(out *bytes.Buffer, s style, newline string) {
 		}
 		fmt.Fprintf(out, "<%s%s>", s.prefix, c.name)
 		c.renderInside(out, s, newline+"\t")
-		fmt.Fprintf(out, "</%s%s >", s.prefix, c.name)
+		fmt.Fprintf(out, "</%s%s", s.prefix, c.name)
+		if s.remarks {
+			out.WriteString(" \t")
+		}
+		out.WriteString(">")
 	}
 	if s.indent {
 		out.WriteString(newline)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/sinbahub/sinbahub/pkg/soap"
@@ -20,7 +21,7 @@ type Sender struct {
 
 // Sender speaks for an ente of the demo.
 func (h *Hub) Sender(ente string) Sender {
-	h.t.Helper()
+	h.tb.Helper()
 	p := h.Participant(ente)
 	return Sender{
 		URL: h.Run.SoapURL, User: p.APIUser, Password: h.Password(p),
@@ -57,7 +58,7 @@ func (s Sender) Send(ctx context.Context, v soap.Version, document []byte) (*Ans
 
 // Do sends a request and reads the answer.
 func (s Sender) Do(r *http.Request) (*Answer, error) {
-	response, err := s.Client.Do(r)
+	response, err := s.Client.Do(r) //nolint:gosec // a hub of the test's own
 	if err != nil {
 		return nil, err
 	}
@@ -149,7 +150,7 @@ type errore struct {
 func readAnswer(status int, header http.Header, body []byte) *Answer {
 	a := &Answer{Status: status, Header: header, Body: body}
 	var envelope struct {
-		XMLName xml.Name
+		XMLName xml.Name `xml:"Envelope"`
 		Body    struct {
 			Receipt *Receipt `xml:"urn:sinba:eventi:v1 InviaEventoRisposta"`
 			Report  *Report  `xml:"urn:sinba:eventi:v1 VerificaEventoRisposta"`
@@ -162,7 +163,7 @@ func readAnswer(status int, header http.Header, body []byte) *Answer {
 			} `xml:"Fault"`
 		} `xml:"Body"`
 	}
-	if xml.Unmarshal(body, &envelope) != nil || envelope.XMLName.Local != "Envelope" {
+	if xml.Unmarshal(body, &envelope) != nil {
 		return a
 	}
 	for _, v := range []soap.Version{soap.V11, soap.V12} {
@@ -176,14 +177,7 @@ func readAnswer(status int, header http.Header, body []byte) *Answer {
 		if a.Version == soap.V12 {
 			code, detail = f.Code12, f.Detail12
 		}
-		a.Fault = &Fault{Code: afterColon(code), Transaction: detail.Transaction, Total: detail.Total, Findings: detail.Findings}
+		a.Fault = &Fault{Code: code[strings.LastIndexByte(code, ':')+1:], Transaction: detail.Transaction, Total: detail.Total, Findings: detail.Findings}
 	}
 	return a
-}
-
-func afterColon(name string) string {
-	if i := bytes.LastIndexByte([]byte(name), ':'); i >= 0 {
-		return name[i+1:]
-	}
-	return name
 }

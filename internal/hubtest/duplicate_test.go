@@ -22,6 +22,8 @@ import (
 )
 
 // TestE2EDuplicateContract is the contract's section "Duplicates" through the door.
+//
+//nolint:tparallel,paralleltest // its parts share one hub, whose deliveries are counted at the end
 func TestE2EDuplicateContract(t *testing.T) {
 	t.Parallel()
 	h := hubtest.Start(t)
@@ -47,6 +49,7 @@ func TestE2EDuplicateContract(t *testing.T) {
 
 // checkReceiptsOfSamples recomputes ImprontaMessaggio of every sample as a vendor would.
 func checkReceiptsOfSamples(t *testing.T, h *hubtest.Hub) {
+	t.Helper()
 	for _, file := range samples(t) {
 		document, err := os.ReadFile(file)
 		if err != nil {
@@ -126,6 +129,7 @@ func to(text string) func(string) string { return func(string) string { return t
 // checkHonestRetries sends one event in every way an honest product may repeat it, and in ways
 // that only look alike.
 func checkHonestRetries(t *testing.T, h *hubtest.Hub) {
+	t.Helper()
 	s := h.Sender("SDS-GR")
 	first := bigDocument(t)
 	plain := style{attributes: `versione="1.0"`}

@@ -27,9 +27,8 @@ type clientReport struct {
 		Conforme bool   `json:"conforme"`
 		Esito    string `json:"esito"`
 	} `json:"verifica"`
-	Receipt, Again struct {
-		IdRicevuta, IdMessaggio, IdEvento, Esito, ImprontaMessaggio, SaleImpronta, IdRegistrazione string //nolint:revive // the contract's names
-	}
+	Receipt   clientReceipt `json:"receipt"`
+	Again     clientReceipt `json:"again"`
 	Stato     string        `json:"stato"`
 	Conflict  []clientFault `json:"conflict"`
 	Fault     []clientFault `json:"fault"`
@@ -37,7 +36,22 @@ type clientReport struct {
 	Lotto     []clientFault `json:"lotto"`
 }
 
-type clientFault struct{ Codice, Posizione, Descrizione, En string }
+type clientReceipt struct {
+	IDRicevuta      string `json:"IdRicevuta"`
+	IDMessaggio     string `json:"IdMessaggio"`
+	IDEvento        string `json:"IdEvento"`
+	Esito           string `json:"Esito"`
+	Impronta        string `json:"ImprontaMessaggio"`
+	Sale            string `json:"SaleImpronta"`
+	IDRegistrazione string `json:"IdRegistrazione"`
+}
+
+type clientFault struct {
+	Codice      string `json:"codice"`
+	Posizione   string `json:"posizione"`
+	Descrizione string `json:"descrizione"`
+	EN          string `json:"en"`
+}
 
 // TestE2EClientsOfOtherStacksCallEveryOperation generates clients from the served WSDL with two
 // stacks in both SOAP versions.
@@ -87,11 +101,11 @@ func checkReport(t *testing.T, out []byte) {
 		t.Errorf("outcomes %q then %q", r.Receipt.Esito, r.Again.Esito)
 	}
 	first, again := r.Receipt, r.Again
-	if first.IdMessaggio == again.IdMessaggio {
+	if first.IDMessaggio == again.IDMessaggio {
 		t.Error("the repetition got the first attempt's IdMessaggio")
 	}
-	again.Esito, again.IdMessaggio = first.Esito, first.IdMessaggio
-	if first != again || first.IdRicevuta == "" || len(first.SaleImpronta) != 32 || len(first.ImprontaMessaggio) != 64 {
+	again.Esito, again.IDMessaggio = first.Esito, first.IDMessaggio
+	if first != again || first.IDRicevuta == "" || len(first.Sale) != 32 || len(first.Impronta) != 64 {
 		t.Errorf("not the first receipt:\n%+v\n%+v", first, again)
 	}
 	if !slices.Contains([]string{"MEMORIZZATO", "IN_INOLTRO", "CONFERMATO"}, r.Stato) {
@@ -107,7 +121,7 @@ func checkReport(t *testing.T, out []byte) {
 		t.Errorf("a client must read all violations of a fault, got %+v", r.Fault)
 	}
 	for _, f := range r.Fault {
-		if f.Codice == "" || f.Posizione == "" || f.Descrizione == "" || f.En == "" {
+		if f.Codice == "" || f.Posizione == "" || f.Descrizione == "" || f.EN == "" {
 			t.Errorf("violation not whole: %+v", f)
 		}
 	}

@@ -27,7 +27,7 @@ type Hub struct {
 	Var string
 
 	binary string
-	t      testing.TB
+	tb     testing.TB
 }
 
 // Root is the project's folder.
@@ -38,11 +38,11 @@ func Root() string {
 
 // Binaries builds sinbahub and siss-sim once for all tests of a process and gives their folder.
 // SINBAHUB_TEST_BIN names a folder of binaries built before.
-func Binaries(t testing.TB) string {
-	t.Helper()
+func Binaries(tb testing.TB) string {
+	tb.Helper()
 	dir, err := build()
 	if err != nil {
-		t.Fatalf("build binaries: %v", err)
+		tb.Fatalf("build binaries: %v", err)
 	}
 	return dir
 }
@@ -55,7 +55,7 @@ var build = sync.OnceValues(func() (string, error) { //nolint:gochecknoglobals /
 	if err := os.MkdirAll(dir, 0o755); err != nil { //nolint:gosec // binaries are for everybody
 		return "", err
 	}
-	lock, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	lock, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_CREATE|os.O_RDWR, 0o600) //nolint:gosec // a name of ours
 	if err != nil {
 		return "", err
 	}
@@ -63,7 +63,7 @@ var build = sync.OnceValues(func() (string, error) { //nolint:gochecknoglobals /
 	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX); err != nil {
 		return "", err
 	}
-	cmd := exec.Command("go", "build", "-mod=readonly", "-o", dir+"/", "./cmd/sinbahub", "./cmd/siss-sim")
+	cmd := exec.Command("go", "build", "-mod=readonly", "-o", dir+"/", "./cmd/sinbahub", "./cmd/siss-sim") //nolint:gosec // a folder of ours
 	cmd.Dir = Root()
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", errors.New(string(out))
@@ -73,27 +73,27 @@ var build = sync.OnceValues(func() (string, error) { //nolint:gochecknoglobals /
 
 // Start starts a hub and stops it when the test ends. Environment variables (KEY=value) change
 // its configuration.
-func Start(t testing.TB, environ ...string) *Hub {
-	t.Helper()
-	dir, err := os.MkdirTemp("", "sinbahub-hub-")
+func Start(tb testing.TB, environ ...string) *Hub {
+	tb.Helper()
+	dir, err := os.MkdirTemp("", "sinbahub-hub-") //nolint:usetesting // kept if the test fails
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	// The database's user must be able to enter, else its data would be elsewhere and stay behind.
 	if err := os.Chmod(dir, 0o755); err != nil { //nolint:gosec // what is secret in it is 0600
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	h := &Hub{Var: dir, binary: filepath.Join(Binaries(t), "sinbahub"), t: t}
-	t.Cleanup(func() {
+	h := &Hub{Var: dir, binary: filepath.Join(Binaries(tb), "sinbahub"), tb: tb}
+	tb.Cleanup(func() {
 		if out, err := h.command("down"); err != nil {
-			t.Errorf("stop hub: %v\n%s", err, out)
+			tb.Errorf("stop hub: %v\n%s", err, out)
 		}
-		if t.Failed() {
-			t.Logf("its folder is kept: %s", dir)
+		if tb.Failed() {
+			tb.Logf("its folder is kept: %s", dir)
 			return
 		}
 		if err := os.RemoveAll(dir); err != nil {
-			t.Error(err)
+			tb.Error(err)
 		}
 	})
 	h.Up(environ...)
@@ -102,22 +102,23 @@ func Start(t testing.TB, environ ...string) *Hub {
 
 // Up starts what does not run.
 func (h *Hub) Up(environ ...string) {
-	h.t.Helper()
+	h.tb.Helper()
 	if out, err := h.command("up", environ...); err != nil {
-		h.t.Fatalf("start hub: %v\n%s", err, out)
+		h.tb.Fatalf("start hub: %v\n%s", err, out)
 	}
 	run, ok, err := app.ReadRunFile(h.Var)
 	if err != nil || !ok {
-		h.t.Fatalf("run file: %v %v", ok, err)
+		h.tb.Fatalf("run file: %v %v", ok, err)
 	}
 	h.Run = run
 }
 
 // command runs a verb of the demo in the project's folder.
 func (h *Hub) command(verb string, environ ...string) (string, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	// It must also run when the test has ended.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(h.tb.Context()), 2*time.Minute)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, h.binary, "demo", verb)
+	cmd := exec.CommandContext(ctx, h.binary, "demo", verb) //nolint:gosec // our own binary
 	cmd.Dir = Root()
 	cmd.Env = append(cleanEnviron(), append([]string{"SINBAHUB_VAR=" + h.Var}, environ...)...)
 	out, err := cmd.CombinedOutput()
@@ -142,9 +143,9 @@ func (h *Hub) Kill() { h.signal(syscall.SIGKILL) }
 func (h *Hub) Terminate() { h.signal(syscall.SIGTERM) }
 
 func (h *Hub) signal(which syscall.Signal) {
-	h.t.Helper()
+	h.tb.Helper()
 	if err := syscall.Kill(h.Run.Pids.Serve, which); err != nil {
-		h.t.Fatalf("%v to serve: %v", which, err)
+		h.tb.Fatalf("%v to serve: %v", which, err)
 	}
 }
 
@@ -161,22 +162,22 @@ func (h *Hub) Alive() bool {
 
 // Participant finds the demo's participant of an ente.
 func (h *Hub) Participant(ente string) app.RunParticipant {
-	h.t.Helper()
+	h.tb.Helper()
 	for _, p := range h.Run.Participants {
 		if p.Ente == ente {
 			return p
 		}
 	}
-	h.t.Fatalf("no participant for %s", ente)
+	h.tb.Fatalf("no participant for %s", ente)
 	return app.RunParticipant{}
 }
 
 // Password reads a participant's.
 func (h *Hub) Password(p app.RunParticipant) string {
-	h.t.Helper()
+	h.tb.Helper()
 	text, err := os.ReadFile(p.APIPasswordFile)
 	if err != nil {
-		h.t.Fatal(err)
+		h.tb.Fatal(err)
 	}
 	return strings.TrimSpace(string(text))
 }

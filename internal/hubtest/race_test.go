@@ -34,6 +34,7 @@ type raceResult struct {
 
 // checkRaces lets racers send one event at the same moment, half of them with other content.
 func checkRaces(t *testing.T, h *hubtest.Hub, db *pgx.Conn) {
+	t.Helper()
 	s := h.Sender(hubtest.ChildEnte)
 	turned := 0
 	for round := range rounds {
@@ -95,6 +96,7 @@ func race(ctx context.Context, s hubtest.Sender, child hubtest.Child, id uuid.UU
 // checkStorm repeats an accepted event from many connections at once: nobody is sent away, because
 // nothing is being accepted.
 func checkStorm(t *testing.T, h *hubtest.Hub) {
+	t.Helper()
 	s := h.Sender(hubtest.ChildEnte)
 	id, child := uuid.New(), hubtest.Child(999)
 	first := mustSend(t, s, soap.V12, child.Event(id, 1))
