@@ -26,8 +26,8 @@ const demoEnvironment = hub.Prod
 const sissPath = "/soap/siss/v1/SissRicezione"
 
 // startDetached starts a process of its own session that outlives this one, its output in a
-// log file, and gives its pid. Its environment has nothing of ours but PATH.
-func startDetached(binary, logFile string, args ...string) (pid int, err error) {
+// log file, and gives its pid. Its environment has nothing of ours but PATH, and what is given.
+func startDetached(binary, logFile string, environment []string, args ...string) (pid int, err error) {
 	out, err := os.OpenFile(filepath.Clean(logFile), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return 0, fmt.Errorf("open log: %w", err)
@@ -36,6 +36,7 @@ func startDetached(binary, logFile string, args ...string) (pid int, err error) 
 	cmd := exec.Command(binary, args...) //nolint:gosec,noctx // our own binaries; it must outlive any context
 	cmd.Stdout, cmd.Stderr = out, out
 	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "TMPDIR=" + os.Getenv("TMPDIR"), "SINBAHUB_TEST_PROFILE=" + os.Getenv("SINBAHUB_TEST_PROFILE")}
+	cmd.Env = append(cmd.Env, environment...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	if err := cmd.Start(); err != nil {
 		return 0, fmt.Errorf("start %s: %w", filepath.Base(binary), err)
@@ -63,6 +64,32 @@ func stopProcess(ctx context.Context, pid int, patience time.Duration) error {
 		}
 	}
 	return nil
+}
+
+// find gives the process we started: the remembered one if it is ours, else any whose command
+// line has the marker, 0 if there is none.
+func find(remembered int, marker string) int {
+	if ours(remembered, marker) {
+		return remembered
+	}
+	entries, err := os.ReadDir("/proc")
+	if err != nil {
+		return 0
+	}
+	for _, entry := range entries {
+		pid, err := strconv.Atoi(entry.Name())
+		if err == nil && pid != os.Getpid() && ours(pid, marker) && isHub(pid) {
+			return pid
+		}
+	}
+	return 0
+}
+
+// isHub tells whether a process runs one of our binaries, and not an editor with our file open.
+func isHub(pid int) bool {
+	exe, err := os.Readlink(filepath.Join("/proc", strconv.Itoa(pid), "exe"))
+	name := strings.TrimSuffix(filepath.Base(exe), " (deleted)")
+	return err == nil && (name == "sinbahub" || name == "siss-sim")
 }
 
 // ours tells whether a pid lives and is the process we started: its command line has the

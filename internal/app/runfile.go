@@ -49,7 +49,8 @@ type RunParticipant struct {
 // runFilePath is where the file of a var folder stands.
 func runFilePath(varDir string) string { return filepath.Join(varDir, "run.json") }
 
-// ReadRunFile reads it. ok is false if there is none.
+// ReadRunFile reads it. ok is false if there is none, or none that can be read: what runs is then
+// found by its command line.
 func ReadRunFile(varDir string) (run RunFile, ok bool, err error) {
 	text, err := os.ReadFile(filepath.Clean(runFilePath(varDir)))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -58,8 +59,8 @@ func ReadRunFile(varDir string) (run RunFile, ok bool, err error) {
 	if err != nil {
 		return RunFile{}, false, fmt.Errorf("read run file: %w", err)
 	}
-	if err := json.Unmarshal(text, &run); err != nil {
-		return RunFile{}, false, fmt.Errorf("read run file: %w", err)
+	if json.Unmarshal(text, &run) != nil {
+		return RunFile{}, false, nil
 	}
 	return run, true, nil
 }
@@ -75,14 +76,23 @@ func (r RunFile) write(varDir string) error {
 
 // writeOwnerFile writes a file of mode 0600 by rename, so that a reader sees all or nothing.
 func writeOwnerFile(path string, text []byte) error {
-	temporary := path + ".new"
-	if err := os.WriteFile(temporary, text, 0o600); err != nil {
-		return fmt.Errorf("write %s: %w", filepath.Base(path), err)
-	}
-	if err := os.Rename(temporary, path); err != nil {
+	if err := replaceFile(path, text); err != nil {
 		return fmt.Errorf("write %s: %w", filepath.Base(path), err)
 	}
 	return nil
+}
+
+func replaceFile(path string, text []byte) error {
+	file, err := os.OpenFile(path+".new", os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600) //nolint:gosec // our own folder
+	if err != nil {
+		return err
+	}
+	_, err = file.Write(text)
+	// Without the sync a power cut could leave an empty file behind the rename.
+	if err := errors.Join(err, file.Sync(), file.Close()); err != nil {
+		return err
+	}
+	return os.Rename(path+".new", path)
 }
 
 // running tells whether a process lives (a zombie does not).

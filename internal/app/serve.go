@@ -161,7 +161,7 @@ func (s *server) buildGateway(ctx context.Context) error {
 	s.members = authn.NewRegistry(credentials(s.cfg, roll))
 	s.gateway = gateway.New(gateway.Config{
 		Environment: s.cfg.Env(), PublicURL: s.cfg.PublicURL, Version: s.opts.Version,
-		Exchanges: s.cfg.Limits.Exchanges, BodyTimeout: s.cfg.Limits.BodyTimeout,
+		Exchanges: s.cfg.Limits.Exchanges,
 	}, reference, gateway.Parts{
 		Contract: catalogue, Validator: s.pool, Registry: s.members, Keys: s.keys,
 		Vault: s.stores.vault, Sealer: s.sealer, Store: s.stores.store,
@@ -208,7 +208,7 @@ func (s *server) run(ctx context.Context) error {
 		s.gateway.Stop()
 		drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.cfg.Limits.Drain)
 		defer cancel()
-		return errors.Join(door.Shutdown(drain), admin.Shutdown(drain))
+		return errors.Join(shutDown(drain, door), shutDown(drain, admin))
 	})
 	if err := s.announce(); err != nil {
 		return err
@@ -222,7 +222,7 @@ func (s *server) run(ctx context.Context) error {
 // httpServer makes a server with the limits of its listener.
 func (s *server) httpServer(handler http.Handler) *http.Server {
 	return &http.Server{
-		Handler: handler, ReadHeaderTimeout: 5 * time.Second, IdleTimeout: 60 * time.Second,
+		Handler: handler, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: s.cfg.Limits.BodyTimeout, IdleTimeout: 60 * time.Second,
 		WriteTimeout: s.cfg.Limits.BodyTimeout + 15*time.Second, MaxHeaderBytes: 16 << 10,
 		ErrorLog: zap.NewStdLog(zap.NewNop()),
 	}
@@ -234,6 +234,16 @@ func serveUntilShutdown(server *http.Server, on net.Listener) error {
 		return err
 	}
 	return nil
+}
+
+// shutDown lets requests in flight finish until ctx ends, then cuts what is left, which is no
+// error: who sends so slowly gets no receipt and may repeat.
+func shutDown(ctx context.Context, server *http.Server) error {
+	err := server.Shutdown(ctx)
+	if errors.Is(err, context.DeadlineExceeded) {
+		return server.Close()
+	}
+	return err
 }
 
 // announce tells where it listens, in the log and in the file asked for.

@@ -41,3 +41,18 @@ var ReadBody = readBody
 
 // MaxTold is how many violations one answer lists.
 const MaxTold = maxTold
+
+// Admission is the door's admission, for tests.
+type Admission struct{ a *admission }
+
+// NewAdmission makes one for so many exchanges.
+func NewAdmission(exchanges int) Admission { return Admission{newAdmission(exchanges)} }
+
+// Enter, Grow and Leave are the admission's own.
+func (a Admission) Enter(participant int32) bool          { return a.a.enter(participant) }
+func (a Admission) Grow(participant int32, n int64) bool  { return a.a.grow(participant, n) }
+func (a Admission) Leave(participant int32, held int64)   { a.a.leave(participant, held) }
+func (a Admission) Idle() (participants int, bytes int64) { return len(a.a.loads), a.a.total }
+
+// BodiesTotal is how many bytes of bodies may be under way.
+const BodiesTotal = bodiesTotal

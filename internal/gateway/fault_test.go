@@ -139,7 +139,7 @@ func TestBodyIsReadWholeOrRefused(t *testing.T) {
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			text, err := gateway.ReadBody(c.body, c.length)
+			text, err := gateway.ReadBody(c.body, c.length, func(int64) bool { return true })
 			var refusal *hub.Error
 			switch {
 			case c.want == "" && (err != nil || string(text) != "abc"):

@@ -33,10 +33,8 @@ type Config struct {
 	PublicURL string
 	// Version of the hub, told by echo.
 	Version string
-	// Exchanges at once; more get 503.
+	// Exchanges at once, half of them at most of one participant; more get 503.
 	Exchanges int
-	// BodyTimeout is how long a request may take to arrive.
-	BodyTimeout time.Duration
 }
 
 // Parts are what the gateway works with.
@@ -76,6 +74,7 @@ type Gateway struct {
 	treatments map[hub.Kind]treatment
 	metrics    *metrics
 	slots      chan struct{}
+	admission  *admission
 	stopping   atomic.Bool
 	reference  atomic.Pointer[Reference]
 	accepting  accepting
@@ -88,6 +87,7 @@ func New(cfg Config, reference Reference, parts Parts) *Gateway {
 		limits: soap.DefaultLimits(), codes: map[hub.Code]hub.Text{},
 		treatments: treatments(), metrics: newMetrics(parts.Registerer),
 		slots:     make(chan struct{}, cfg.Exchanges),
+		admission: newAdmission(cfg.Exchanges),
 		accepting: accepting{keys: map[postgres.Key]struct{}{}},
 	}
 	for _, text := range hub.Codes() {
@@ -159,7 +159,7 @@ func (g *Gateway) serve(w http.ResponseWriter, r *http.Request) {
 		treatment := g.treatments[refusal.Kind]
 		status, label = treatment.status, treatment.label
 		answer = g.faultMessage(x.version, x.base, x.id, g.Now(), refusal)
-		g.setRefusalHeaders(w.Header(), refusal)
+		g.setRefusalHeaders(w.Header(), x, refusal)
 		g.recordRefusal(context.WithoutCancel(r.Context()), x, refusal)
 	}
 	g.metrics.count(x, label)

@@ -60,6 +60,7 @@ func newMetrics(registerer prometheus.Registerer) *metrics {
 		m.duplicates.WithLabelValues(kind)
 	}
 	m.rejected.WithLabelValues("overload")
+	m.rejected.WithLabelValues("memory")
 	for _, code := range hub.Codes() {
 		m.violations.WithLabelValues(string(code.Code), hub.Grave.String())
 	}

@@ -3,10 +3,8 @@ package gateway
 import (
 	"context"
 	"errors"
-	"io"
 	"math/rand/v2"
 	"net/http"
-	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -32,6 +30,8 @@ type exchange struct {
 	reference  *Reference
 
 	body        []byte
+	held        int64 // bytes of the admission this request has
+	arrived     bool  // the whole body
 	participant *hub.Participant
 	ente        hub.Ente
 	verdict     validator.Result
@@ -59,7 +59,7 @@ func (g *Gateway) begin(r *http.Request) *exchange {
 	return x
 }
 
-// run takes one of the bounded places, reads the request and hands it to Exchange. A panic is
+// run reads the request, takes one of the bounded places and hands it to Exchange. A panic is
 // our own defect: it refuses this one message and is logged by type, never by value.
 func (g *Gateway) run(ctx context.Context, x *exchange, w http.ResponseWriter, r *http.Request) (answer []byte, err error) {
 	defer func() {
@@ -69,28 +69,32 @@ func (g *Gateway) run(ctx context.Context, x *exchange, w http.ResponseWriter, r
 		}
 	}()
 	if g.stopping.Load() {
-		return nil, &hub.Error{Kind: hub.Overloaded, RetryAfter: jittered(retryAfter), Public: []hub.Violation{{Code: hub.CodeStopping, Severity: hub.Grave, Path: "/"}}}
+		return nil, overloaded(hub.CodeStopping)
+	}
+	if x.participant, err = g.Registry.Basic(r); err != nil {
+		return nil, err
+	}
+	if !g.admission.enter(x.participant.ID) {
+		g.metrics.rejected.WithLabelValues("overload").Inc()
+		return nil, overloaded(hub.CodeOverloaded)
+	}
+	defer func() { g.admission.leave(x.participant.ID, x.held) }()
+	if err := g.transport(x, w, r); err != nil {
+		return nil, err
 	}
 	select {
 	case g.slots <- struct{}{}:
 		defer func() { <-g.slots }()
 	default:
 		g.metrics.rejected.WithLabelValues("overload").Inc()
-		return nil, &hub.Error{Kind: hub.Overloaded, RetryAfter: jittered(retryAfter), Public: []hub.Violation{{Code: hub.CodeOverloaded, Severity: hub.Grave, Path: "/"}}}
-	}
-	if err := g.transport(x, w, r); err != nil {
-		return nil, err
+		return nil, overloaded(hub.CodeOverloaded)
 	}
 	return g.Exchange(ctx, x)
 }
 
-// transport is step 1: credential, media type and a bounded body.
+// transport is step 1 once the peer is known: media type and a bounded body. How long the body
+// may take is the server's ReadTimeout.
 func (g *Gateway) transport(x *exchange, w http.ResponseWriter, r *http.Request) error {
-	participant, err := g.Registry.Basic(r)
-	if err != nil {
-		return err
-	}
-	x.participant = participant
 	if encoding := r.Header.Get("Content-Encoding"); encoding != "" && !strings.EqualFold(encoding, "identity") {
 		return hub.NewError(hub.UnsupportedMedia, hub.CodeContentEncoding, nil)
 	}
@@ -102,38 +106,24 @@ func (g *Gateway) transport(x *exchange, w http.ResponseWriter, r *http.Request)
 	if r.ContentLength > int64(g.limits.Bytes) {
 		return hub.NewError(hub.TooLarge, hub.CodeBodyTooLarge, nil)
 	}
-	if err := http.NewResponseController(w).SetReadDeadline(time.Now().Add(g.cfg.BodyTimeout)); err != nil && !errors.Is(err, http.ErrNotSupported) {
-		return hub.NewError(hub.Internal, hub.CodeInternal, err)
+	body, err := readBody(http.MaxBytesReader(w, r.Body, int64(g.limits.Bytes)), r.ContentLength, func(n int64) bool {
+		ok := g.admission.grow(x.participant.ID, n)
+		if ok {
+			x.held += n
+		} else {
+			g.metrics.rejected.WithLabelValues("memory").Inc()
+		}
+		return ok
+	})
+	if err != nil {
+		return err
 	}
-	x.body, err = readBody(http.MaxBytesReader(w, r.Body, int64(g.limits.Bytes)), r.ContentLength)
-	x.size = len(x.body)
-	return err
-}
-
-// readBody reads a body whose length is known or not. Errors are replaced.
-func readBody(body io.Reader, length int64) ([]byte, error) {
-	var text []byte
-	var err error
-	if length >= 0 {
-		text = make([]byte, length)
-		_, err = io.ReadFull(body, text)
-	} else {
-		text, err = io.ReadAll(body)
-	}
-	var tooLarge *http.MaxBytesError
-	switch {
-	case err == nil:
-		return text, nil
-	case errors.As(err, &tooLarge):
-		return nil, hub.NewError(hub.TooLarge, hub.CodeBodyTooLarge, nil)
-	case errors.Is(err, os.ErrDeadlineExceeded):
-		return nil, hub.NewError(hub.Malformed, hub.CodeSlowRequest, nil)
-	}
-	return nil, hub.NewError(hub.Malformed, hub.CodeMalformed, errors.New("request body cut short"))
+	x.body, x.size, x.arrived = body, len(body), true
+	return nil
 }
 
 // setRefusalHeaders tells what clients must understand without reading the fault.
-func (g *Gateway) setRefusalHeaders(h http.Header, refusal *hub.Error) {
+func (g *Gateway) setRefusalHeaders(h http.Header, x *exchange, refusal *hub.Error) {
 	h.Set("X-Sinba-Codice", string(refusal.Public[0].Code))
 	wait := refusal.RetryAfter
 	if wait == 0 && (refusal.Kind == hub.Overloaded || refusal.Kind == hub.Unavailable) {
@@ -145,7 +135,9 @@ func (g *Gateway) setRefusalHeaders(h http.Header, refusal *hub.Error) {
 	if wait > 0 {
 		h.Set("Retry-After", strconv.Itoa(int((wait+time.Second-1)/time.Second)))
 	}
-	if refusal.Kind == hub.Unavailable || refusal.Kind == hub.TooLarge {
+	// What was refused before its body was read must not be read on: net/http would wait for it
+	// before it sends the answer.
+	if !x.arrived || refusal.Kind == hub.Unavailable {
 		h.Set("Connection", "close")
 	}
 }
