@@ -59,10 +59,10 @@ func ReadRunFile(varDir string) (run RunFile, ok bool, err error) {
 	if err != nil {
 		return RunFile{}, false, fmt.Errorf("read run file: %w", err)
 	}
-	if json.Unmarshal(text, &run) != nil {
-		return RunFile{}, false, nil
+	if ok = json.Unmarshal(text, &run) == nil; !ok {
+		run = RunFile{}
 	}
-	return run, true, nil
+	return run, ok, nil
 }
 
 // write replaces the file in one step, readable by its owner only.

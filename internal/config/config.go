@@ -74,7 +74,7 @@ type SISS struct {
 	URL string `yaml:"url"`
 	// CAFile has the certificates to trust for it, PEM (default: the system's).
 	CAFile string `yaml:"ca_file"`
-	// Workers is how many deliveries run at once (default 32).
+	// Workers is how many deliveries run at once (default 64).
 	Workers int `yaml:"workers"`
 	// Rate is the agreed most events per second; 0 (default) paces against the door only.
 	Rate int `yaml:"rate"`
@@ -109,7 +109,7 @@ func Default() Config {
 	return Config{
 		Environment: "PROD", Var: "var", Listen: "127.0.0.1:0", AdminListen: "127.0.0.1:0",
 		Database: Database{MaxConns: 12},
-		SISS:     SISS{Workers: 32},
+		SISS:     SISS{Workers: 64},
 		Jail:     Jail{Deadline: 2 * time.Second},
 		Limits:   Limits{Exchanges: 256, BodyTimeout: 30 * time.Second, Drain: 20 * time.Second},
 		Log:      Log{Level: "info"},

@@ -38,6 +38,11 @@ const (
 	mostEntries = 128
 )
 
+// settleLinger is how long a settlement waits for others. Nobody waits for it but the next event of
+// its case, and a settlement of its own costs the server several times what it costs among others
+// (make bench: 9 in a batch without this, and three times as many with it).
+const settleLinger = 10 * time.Millisecond
+
 // Config says where the database is.
 type Config struct {
 	// DSN connects as the application's role (RoleApp), never as a superuser.
@@ -89,7 +94,7 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	}
 	s.lookups = batch.New(mostLookups, s.lookupBatch)
 	s.accepts = batch.New(mostAccepts, s.acceptBatch)
-	s.settles = batch.New(mostSettles, s.settleBatch)
+	s.settles = batch.New(mostSettles, s.settleBatch).Linger(settleLinger)
 	s.entries = batch.New(mostEntries, s.journalBatch)
 	return s, nil
 }

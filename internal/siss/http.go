@@ -140,9 +140,12 @@ func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 
 // check validates the message and finds its operation; wrong is the Fault to answer else.
 func (s *Simulator) check(body []byte, action string) (request []byte, op operation, wrong *answer) {
-	malformed := faultAnswer(http.StatusBadRequest, codeMalformed, "Il messaggio non è una busta SOAP 1.2 leggibile.", nil)
+	malformed := func() *answer {
+		a := faultAnswer(http.StatusBadRequest, codeMalformed, "Il messaggio non è una busta SOAP 1.2 leggibile.", nil)
+		return &a
+	}
 	if soap.Scan(body, soap.DefaultLimits()) != nil {
-		return nil, op, &malformed
+		return nil, op, malformed()
 	}
 	v, err := s.schema.Check(body, xmlschema.Envelope)
 	op, known := operationOf(v.Root)
@@ -154,12 +157,12 @@ func (s *Simulator) check(body []byte, action string) (request []byte, op operat
 		none := faultAnswer(http.StatusBadRequest, codeOperation, "L'elemento del Body non è una richiesta del contratto.", nil)
 		return nil, op, &none
 	case v.SOAP != 2:
-		return nil, op, &malformed
+		return nil, op, malformed()
 	case v.Status == xmlschema.Invalid:
 		invalid := faultAnswer(http.StatusBadRequest, codeSchema, "La richiesta non è conforme allo schema.", findings(v.Findings))
 		return nil, op, &invalid
 	case v.Status != xmlschema.Valid:
-		return nil, op, &malformed
+		return nil, op, malformed()
 	case action != "" && action != namespace+"/"+op.name:
 		other := faultAnswer(http.StatusBadRequest, codeOperation, "Il parametro action indica un'altra operazione.", nil)
 		return nil, op, &other

@@ -19,6 +19,7 @@ type element struct {
 // tag is one tag of a canonical document: doc[start:end], '<' and '>' included.
 type tag struct {
 	start, end int
+	nameEnd    int
 	closing    bool
 	name       []byte // local
 }
@@ -43,7 +44,7 @@ func nextTag(doc []byte, from int) (t tag, ok bool) {
 		}
 		i++
 	}
-	t.name = doc[begin:i]
+	t.name, t.nameEnd = doc[begin:i], i
 	for i < len(doc) && doc[i] != '>' {
 		if doc[i] == '"' {
 			i += 1 + max(0, bytes.IndexByte(doc[i+1:], '"'))
@@ -63,16 +64,9 @@ func children(doc []byte) iter.Seq[element] {
 			if first, ok = nextTag(doc, pos); !ok || first.closing {
 				return
 			}
-			last := first
-			for depth := 1; depth > 0; {
-				if last, ok = nextTag(doc, last.end); !ok {
-					return
-				}
-				if last.closing {
-					depth--
-				} else {
-					depth++
-				}
+			var last tag
+			if last, ok = endOf(doc, first); !ok {
+				return
 			}
 			if !yield(element{string(first.name), doc[first.start:last.end], doc[first.end:last.start]}) {
 				return
@@ -80,6 +74,30 @@ func children(doc []byte) iter.Seq[element] {
 			pos = last.end
 		}
 	}
+}
+
+// endOf finds the tag that ends the element which first begins.
+func endOf(doc []byte, first tag) (last tag, ok bool) {
+	// The event is most of its message. Unless another of its name may begin inside, its end is
+	// found by name, without a look at each tag between (BenchmarkTransmit).
+	qualified := doc[first.start+1 : first.nameEnd]
+	closing := append(append([]byte("</"), qualified...), '>')
+	if n := bytes.Index(doc[first.end:], closing); n >= 0 &&
+		!bytes.Contains(doc[first.end:first.end+n], append([]byte{'<'}, qualified...)) {
+		return nextTag(doc, first.end+n)
+	}
+	last = first
+	for depth := 1; depth > 0; {
+		if last, ok = nextTag(doc, last.end); !ok {
+			return last, false
+		}
+		if last.closing {
+			depth--
+		} else {
+			depth++
+		}
+	}
+	return last, true
 }
 
 // text gives the content of the first direct child with that name, empty if there is none.
@@ -105,6 +123,13 @@ func unescape(content []byte) string {
 // requests with the same event, however prefixed, give the same bytes.
 func standalone(whole []byte) []byte {
 	out := make([]byte, 0, len(whole)+len(namespace)+16)
+	if first, ok := nextTag(whole, 0); ok && bytes.IndexByte(whole, ':') < 0 && bytes.IndexByte(whole, '"') < 0 {
+		// Without a colon there is no prefix, without a quotation mark no attribute: all tags but
+		// the first are as they shall be.
+		out = append(out, whole[:first.nameEnd]...)
+		out = append(out, ` xmlns="`+namespace+`"`...)
+		return append(out, whole[first.nameEnd:]...)
+	}
 	for pos := 0; ; {
 		t, ok := nextTag(whole, pos)
 		if !ok {

@@ -1,6 +1,7 @@
 package validator
 
 import (
+	"runtime"
 	"time"
 
 	"go.uber.org/zap"
@@ -90,6 +91,7 @@ func (t *turn) serve() {
 		}
 		select {
 		case c := <-queue:
+			runtime.Gosched() // whoever is ready to ask as well comes into the same write
 			calls = t.gather(append(calls[:0], c), free)
 			t.send(calls)
 		case <-roomy:

@@ -1,12 +1,15 @@
 // Package batch runs together what waits together: many callers, one function over a slice.
 //
-// There is no timer. While one batch runs, further calls queue; the next batch is what waits
-// then, so that a lone caller pays nothing and a crowd shares one round trip (group commit).
+// There is no timer, unless Linger asks for one. While one batch runs, further calls queue; the
+// next batch is what waits then, so that a lone caller pays nothing and a crowd shares one round
+// trip (group commit).
 package batch
 
 import (
 	"context"
 	"errors"
+	"runtime"
+	"time"
 )
 
 // ErrClosed is returned by Do after Run has ended.
@@ -24,6 +27,8 @@ type Group[Q, R any] struct {
 	done  chan struct{}
 	run   func(context.Context, []Q) []Result[R]
 	most  int
+	// linger is how long a batch waits for more calls.
+	linger time.Duration
 }
 
 type call[Q, R any] struct {
@@ -37,6 +42,14 @@ func New[Q, R any](most int, run func(context.Context, []Q) []Result[R]) *Group[
 	return &Group[Q, R]{queue: make(chan call[Q, R], most), done: make(chan struct{}), run: run, most: most}
 }
 
+// Linger makes every batch wait that long for more calls after its first one. It is for calls
+// that nobody waits for, where a larger batch is worth more than a quick answer. Call it before
+// Run; it returns the group.
+func (g *Group[Q, R]) Linger(d time.Duration) *Group[Q, R] {
+	g.linger = d
+	return g
+}
+
 // Run serves batches until ctx ends, then answers ErrClosed to what still waits. The context
 // given to the function is ctx without its cancellation: a batch that began is finished.
 func (g *Group[Q, R]) Run(ctx context.Context) {
@@ -46,8 +59,24 @@ func (g *Group[Q, R]) Run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case first := <-g.queue:
+			g.await(ctx)
 			g.serve(context.WithoutCancel(ctx), g.collect(first))
 		}
+	}
+}
+
+// await lets more calls come in: those of goroutines that are ready to run, for which it only
+// steps back, and those within the time that Linger gave.
+func (g *Group[Q, R]) await(ctx context.Context) {
+	if g.linger == 0 {
+		runtime.Gosched()
+		return
+	}
+	timer := time.NewTimer(g.linger)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
 	}
 }
 
