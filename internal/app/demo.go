@@ -70,7 +70,7 @@ func DemoDown(ctx context.Context, cfg config.Config, out io.Writer) error {
 // them, and stays until ctx ends.
 func DemoRun(ctx context.Context, cfg config.Config, out io.Writer) error {
 	if err := DemoUp(ctx, cfg, out); err != nil {
-		return err
+		return errors.Join(err, DemoDown(context.WithoutCancel(ctx), cfg, out))
 	}
 	d, err := newDemo(cfg, out)
 	if err != nil {

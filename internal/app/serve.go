@@ -151,7 +151,7 @@ func (s *server) buildGateway(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("load registry: %w", err)
 	}
-	reference, err := newReference(roll)
+	reference, err := newReference(s.cfg, roll)
 	if err != nil {
 		return fmt.Errorf("load catalogue of events: %w", err)
 	}
@@ -192,6 +192,7 @@ func (s *server) run(ctx context.Context) error {
 	storesCtx, stopStores := context.WithCancel(context.WithoutCancel(ctx))
 	storesGroup := s.runStores(storesCtx)
 	defer func() {
+		s.gateway.JournalStrangers(storesCtx)
 		stopStores()
 		_ = storesGroup.Wait()
 	}()

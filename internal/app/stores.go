@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -84,6 +85,9 @@ func (s *server) openStores(ctx context.Context) error {
 	if err := s.stores.store.EnsurePartitions(ctx, partitionsAhead); err != nil {
 		return fmt.Errorf("make partitions: %w", err)
 	}
+	if err := s.stores.store.CheckKeys(ctx, s.cfg.Env(), s.keys.Fingerprints()); err != nil {
+		return fmt.Errorf("check keys: %w", err)
+	}
 	return s.openVault(ctx, vaultURL)
 }
 
@@ -98,6 +102,9 @@ func (s *server) openVault(ctx context.Context, url string) error {
 		return errors.New("connect vault")
 	}
 	s.onClose(s.vaultPool.Close)
+	if err := postgres.CheckServer(ctx, s.vaultPool); err != nil {
+		return fmt.Errorf("check vault: %w", err)
+	}
 	for _, set := range migrations() {
 		if err := postgres.CheckVersion(ctx, s.vaultPool, set); err != nil {
 			return fmt.Errorf("check vault: %w", err)
@@ -137,6 +144,7 @@ func (s *server) housekeep(ctx context.Context) error {
 			s.log.Warn("registry not reloaded", zap.Error(err))
 		}
 		if n%6 == 0 {
+			s.gateway.JournalStrangers(ctx)
 			s.sweep(ctx)
 		}
 		if n%360 == 0 {
@@ -153,7 +161,7 @@ func (s *server) refresh(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	reference, err := newReference(roll)
+	reference, err := newReference(s.cfg, roll)
 	if err != nil {
 		return err
 	}
@@ -188,7 +196,7 @@ func credentials(cfg config.Config, roll *postgres.Registry) []authn.Credential 
 }
 
 // newReference builds the catalogue of events over the registry's closed lists.
-func newReference(roll *postgres.Registry) (gateway.Reference, error) {
+func newReference(cfg config.Config, roll *postgres.Registry) (gateway.Reference, error) {
 	schema, err := xsd.FS.ReadFile(xsd.SinbaEventi)
 	if err != nil {
 		return gateway.Reference{}, err
@@ -196,6 +204,13 @@ func newReference(roll *postgres.Registry) (gateway.Reference, error) {
 	type product struct{ vendor, name string }
 	certified := map[product]bool{}
 	lists := sinba.DefaultReference()
+	if path := cfg.Reference.PrestazioniFile; path != "" {
+		text, err := os.ReadFile(filepath.Clean(path))
+		if err != nil {
+			return gateway.Reference{}, fmt.Errorf("reference.prestazioni_file: %w", err)
+		}
+		lists.Services = strings.Fields(string(text))
+	}
 	for _, e := range roll.Enti {
 		lists.Enti = append(lists.Enti, e.Code)
 		lists.Zones = append(lists.Zones, e.Zone)

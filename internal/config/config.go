@@ -40,13 +40,14 @@ type Config struct {
 	// AdminListen is the listener for metrics and health (default 127.0.0.1:0).
 	AdminListen string `yaml:"admin_listen"`
 	// PublicURL is the address clients see, without a path (default: from each request's host).
-	PublicURL string   `yaml:"public_url"`
-	Database  Database `yaml:"database"`
-	Keys      Keys     `yaml:"keys"`
-	SISS      SISS     `yaml:"siss"`
-	Jail      Jail     `yaml:"jail"`
-	Limits    Limits   `yaml:"limits"`
-	Log       Log      `yaml:"log"`
+	PublicURL string    `yaml:"public_url"`
+	Database  Database  `yaml:"database"`
+	Keys      Keys      `yaml:"keys"`
+	SISS      SISS      `yaml:"siss"`
+	Jail      Jail      `yaml:"jail"`
+	Limits    Limits    `yaml:"limits"`
+	Log       Log       `yaml:"log"`
+	Reference Reference `yaml:"reference"`
 	// BasicAuth allows HTTP Basic on the SOAP listener. Only the demo's configuration sets it,
 	// and only a loopback listener takes it (default false).
 	BasicAuth bool `yaml:"basic_auth"`
@@ -86,6 +87,13 @@ type Jail struct {
 	Workers int `yaml:"workers"`
 	// Deadline for one document, after which its worker is killed (default 2s).
 	Deadline time.Duration `yaml:"deadline"`
+}
+
+// Reference is what may stand in stored events beside the registry's own lists.
+type Reference struct {
+	// PrestazioniFile lists the known CodicePrestazione, one a line; others are stored as
+	// `altro`. Empty (default): codes like A1.20 are kept.
+	PrestazioniFile string `yaml:"prestazioni_file"`
 }
 
 // Limits of the door.

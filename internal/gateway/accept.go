@@ -274,10 +274,14 @@ func (g *Gateway) confirm(ctx context.Context, x *exchange, subject pseudonym.Su
 	}
 }
 
+// journalPatience is how long a refusal waits for its journal entry: a sender is not to be kept
+// waiting by a database that its refusal does not need.
+const journalPatience = 2 * time.Second
+
 // recordRefusal journals a refusal of a known participant, without content. What cannot be
-// journalled is still refused: nothing was accepted.
+// journalled is still refused, since nothing was accepted, and counted.
 func (g *Gateway) recordRefusal(ctx context.Context, x *exchange, refusal *hub.Error) {
-	if x.participant == nil || refusal.Kind == hub.Overloaded || refusal.Kind == hub.Unavailable {
+	if refusal.Kind == hub.Overloaded || refusal.Kind == hub.Unavailable {
 		return
 	}
 	entry := journal.Entry{
@@ -291,7 +295,10 @@ func (g *Gateway) recordRefusal(ctx context.Context, x *exchange, refusal *hub.E
 			entry.Codes = append(entry.Codes, v.Code)
 		}
 	}
+	ctx, cancel := context.WithTimeout(ctx, journalPatience)
+	defer cancel()
 	if err := g.Store.Journal(ctx, entry); err != nil {
-		g.log.Warn("refusal not journalled")
+		g.metrics.unjournalled.Inc()
+		g.log.Warn("refusal not journalled", zap.String("exchange_id", x.id.String()))
 	}
 }

@@ -6,7 +6,6 @@
 package gateway
 
 import (
-	"context"
 	"net/http"
 	"sync"
 	"sync/atomic"
@@ -78,6 +77,7 @@ type Gateway struct {
 	stopping   atomic.Bool
 	reference  atomic.Pointer[Reference]
 	accepting  accepting
+	strangers  *strangers
 }
 
 // New makes the handler.
@@ -88,6 +88,7 @@ func New(cfg Config, reference Reference, parts Parts) *Gateway {
 		treatments: treatments(), metrics: newMetrics(parts.Registerer),
 		slots:     make(chan struct{}, cfg.Exchanges),
 		admission: newAdmission(cfg.Exchanges),
+		strangers: &strangers{counts: map[stranger]int32{}},
 		accepting: accepting{keys: map[postgres.Key]struct{}{}},
 	}
 	for _, text := range hub.Codes() {
@@ -160,7 +161,6 @@ func (g *Gateway) serve(w http.ResponseWriter, r *http.Request) {
 		status, label = treatment.status, treatment.label
 		answer = g.faultMessage(x.version, x.base, x.id, g.Now(), refusal)
 		g.setRefusalHeaders(w.Header(), x, refusal)
-		g.recordRefusal(context.WithoutCancel(r.Context()), x, refusal)
 	}
 	g.metrics.count(x, label)
 	g.logExchange(x, status, label, err)

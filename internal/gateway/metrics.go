@@ -23,6 +23,8 @@ type metrics struct {
 	duplicates *prometheus.CounterVec
 	rejected   *prometheus.CounterVec
 	splits     prometheus.Counter
+	// unjournalled counts refusals whose journal entry could not be written in time.
+	unjournalled prometheus.Counter
 }
 
 // newMetrics registers the figures and starts those with fixed labels at zero.
@@ -51,11 +53,14 @@ func newMetrics(registerer prometheus.Registerer) *metrics {
 		rejected: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "hub_admission_rejected_total", Help: "Requests refused before they were read, by reason.",
 		}, []string{"reason"}),
+		unjournalled: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "hub_refusals_unjournalled_total", Help: "Refusals whose journal entry could not be written in time.",
+		}),
 		splits: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "hub_subject_splits_total", Help: "Identities found to have two subjects; each needs the privacy officer.",
 		}),
 	}
-	registerer.MustRegister(m.exchanges, m.events, m.violations, m.steps, m.sizes, m.duplicates, m.rejected, m.splits)
+	registerer.MustRegister(m.exchanges, m.events, m.violations, m.steps, m.sizes, m.duplicates, m.rejected, m.splits, m.unjournalled)
 	for _, kind := range []string{"repeat", "in_progress", "conflict"} {
 		m.duplicates.WithLabelValues(kind)
 	}

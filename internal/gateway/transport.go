@@ -72,6 +72,7 @@ func (g *Gateway) run(ctx context.Context, x *exchange, w http.ResponseWriter, r
 		return nil, overloaded(hub.CodeStopping)
 	}
 	if x.participant, err = g.Registry.Basic(r); err != nil {
+		g.strangers.count(r.RemoteAddr, asRefusal(err))
 		return nil, err
 	}
 	if !g.admission.enter(x.participant.ID) {
@@ -79,6 +80,16 @@ func (g *Gateway) run(ctx context.Context, x *exchange, w http.ResponseWriter, r
 		return nil, overloaded(hub.CodeOverloaded)
 	}
 	defer func() { g.admission.leave(x.participant.ID, x.held) }()
+	if answer, err = g.admitted(ctx, x, w, r); err != nil {
+		// The bytes are of no use any more, and the journal may be slow.
+		x.body, x.verdict = nil, validator.Result{Root: x.verdict.Root}
+		g.recordRefusal(context.WithoutCancel(ctx), x, asRefusal(err))
+	}
+	return answer, err
+}
+
+// admitted is what a participant with a place gets.
+func (g *Gateway) admitted(ctx context.Context, x *exchange, w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	if err := g.transport(x, w, r); err != nil {
 		return nil, err
 	}

@@ -26,12 +26,15 @@ const oldestServer = 150000
 // CheckServer refuses a server or a role the hub must not run on: a superuser, durability
 // switched off, statements or values in the server's log, a clock set off by a test, an old
 // version. The error names every finding. A setting this role may not see counts as wrong.
-func (s *Store) CheckServer(ctx context.Context) error {
+func (s *Store) CheckServer(ctx context.Context) error { return CheckServer(ctx, s.pool) }
+
+// CheckServer is Store.CheckServer for any role: the vault's server and role must be as sound.
+func CheckServer(ctx context.Context, db Queryer) error {
 	var findings []error
 	var mighty bool
 	var offset string
 	var version int
-	if err := s.pool.QueryRow(ctx, serverRoleSQL).Scan(&mighty, &offset, &version); err != nil {
+	if err := db.QueryRow(ctx, serverRoleSQL).Scan(&mighty, &offset, &version); err != nil {
 		return fmt.Errorf("check the server: %w", masked(err))
 	}
 	if mighty {
@@ -43,7 +46,7 @@ func (s *Store) CheckServer(ctx context.Context) error {
 	if version < oldestServer {
 		findings = append(findings, errors.New("the server is older than PostgreSQL 15"))
 	}
-	wrong, err := s.wrongSettings(ctx)
+	wrong, err := wrongSettings(ctx, db)
 	if err != nil {
 		return fmt.Errorf("check the server: %w", masked(err))
 	}
@@ -68,14 +71,14 @@ func neededSettings() map[string][]string {
 	}
 }
 
-func (s *Store) wrongSettings(ctx context.Context) ([]error, error) {
+func wrongSettings(ctx context.Context, db Queryer) ([]error, error) {
 	needed := neededSettings()
 	names := make([]string, 0, len(needed))
 	for name := range needed {
 		names = append(names, name)
 	}
 	slices.Sort(names)
-	rows, err := s.pool.Query(ctx, serverSettingsSQL, names)
+	rows, err := db.Query(ctx, serverSettingsSQL, names)
 	if err != nil {
 		return nil, err
 	}
@@ -103,6 +106,7 @@ func (s *Store) CheckVersion(ctx context.Context) error {
 
 // Queryer is a connection or pool of pgx that may read a set's version table.
 type Queryer interface {
+	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
 	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
 }
 

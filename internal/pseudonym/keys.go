@@ -2,6 +2,7 @@ package pseudonym
 
 import (
 	"crypto/hpke"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -88,6 +89,25 @@ func LoadKeys(dir string, env hub.Environment) (*Keys, error) {
 
 // Environment is the one these keys belong to.
 func (k *Keys) Environment() hub.Environment { return k.environment }
+
+// fingerprintText is what a fingerprint is the HMAC of.
+const fingerprintText = "sinbahub/fingerprint/v1"
+
+// Fingerprints tells each key apart from any other without saying anything about it, so that a
+// database can remember with which keys it was written. The opener's public key stands as its
+// SHA-256.
+func (k *Keys) Fingerprints() map[string][32]byte {
+	all := map[string][32]byte{
+		fmt.Sprintf("%s-%d", PurposeLink, k.linkEpoch):    k.link.sum([]byte(fingerprintText)),
+		fmt.Sprintf("%s-%d", PurposeLocal, k.localEpoch):  k.local.sum([]byte(fingerprintText)),
+		string(PurposeContent):                            k.content.sum([]byte(fingerprintText)),
+		fmt.Sprintf("%s-%d", PurposeSeal, k.opener.epoch): sha256.Sum256(k.opener.key.Bytes()),
+	}
+	for id, key := range k.codes {
+		all[fmt.Sprintf("%s-%s-%d", PurposeCode, id.domain, id.epoch)] = key.sum([]byte(fingerprintText))
+	}
+	return all
+}
 
 // Format prints a placeholder for every verb and flag.
 func (*Keys) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, redacted) }

@@ -1,7 +1,6 @@
 package sinba
 
 import (
-	"bytes"
 	"slices"
 	"strconv"
 	"strings"
@@ -19,8 +18,8 @@ type Reference struct {
 	Vendors, Products, ProductVersions, Certificates []string
 	// Services are the values of CodicePrestazione, Nomenclature those of VoceNomenclatore,
 	// Structures those of CodiceStrutturaASSO. No public list of them exists: they are configured.
-	// As long as they are not, a CodicePrestazione with a digit in it is kept, which no name has,
-	// and every other value becomes `altro` (ADR 0004).
+	// As long as they are not, a CodicePrestazione like A1.20 is kept, a form with room for no
+	// identity, and every other value becomes `altro` (ADR 0004).
 	Services, Nomenclature, Structures []string
 	// Nations are the known nations and citizenships: ISO 3166-1 numeric and the agreed 997–999.
 	Nations []string
@@ -176,12 +175,33 @@ func isService(v string) bool {
 	return len(v) >= 5 && len(v) <= 10
 }
 
+// isPlainService tells whether v is one letter, then groups of one or two digits with points
+// between them, at least two groups: A1.20, B2.30.1. Neither a name nor a piece of a codice fiscale
+// has this form.
+func isPlainService(v []byte) bool {
+	if len(v) < 4 || v[0] < 'A' || v[0] > 'Z' {
+		return false
+	}
+	groups, digits := 0, 0
+	for i, b := range v[1:] {
+		switch {
+		case b >= '0' && b <= '9' && digits < 2:
+			digits++
+		case b == '.' && digits > 0 && i < len(v)-2:
+			groups, digits = groups+1, 0
+		default:
+			return false
+		}
+	}
+	return groups > 0 && digits > 0
+}
+
 // keep gives the value if it is in the list, else `altro`.
 func (r *reference) keep(l list, value []byte) string {
 	if v, ok := r.sets[l][string(value)]; ok {
 		return v
 	}
-	if l == listServices && len(r.sets[l]) == 0 && bytes.ContainsAny(value, "0123456789") {
+	if l == listServices && len(r.sets[l]) == 0 && isPlainService(value) {
 		return string(value)
 	}
 	return Altro

@@ -283,7 +283,7 @@ func TestRegionalKeepsOnlyCodesOfClosedLists(t *testing.T) {
 	service := sample(t, "intervento")
 	has(regional(load(t), service), "CodicePrestazione", "A1.20")
 	has(regional(load(t), set(t, service, "CodicePrestazione", "A1.21")), "CodicePrestazione", "altro")
-	has(regional(empty, service), "CodicePrestazione", "altro")
+	has(regional(empty, set(t, service, "CodicePrestazione", "ROSSI1")), "CodicePrestazione", "altro")
 
 	ref := reference()
 	ref.Vendors = []string{"A & B <srl>"}

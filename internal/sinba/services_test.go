@@ -28,7 +28,15 @@ func TestCodicePrestazioneIsKeptByItsListOrItsShape(t *testing.T) {
 		want     string
 	}{
 		{"no list, a code", nil, "A1.20", "A1.20"},
+		{"no list, a deeper code", nil, "B12.3.45", "B12.3.45"},
 		{"no list, a word that could be a name", nil, "ROSSI", "altro"},
+		{"no list, a name with a digit", nil, "ROSSI2", "altro"},
+		{"no list, the beginning of a codice fiscale", nil, "WRNDNM09H7", "altro"},
+		{"no list, a local id", nil, "GR008841", "altro"},
+		{"no list, no point", nil, "A1201", "altro"},
+		{"no list, long groups", nil, "A.123.4", "altro"},
+		{"no list, a point at the end", nil, "A1.20.", "altro"},
+		{"no list, three digits", nil, "A123.4", "altro"},
 		{"listed", []string{"B2.30"}, "B2.30", "B2.30"},
 		{"a list and another code", []string{"B2.30"}, "A1.20", "altro"},
 	}
