@@ -201,8 +201,16 @@ func newReference(cfg config.Config, roll *postgres.Registry) (gateway.Reference
 	if err != nil {
 		return gateway.Reference{}, err
 	}
-	type product struct{ vendor, name string }
+	type product struct {
+		participant  int32
+		vendor, name string
+	}
 	certified := map[product]bool{}
+	for participant, named := range roll.Named {
+		for _, p := range named {
+			certified[product{participant, p.Vendor, p.Name}] = true
+		}
+	}
 	lists := sinba.DefaultReference()
 	if path := cfg.Reference.PrestazioniFile; path != "" {
 		text, err := os.ReadFile(filepath.Clean(path))
@@ -216,7 +224,6 @@ func newReference(cfg config.Config, roll *postgres.Registry) (gateway.Reference
 		lists.Zones = append(lists.Zones, e.Zone)
 	}
 	for _, p := range roll.Products {
-		certified[product{p.Vendor, p.Name}] = true
 		lists.Vendors = append(lists.Vendors, p.Vendor)
 		lists.Products = append(lists.Products, p.Name)
 		// An empty version is certified whatever the message says, but is no version to keep.
@@ -232,8 +239,10 @@ func newReference(cfg config.Config, roll *postgres.Registry) (gateway.Reference
 		return gateway.Reference{}, err
 	}
 	return gateway.Reference{
-		Events:    events,
-		Certified: func(vendor, name string) bool { return certified[product{vendor, name}] },
+		Events: events,
+		Certified: func(participant int32, vendor, name string) bool {
+			return certified[product{participant, vendor, name}]
+		},
 	}, nil
 }
 

@@ -190,7 +190,7 @@ func (c Config) check() error {
 	}
 	say("listen", checkListen(c.Listen))
 	say("admin_listen", checkListen(c.AdminListen))
-	say("public_url", checkURL(c.PublicURL))
+	say("public_url", checkPublicURL(c.PublicURL))
 	say("siss.url", checkURL(c.SISS.URL))
 	if c.Database.URL.IsZero() != c.Database.VaultURL.IsZero() {
 		say("database", errors.New("url and vault_url go together"))
@@ -241,6 +241,18 @@ func loopback(address string) bool {
 	}
 	ip := net.ParseIP(host)
 	return host == "localhost" || ip != nil && ip.IsLoopback()
+}
+
+// checkPublicURL wants an address without a path, because the service's own is put behind it, and
+// without a credential, because it stands in the WSDL.
+func checkPublicURL(text string) error {
+	if err := checkURL(text); err != nil || text == "" {
+		return err
+	}
+	if u, err := url.Parse(text); err != nil || u.User != nil || u.Path != "" || u.RawQuery != "" || u.Fragment != "" {
+		return errors.New("must be scheme and host only, like https://hub.example")
+	}
+	return nil
 }
 
 func checkURL(text string) error {

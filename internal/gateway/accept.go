@@ -117,6 +117,9 @@ func (g *Gateway) accept(ctx context.Context, x *exchange, k *known, warnings []
 	if err != nil {
 		return told{}, err
 	}
+	// Whether another ente knows the child must not show in the time either: a new case of this
+	// ente takes the same trips to the vault whoever the child is.
+	newCase := k.found == nil
 	receiptID, transmission := uuid.Must(uuid.NewV7()), uuid.New()
 	for range tries {
 		prepared, err := g.pseudonymise(ctx, x, k, subject, receiptID)
@@ -125,7 +128,7 @@ func (g *Gateway) accept(ctx context.Context, x *exchange, k *known, warnings []
 		}
 		prepared.Warnings, prepared.Outcome, prepared.TransmissionID = warnings, outcomeOf(warnings), transmission
 		// From here on no direct identifier exists outside sealed bytes.
-		if subject.New || subject.Pending {
+		if newCase || subject.New || subject.Pending {
 			winner, err := g.reserve(ctx, x, subject)
 			if err != nil {
 				return told{}, err
@@ -142,7 +145,7 @@ func (g *Gateway) accept(ctx context.Context, x *exchange, k *known, warnings []
 		}
 		switch result.Status {
 		case postgres.StatusAccepted:
-			return g.accepted(ctx, x, subject, prepared), nil
+			return g.accepted(ctx, x, subject, prepared, newCase), nil
 		case postgres.StatusDuplicate:
 			if err := g.compare(x, k, result.Key); err != nil {
 				return told{}, err
@@ -243,8 +246,8 @@ func (g *Gateway) commit(ctx context.Context, a *postgres.Acceptance) (postgres.
 
 // accepted makes the receipt of a committed event. Confirming the subject may fail: the sweep
 // then finds that it has an event.
-func (g *Gateway) accepted(ctx context.Context, x *exchange, subject pseudonym.Subject, a *postgres.Acceptance) told {
-	if subject.New || subject.Pending {
+func (g *Gateway) accepted(ctx context.Context, x *exchange, subject pseudonym.Subject, a *postgres.Acceptance, newCase bool) told {
+	if newCase || subject.New || subject.Pending {
 		g.confirm(context.WithoutCancel(ctx), x, subject)
 	}
 	if g.Accepted != nil {

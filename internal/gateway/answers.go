@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/hex"
 	"errors"
+	"slices"
 	"strconv"
 
 	"github.com/google/uuid"
@@ -135,8 +136,28 @@ func (g *Gateway) answerStato(ctx context.Context, x *exchange) ([]byte, error) 
 	if state.Protocol != "" {
 		b = soap.AppendElement(b, "ProtocolloNazionale", state.Protocol)
 	}
+	for _, violation := range findings(state) {
+		b = g.appendAnomalia(b, x.base, violation)
+	}
 	return soap.AppendEnvelope(nil, x.version, x.answer(b)), nil
 }
+
+// findings are the warnings of the receipt and, of an event that SISS refused, its codes and
+// never its text.
+func findings(state postgres.EventState) []hub.Violation {
+	all := slices.Clone(state.Warnings)
+	if state.State == hub.Refused {
+		for _, code := range state.Codes {
+			all = append(all, hub.Violation{
+				Code: hub.CodeRefusedBySISS, Severity: hub.Grave, Rule: code[:min(len(code), maxRule)], Path: "/",
+			})
+		}
+	}
+	return all[:min(len(all), maxTold)]
+}
+
+// maxRule is the longest Regola (CodiceLocaleType).
+const maxRule = 36
 
 // readStato reads RichiestaStatoType: the event by one of its ids, of one ente of this sender.
 func (g *Gateway) readStato(x *exchange) (postgres.StateQuery, error) {

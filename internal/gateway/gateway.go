@@ -59,8 +59,8 @@ type Parts struct {
 type Reference struct {
 	// Events reads, judges and maps events by the registry's closed lists.
 	Events *sinba.Catalogue
-	// Certified tells whether an Applicativo may be named in messages (BR-24).
-	Certified func(fornitore, prodotto string) bool
+	// Certified tells whether a participant may name an Applicativo in its messages (BR-24).
+	Certified func(participant int32, fornitore, prodotto string) bool
 }
 
 // Gateway is the handler of the SOAP listener.

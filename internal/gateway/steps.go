@@ -62,7 +62,8 @@ func (g *Gateway) authoriseOperation(x *exchange) error {
 	x.operation = operation
 	blocks, err := soap.ReadHeader(x.verdict.Header, x.version)
 	if err != nil {
-		return hub.NewError(hub.Internal, hub.CodeInternal, err)
+		// Names of XML 1.0's fifth edition, say: what cannot be read cannot be understood.
+		return hub.NewError(hub.NotUnderstood, hub.CodeMustUnderstand, err)
 	}
 	for _, block := range blocks {
 		if block.MustUnderstand && block.ForUs {
@@ -149,7 +150,7 @@ func (g *Gateway) judge(x *exchange) (warnings []hub.Violation, err error) {
 // certified tells whether the message names a product certified for this contract (BR-24).
 func (x *exchange) certified() bool {
 	product := x.event.Product()
-	return x.reference.Certified(product.Vendor, product.Name)
+	return x.reference.Certified(x.participant.ID, product.Vendor, product.Name)
 }
 
 // refuse makes an error with one violation at a path.

@@ -55,6 +55,7 @@ const (
 	CodeRule23            Code = "SINBA_323"
 	CodeRule24            Code = "SINBA_324"
 	CodeRule26            Code = "SINBA_326"
+	CodeRefusedBySISS     Code = "SINBA_490"
 	CodeInternal          Code = "SINBA_500"
 	CodeValidatorDied     Code = "SINBA_501"
 	CodeUnavailable       Code = "SINBA_502"
@@ -107,6 +108,7 @@ func Codes() []Text {
 		{CodeRule23, "Il mittente non può parlare per questo CodiceEnte.", "The sender may not speak for this CodiceEnte."},
 		{CodeRule24, "L'Applicativo non è certificato per questa versione del contratto.", "The Applicativo is not certified for this version of the contract."},
 		{CodeRule26, "Mancano dati necessari per questo evento (Cognome, Sesso, DataNascita; oppure la struttura o la sua regione).", "Data needed for this event are missing (Cognome, Sesso, DataNascita; or the structure or its region)."},
+		{CodeRefusedBySISS, "Il sistema nazionale SISS ha rifiutato l'evento: il suo codice sta in Regola.", "The national system SISS refused the event: its code stands in Regola."},
 		{CodeInternal, "Errore interno del servizio: nulla è stato memorizzato, ripetere l'invio.", "Internal error of the service: nothing was stored, send again."},
 		{CodeValidatorDied, "Il controllo del messaggio non è riuscito: nulla è stato memorizzato.", "The message could not be checked: nothing was stored."},
 		{CodeUnavailable, "Il servizio non è momentaneamente disponibile: nulla di certo è stato memorizzato, ripetere l'invio.", "The service is not available for the moment: nothing is known to be stored, send again."},

@@ -5,9 +5,11 @@ import (
 	"encoding/xml"
 	"errors"
 	"io"
+	"strings"
 )
 
-// ErrHeader says that canonical header bytes could not be read, which is our own defect.
+// ErrHeader says that canonical header bytes could not be read: encoding/xml knows the names of
+// XML 1.0's second edition only.
 var ErrHeader = errors.New("canonical header unreadable")
 
 // Block is one header block of a request, as far as its addressing goes.
@@ -57,9 +59,10 @@ func readBlock(t xml.StartElement, v Version) Block {
 		}
 		switch a.Name.Local {
 		case "mustUnderstand":
-			b.MustUnderstand = a.Value == "1" || a.Value == "true"
+			value := strings.TrimSpace(a.Value) // xs:boolean collapses blanks
+			b.MustUnderstand = value == "1" || value == "true"
 		case "actor", "role":
-			b.ForUs = forUs(a.Value)
+			b.ForUs = forUs(strings.TrimSpace(a.Value))
 		}
 	}
 	return b

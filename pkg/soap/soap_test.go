@@ -53,7 +53,7 @@ func TestActionPrefersTheHeader(t *testing.T) {
 func TestReadHeaderFindsWhatMustBeUnderstood(t *testing.T) {
 	t.Parallel()
 	header := func(v soap.Version, actor string) string {
-		return `<e:Header xmlns:e="` + v.Namespace() + `"><a:Block xmlns:a="urn:a" e:mustUnderstand="1"` + actor +
+		return `<e:Header xmlns:e="` + v.Namespace() + `"><a:Block xmlns:a="urn:a" e:mustUnderstand=" 1 "` + actor +
 			`><a:Inner e:mustUnderstand="1"></a:Inner></a:Block><b:Other xmlns:b="urn:b"></b:Other></e:Header>`
 	}
 	cases := []struct {
