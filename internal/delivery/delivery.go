@@ -46,7 +46,7 @@ type Config struct {
 	URL string
 	// CAFile has the certificates to trust for it, PEM [the system's].
 	CAFile string
-	// Workers is how many attempts run at once [8].
+	// Workers is how many attempts run at once [64].
 	Workers int
 	// Rate is the agreed most attempts per second; 0 paces against the door only.
 	Rate int
@@ -61,7 +61,7 @@ type Config struct {
 	// Lease is how long a claim holds [3 min]. It must be longer than Deadline: what was not
 	// begun while Deadline still fits into the lease is given back.
 	Lease time.Duration
-	// Gather is the least time between two claims that found less than they asked for [25 ms].
+	// Gather is the least time between two claims that found less than they asked for [50 ms].
 	Gather time.Duration
 	// Poll is how often to look for what nobody told of: retries that are due, other processes'
 	// events [1 s].
@@ -151,12 +151,12 @@ func New(cfg Config, parts Parts) (*Dispatcher, error) {
 }
 
 func (c Config) withDefaults() Config {
-	set(&c.Workers, 8)
+	set(&c.Workers, 64)
 	set(&c.Together, 3000)
 	set(&c.Batch, 128)
 	set(&c.Deadline, time.Minute)
 	set(&c.Lease, 3*time.Minute)
-	set(&c.Gather, 25*time.Millisecond)
+	set(&c.Gather, 50*time.Millisecond)
 	set(&c.Poll, time.Second)
 	set(&c.Patience, 10*time.Second)
 	set(&c.Attempts, 60)

@@ -58,8 +58,8 @@ func (p *pace) allow(now time.Time, want int) (got int, again time.Duration) {
 	room := max(p.batch, rate*burst.Seconds())
 	p.tokens = min(room, p.tokens+rate*now.Sub(p.filled).Seconds())
 	p.filled = now
-	// A claim for one or two costs the database as much as one for twenty: wait until it pays.
-	least := min(float64(want), p.batch/8, max(1, rate*sample.Seconds()))
+	// A claim for a few costs the database as much as one for many: wait until it pays.
+	least := min(float64(want), p.batch/2, max(1, rate*sample.Seconds()))
 	if p.tokens < least {
 		return 0, time.Duration((least - p.tokens) / rate * float64(time.Second))
 	}

@@ -39,7 +39,7 @@ type badCase struct {
 	codes []string
 	// fault is who is to blame.
 	fault soap.FaultCode
-	// stranger says that the hub cannot know whose request it is, and journals nothing.
+	// stranger says that the hub cannot know whose request it is, and only counts it.
 	stranger bool
 }
 
@@ -54,16 +54,41 @@ func TestE2EBadInputGetsATypedFaultAndLeavesNothing(t *testing.T) {
 	sender := h.Sender(hubtest.ChildEnte)
 	acceptKnown(t, sender)
 	hubtest.AwaitDelivered(t, db, patience)
+	strangers := 0
 	for _, c := range slices.Concat(badFiles(t), badTransport(), badEnvelopes(), badHeaders(), badEvents(), badQuestions()) {
 		for _, v := range []soap.Version{soap.V11, soap.V12} {
 			if c.only != 0 && c.only != v {
 				continue
 			}
 			t.Run(c.name+"/"+v.String(), func(t *testing.T) {
+				if c.stranger && len(c.codes) > 0 {
+					strangers++
+				}
 				c.check(t, db, sender, v)
 			})
 		}
 	}
+	h.Terminate()
+	hubtest.Await(t, patience, "serve ends", func() bool { return !h.Alive() })
+	if counted := strangersOf(t, db); counted != strangers {
+		t.Errorf("the journal counts %d refusals of strangers, %d were sent", counted, strangers)
+	}
+}
+
+// strangersOf sums up what the journal counts of senders who are unknown: nobody can fill it from
+// outside.
+func strangersOf(t *testing.T, db *pgx.Conn) int {
+	t.Helper()
+	n := 0
+	for _, e := range hubtest.JournalEntries(t, db) {
+		if e.Kind == journal.RequestRefused && e.Participant == 0 {
+			n += int(e.Count)
+			if !slices.Equal(e.Codes, []hub.Code{hub.CodeNoCredential}) || e.Outcome != "source:loopback" {
+				t.Errorf("an entry of strangers: %+v", e)
+			}
+		}
+	}
+	return n
 }
 
 // acceptKnown sends what the bad documents are meant to come after.
@@ -113,6 +138,9 @@ func (c badCase) check(t *testing.T, db *pgx.Conn, sender hubtest.Sender, v soap
 	}
 	c.checkJournal(t, refusals, refusalsOf(t, db))
 	if len(c.codes) == 0 {
+		if got := a.Header.Get("X-Sinba-Codice"); r.Method == http.MethodGet && got != "SINBA_012" {
+			t.Errorf("X-Sinba-Codice %q", got)
+		}
 		return // not SOAP: an answer to a browser
 	}
 	c.checkFault(t, a, v)
@@ -186,10 +214,12 @@ func stored(t *testing.T, db *pgx.Conn) map[string]int64 {
 	return counts
 }
 
-// refusalsOf reads the journal's refusals, oldest first.
+// refusalsOf reads the journal's refusals of known participants, oldest first.
 func refusalsOf(t *testing.T, db *pgx.Conn) []journal.Entry {
 	t.Helper()
-	return slices.DeleteFunc(hubtest.JournalEntries(t, db), func(e journal.Entry) bool { return e.Kind != journal.RequestRefused })
+	return slices.DeleteFunc(hubtest.JournalEntries(t, db), func(e journal.Entry) bool {
+		return e.Kind != journal.RequestRefused || e.Participant == 0
+	})
 }
 
 // badFiles are the documents of testdata/bad with the codes that its README tells.

@@ -32,6 +32,8 @@ func TestE2EDuplicateContract(t *testing.T) {
 	t.Run("honest retries", func(t *testing.T) { checkHonestRetries(t, h) })
 	t.Run("storm", func(t *testing.T) { checkStorm(t, h) })
 	t.Run("races", func(t *testing.T) { checkRaces(t, h, db) })
+	t.Run("a new child's events at once", func(t *testing.T) { checkNewChild(t, h, db) })
+	t.Run("after a restart", func(t *testing.T) { checkRestart(t, h, db) })
 	hubtest.AwaitDelivered(t, db, patience)
 	transmissions := map[string]int{}
 	for _, r := range h.Received() {

@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -141,6 +142,37 @@ func (h *Hub) Kill() { h.signal(syscall.SIGKILL) }
 
 // Terminate asks serve to stop as an operator does, and does not wait.
 func (h *Hub) Terminate() { h.signal(syscall.SIGTERM) }
+
+// KillDatabase ends the database server and all its processes as a power cut would.
+func (h *Hub) KillDatabase() {
+	h.tb.Helper()
+	server := h.Run.Pids.Postgres
+	processes := append([]int{server}, children(server)...)
+	for _, pid := range processes {
+		// A backend may have ended by itself meanwhile.
+		if err := syscall.Kill(pid, syscall.SIGKILL); err != nil && !errors.Is(err, syscall.ESRCH) {
+			h.tb.Fatalf("kill the database: %v", err)
+		}
+	}
+}
+
+// children lists the processes whose parent is this one.
+func children(parent int) []int {
+	stats, _ := filepath.Glob("/proc/[0-9]*/stat")
+	var pids []int
+	for _, stat := range stats {
+		text, err := os.ReadFile(stat) //nolint:gosec // of the kernel
+		if err != nil {
+			continue // it ended
+		}
+		_, rest, _ := bytes.Cut(text, []byte(") "))
+		if fields := bytes.Fields(rest); len(fields) > 1 && string(fields[1]) == strconv.Itoa(parent) {
+			pid, _ := strconv.Atoi(filepath.Base(filepath.Dir(stat)))
+			pids = append(pids, pid)
+		}
+	}
+	return pids
+}
 
 func (h *Hub) signal(which syscall.Signal) {
 	h.tb.Helper()

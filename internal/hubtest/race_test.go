@@ -118,6 +118,51 @@ func checkStorm(t *testing.T, h *hubtest.Hub) {
 	wg.Wait()
 }
 
+// checkNewChild sends different events of one child and case at the same moment, all of them the
+// first the hub hears of both: every one is accepted, for one child and one case.
+func checkNewChild(t *testing.T, h *hubtest.Hub, db *pgx.Conn) {
+	t.Helper()
+	s := h.Sender(hubtest.ChildEnte)
+	ids := make([]uuid.UUID, racers)
+	start := make(chan struct{})
+	var wg sync.WaitGroup
+	for i := range ids {
+		ids[i] = uuid.New()
+		wg.Go(func() {
+			<-start
+			a, err := s.Send(t.Context(), soap.V11, hubtest.Child(998).Event(ids[i], i+1))
+			if err != nil || a.Receipt == nil || a.Receipt.Esito != "ACCETTATO" {
+				t.Errorf("event %d: %v %+v", i+1, err, a)
+			}
+		})
+	}
+	close(start)
+	wg.Wait()
+	for what, want := range map[string]int64{
+		"count(DISTINCT subject_id)": 1, "count(DISTINCT case_id)": 1, "count(DISTINCT position)": racers, "max(position)": racers,
+	} {
+		if got := hubtest.Number(t, db, "SELECT "+what+" FROM hub.event WHERE event_id = ANY ($1)", ids); got != want {
+			t.Errorf("%s is %d, want %d", what, got, want)
+		}
+	}
+}
+
+// checkRestart repeats an event to another process than the one that accepted it.
+func checkRestart(t *testing.T, h *hubtest.Hub, db *pgx.Conn) {
+	t.Helper()
+	s := h.Sender(hubtest.ChildEnte)
+	id, child := uuid.New(), hubtest.Child(997)
+	first := mustSend(t, s, soap.V11, child.Event(id, 1))
+	// What a killed process was delivering waits for its lease to run out.
+	hubtest.AwaitDelivered(t, db, patience)
+	h.Kill()
+	h.Up()
+	again := mustSend(t, s, soap.V11, child.Event(id, 1))
+	if again.Receipt == nil || again.Receipt.Esito != "DUPLICATO" || receiptOf(t, again.Body) != receiptOf(t, first.Body) {
+		t.Errorf("not the first receipt:\n%s\n%s", first.Body, again.Body)
+	}
+}
+
 // checkRace wants one acceptance; the same content got its receipt, other content SINBA_110.
 func checkRace(t *testing.T, db *pgx.Conn, id uuid.UUID, results []raceResult) {
 	t.Helper()

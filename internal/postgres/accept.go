@@ -167,19 +167,10 @@ func (r *ready) keyRow() *KeyRow {
 	}
 }
 
-// acceptBatch accepts what waited together and wakes the delivery.
+// acceptBatch accepts what waited together.
 func (s *Store) acceptBatch(ctx context.Context, all []*ready) []batch.Result[AcceptResult] {
-	results := runBatch(ctx, s, groupAccept, all, s.acceptOnce)
-	select {
-	case s.accepted <- struct{}{}:
-	default:
-	}
-	return results
+	return runBatch(ctx, s, groupAccept, all, s.acceptOnce)
 }
-
-// Accepted is signalled after a batch of acceptances, to wake the delivery of this process. It
-// holds one signal at most.
-func (s *Store) Accepted() <-chan struct{} { return s.accepted }
 
 // acceptOnce accepts a batch in one transaction of two round trips: lock the cases and look at
 // the keys; decide here; write and commit.

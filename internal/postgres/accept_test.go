@@ -298,17 +298,6 @@ func TestStoppedStoreSaysThatItStops(t *testing.T) {
 	}
 }
 
-func TestAcceptedIsSignalled(t *testing.T) {
-	t.Parallel()
-	store := open(t, hubtest.Database(t))
-	accept(t, store, acceptance(1))
-	select {
-	case <-store.Accepted():
-	case <-time.After(10 * time.Second):
-		t.Fatal("no signal")
-	}
-}
-
 func TestEventsOfTellsSubjectsWithEvents(t *testing.T) {
 	t.Parallel()
 	store := open(t, hubtest.Database(t))

@@ -89,7 +89,7 @@ func (s *Store) Claim(ctx context.Context, q ClaimQuery) ([]Claimed, error) {
 	if err != nil {
 		return nil, unavailable(err)
 	}
-	if len(claimed) < q.Limit {
+	if len(claimed) == 0 || len(claimed) < q.Limit && s.deferring() {
 		// All that is due was looked at. What is due but waits for another of its case must not
 		// be looked at each time: a day's backlog behind a closed endpoint would cost every claim.
 		if err := s.deferBlocked(ctx, q); err != nil {
@@ -205,6 +205,17 @@ UPDATE hub.delivery d
 SET due_at = coalesce(blocked.first_due_at, hub.hub_now() + interval '1 minute')
 FROM blocked
 WHERE d.id = blocked.id`
+
+// deferEvery is how often blocked deliveries are deferred at most while claims find others. To look
+// for them costs a fifth of a claim, and to meet a few of them again in the next ones costs less.
+const deferEvery = time.Second
+
+// deferring tells whether it is time to defer again, and takes the turn.
+func (s *Store) deferring() bool {
+	now := time.Since(s.opened)
+	last := s.deferred.Load()
+	return (last == 0 || now-time.Duration(last) >= deferEvery) && s.deferred.CompareAndSwap(last, max(1, int64(now)))
+}
 
 // deferBlocked makes deliveries that wait behind another of their case due when that one is.
 func (s *Store) deferBlocked(ctx context.Context, q ClaimQuery) error {

@@ -16,6 +16,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -59,15 +60,17 @@ type Config struct {
 
 // Store is the database as the hub sees it. It is safe for concurrent use.
 type Store struct {
-	pool     *pgxpool.Pool
-	timeout  time.Duration
-	log      *zap.Logger
-	metrics  *metrics
-	accepted chan struct{}
-	lookups  *batch.Group[Query, Found]
-	accepts  *batch.Group[*ready, AcceptResult]
-	settles  *batch.Group[*Settlement, bool]
-	entries  *batch.Group[journal.Entry, struct{}]
+	pool    *pgxpool.Pool
+	timeout time.Duration
+	log     *zap.Logger
+	metrics *metrics
+	lookups *batch.Group[Query, Found]
+	accepts *batch.Group[*ready, AcceptResult]
+	settles *batch.Group[*Settlement, bool]
+	entries *batch.Group[journal.Entry, struct{}]
+	opened  time.Time
+	// deferred is when blocked deliveries were last deferred, in nanoseconds since opened.
+	deferred atomic.Int64
 }
 
 // Open connects the store and checks that the server answers. Lookup, Accept, Settle and Journal
@@ -89,8 +92,7 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	}
 	s := &Store{
 		pool: pool, timeout: cmp.Or(cfg.Timeout, 10*time.Second),
-		log: orNop(cfg.Logger).Named("store"), metrics: newMetrics(cfg.Registerer, pool),
-		accepted: make(chan struct{}, 1),
+		log: orNop(cfg.Logger).Named("store"), metrics: newMetrics(cfg.Registerer, pool), opened: time.Now(),
 	}
 	s.lookups = batch.New(mostLookups, s.lookupBatch)
 	s.accepts = batch.New(mostAccepts, s.acceptBatch)

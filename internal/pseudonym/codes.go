@@ -42,7 +42,7 @@ func (k *Keys) LinkIndex(id Identity) LinkIndex {
 
 // CaseIndex stands for an ente's IdCartella, which is an identifier too.
 func (k *Keys) CaseIndex(enteCode string, idCartella hub.Identifier) [32]byte {
-	return k.local.sum(frame("IdCartella", enteCode, idCartella.Reveal()))
+	return k.local.sumFrame("IdCartella", enteCode, idCartella.Reveal())
 }
 
 // LocalEpoch is the epoch of the key that makes CaseIndex.
@@ -101,7 +101,7 @@ func (c Codes) Pseudonym() string {
 
 // Rekey is the stand-in of one local id of the case (Keys.Rekey).
 func (c Codes) Rekey(kind, value string) string {
-	return short(c.key.sum(frame("id", kind, string(c.caseID[:]), value)))
+	return short(c.key.sumFrame("id", kind, string(c.caseID[:]), value))
 }
 
 // Format prints a placeholder for every verb and flag: a subject's id stands inside.
@@ -125,7 +125,11 @@ func Salt(secret Secret, receipt uuid.UUID) [16]byte {
 
 // short is the text of a code.
 func short(mac [32]byte) string {
-	return base32.StdEncoding.EncodeToString(mac[:])[:codeLength]
+	// Whole groups of five bytes, so that there is no padding.
+	const groups = (codeLength + 7) / 8
+	var text [groups * 8]byte
+	base32.StdEncoding.Encode(text[:], mac[:groups*5])
+	return string(text[:codeLength])
 }
 
 // frame joins parts so that no two lists give the same bytes: each with its length before it.
@@ -134,7 +138,11 @@ func frame(parts ...string) []byte {
 	for _, p := range parts {
 		size += 4 + len(p)
 	}
-	b := make([]byte, 0, size)
+	return appendFrame(make([]byte, 0, size), parts...)
+}
+
+// appendFrame appends what frame gives.
+func appendFrame(b []byte, parts ...string) []byte {
 	for _, p := range parts {
 		b = binary.BigEndian.AppendUint32(b, uint32(len(p))) //nolint:gosec // a part is a field of a message below 2 MiB
 		b = append(b, p...)
@@ -149,20 +157,45 @@ func frame(parts ...string) []byte {
 // which costs three times as much (BenchmarkCodes).
 type macKey struct{ hashes *sync.Pool }
 
+// macHash is one of a key's hashes, with the room it works in.
+type macHash struct {
+	hash hash.Hash
+	text []byte
+	out  [sha256.Size]byte
+}
+
 // newMACKey keeps key for as long as the process uses it.
 func newMACKey(key []byte) macKey {
-	return macKey{&sync.Pool{New: func() any { return hmac.New(sha256.New, key) }}}
+	return macKey{&sync.Pool{New: func() any { return &macHash{hash: hmac.New(sha256.New, key)} }}}
 }
 
 // sum is the whole HMAC.
-func (m macKey) sum(data []byte) (out [32]byte) {
-	h, ok := m.hashes.Get().(hash.Hash)
+func (m macKey) sum(data []byte) [32]byte {
+	h := m.take()
+	defer m.hashes.Put(h)
+	return h.sum(data)
+}
+
+// sumFrame is the HMAC of what frame gives. The parts are identifiers, so the room is overwritten.
+func (m macKey) sumFrame(parts ...string) [32]byte {
+	h := m.take()
+	defer m.hashes.Put(h)
+	h.text = appendFrame(h.text[:0], parts...)
+	defer clear(h.text)
+	return h.sum(h.text)
+}
+
+func (m macKey) take() *macHash {
+	h, ok := m.hashes.Get().(*macHash)
 	if !ok {
 		panic("pseudonym: the pool holds something else than hashes")
 	}
-	defer m.hashes.Put(h)
-	h.Reset()
-	h.Write(data)
-	h.Sum(out[:0])
-	return out
+	return h
+}
+
+func (h *macHash) sum(data []byte) [32]byte {
+	h.hash.Reset()
+	h.hash.Write(data)
+	h.hash.Sum(h.out[:0])
+	return h.out
 }

@@ -42,9 +42,9 @@ func New[Q, R any](most int, run func(context.Context, []Q) []Result[R]) *Group[
 	return &Group[Q, R]{queue: make(chan call[Q, R], most), done: make(chan struct{}), run: run, most: most}
 }
 
-// Linger makes every batch wait that long for more calls after its first one. It is for calls
-// that nobody waits for, where a larger batch is worth more than a quick answer. Call it before
-// Run; it returns the group.
+// Linger makes every batch wait that long for more calls after its first one, unless it is full. It
+// is for calls that nobody waits for, where a larger batch is worth more than a quick answer. Call
+// it before Run; it returns the group.
 func (g *Group[Q, R]) Linger(d time.Duration) *Group[Q, R] {
 	g.linger = d
 	return g
@@ -59,30 +59,37 @@ func (g *Group[Q, R]) Run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case first := <-g.queue:
-			g.await(ctx)
-			g.serve(context.WithoutCancel(ctx), g.collect(first))
+			g.serve(context.WithoutCancel(ctx), g.collect(ctx, first))
 		}
 	}
 }
 
-// await lets more calls come in: those of goroutines that are ready to run, for which it only
-// steps back, and those within the time that Linger gave.
-func (g *Group[Q, R]) await(ctx context.Context) {
+// collect makes a batch of first and what else comes: with Linger within that time, and without
+// it what waits already and what goroutines that are ready to run bring, for which it only steps
+// back.
+func (g *Group[Q, R]) collect(ctx context.Context, first call[Q, R]) []call[Q, R] {
+	calls := append(make([]call[Q, R], 0, g.most), first)
 	if g.linger == 0 {
 		runtime.Gosched()
-		return
+		return g.drain(calls)
 	}
 	timer := time.NewTimer(g.linger)
 	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-ctx.Done():
+	for len(calls) < g.most {
+		select {
+		case c := <-g.queue:
+			calls = append(calls, c)
+		case <-timer.C:
+			return calls
+		case <-ctx.Done():
+			return g.drain(calls)
+		}
 	}
+	return calls
 }
 
-// collect takes what waits, without waiting itself.
-func (g *Group[Q, R]) collect(first call[Q, R]) []call[Q, R] {
-	calls := append(make([]call[Q, R], 0, g.most), first)
+// drain adds what waits, without waiting itself.
+func (g *Group[Q, R]) drain(calls []call[Q, R]) []call[Q, R] {
 	for len(calls) < g.most {
 		select {
 		case c := <-g.queue:

@@ -3,8 +3,11 @@ package batch_test
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"go.uber.org/goleak"
 
@@ -94,6 +97,34 @@ func TestWhatWaitsSharesABatchUpToItsMost(t *testing.T) {
 	if total != 10 {
 		t.Errorf("%d calls were served, want 10", total)
 	}
+}
+
+// By the bubble's own clock.
+func TestLingerWaitsForMoreCallsUnlessTheBatchIsFull(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		begin := time.Now()
+		g := batch.New(3, func(_ context.Context, queries []int) []batch.Result[time.Duration] {
+			answer := batch.Result[time.Duration]{Value: time.Since(begin)}
+			return slices.Repeat([]batch.Result[time.Duration]{answer}, len(queries))
+		}).Linger(10 * time.Millisecond)
+		start(t, g)
+		var wg sync.WaitGroup
+		call := func(at, want time.Duration) {
+			wg.Go(func() {
+				<-time.After(at)
+				if got, err := g.Do(t.Context(), 0); err != nil || got != want {
+					t.Errorf("called at %v: answered at %v, want %v: %v", at, got, want, err)
+				}
+			})
+		}
+		call(1*time.Millisecond, 11*time.Millisecond)
+		call(9*time.Millisecond, 11*time.Millisecond)
+		call(20*time.Millisecond, 23*time.Millisecond)
+		call(22*time.Millisecond, 23*time.Millisecond)
+		call(23*time.Millisecond, 23*time.Millisecond)
+		wg.Wait()
+	})
 }
 
 func TestACallAfterTheEndIsRefused(t *testing.T) {
