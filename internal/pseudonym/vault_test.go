@@ -486,7 +486,12 @@ func TestLostConnectionsAreErrorsNotAnswers(t *testing.T) {
 	close(answered)
 	n := 0
 	for r := range answered {
-		if got := mustResolve(t, v, r.index); !same(got, r.subject) {
+		// A session killed at the very end is met here once; it is replaced then.
+		got, err := v.Resolve(t.Context(), r.index)
+		if err != nil {
+			got = mustResolve(t, v, r.index)
+		}
+		if !same(got, r.subject) {
 			t.Fatal("an answered reservation is not there")
 		}
 		n++
