@@ -58,11 +58,14 @@ func TestSmokeKillServeUnderLoad(t *testing.T) {
 }
 
 // TestSmokeKillDatabaseUnderLoad kills every process of the database, as a power cut would end
-// them, while serve and the writers go on.
+// them, while serve and the writers go on and the nation answers badly in every way it knows.
 func TestSmokeKillDatabaseUnderLoad(t *testing.T) {
 	t.Parallel()
 	h := hubtest.Start(t)
 	serve := h.Run.Pids.Serve
+	h.MisbehaveSiss(siss.Faults{
+		CutRatio: .1, DropRatio: .1, UnavailableRatio: .05, GarbageRatio: .1, HTMLRatio: .05, WrongIDRatio: .1, FailRatio: .05, CutAt: 10,
+	})
 	l := startLoad(t, h, true, 0)
 	var restarts []time.Duration
 	for range databaseKills {
@@ -81,6 +84,7 @@ func TestSmokeKillDatabaseUnderLoad(t *testing.T) {
 	if t.Failed() {
 		return
 	}
+	h.MisbehaveSiss(siss.Faults{})
 	lost, doubled := readLedger(t, h).check(all)
 	t.Logf("kills of the database %d, %s, lost %d, doubled %d; kill to ready: %s", databaseKills, told(all), lost, doubled, spread(restarts))
 }

@@ -26,12 +26,12 @@ type ledger struct {
 	received []hubtest.Received
 }
 
-// readLedger waits until all is delivered and reads both sides. What a killed process had under
-// lease is moved on by the database's clock.
+// readLedger waits until all is delivered and reads both sides. The database's clock moves on what
+// a killed process had under lease and what waits for another attempt.
 func readLedger(t *testing.T, h *hubtest.Hub) *ledger {
 	t.Helper()
 	db := h.Superuser()
-	advanceClock(t, db, "hub_app", "5 minutes")
+	advanceClock(t, db, "hub_app", "1 day")
 	hubtest.AwaitDelivered(t, db, 5*time.Minute)
 	rows, err := db.Query(t.Context(), `
 SELECT k.receipt_id, k.registration_id, k.event_id, e.case_id, d.id, e.sequence, e.position, d.state
