@@ -46,7 +46,7 @@ e2e: build deps-clients ## One end-to-end run: plain binaries, real SOAP clients
 .PHONY: smoke
 smoke: build deps-clients ## Everything slow in its short form
 	@$(TEST) -tags smoke -list '^TestSmoke' ./... | grep -q '^TestSmoke' || { echo "there is no smoke test" >&2; exit 1; }
-	$(TEST) -tags smoke -run '^TestSmoke' -count=1 -timeout 30m ./...
+	$(TEST) -tags smoke -run '^TestSmoke' -count=1 -v -timeout 30m ./...
 
 .PHONY: check
 check: lint test e2e ## Linters, tests, one end-to-end run
