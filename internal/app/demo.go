@@ -218,7 +218,7 @@ func (d *demo) upSiss(ctx context.Context) error {
 // machine with the hub that is measured against it: freed pieces of parsed documents at hand, as
 // the jail's workers have them, and fewer collections of a small heap.
 func simulatorMemory() []string {
-	return []string{"GLIBC_TUNABLES=glibc.malloc.tcache_count=8192:glibc.malloc.mxfast=160", "GOGC=400"}
+	return []string{"GLIBC_TUNABLES=glibc.malloc.tcache_count=8192:glibc.malloc.mxfast=160", "GOGC=800"}
 }
 
 // upServe starts the hub if it does not run, with the addresses it had before where they are

@@ -90,10 +90,10 @@ func Serve(ctx context.Context, cfg config.Config, opts ServeOptions) error {
 // and GOMEMLIMIT win.
 func tuneMemory() {
 	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(400)
+		debug.SetGCPercent(800)
 	}
 	if os.Getenv("GOMEMLIMIT") == "" {
-		debug.SetMemoryLimit(160 << 20)
+		debug.SetMemoryLimit(170 << 20)
 	}
 }
 

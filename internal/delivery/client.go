@@ -61,6 +61,8 @@ func newTransport(caFile string, workers int) (*http.Transport, error) {
 		TLSClientConfig: config, TLSHandshakeTimeout: 10 * time.Second,
 		MaxIdleConns: workers, MaxIdleConnsPerHost: workers, MaxConnsPerHost: workers,
 		IdleConnTimeout: 90 * time.Second, DisableCompression: true, MaxResponseHeaderBytes: mostHeaders,
+		// A whole event in one write.
+		WriteBufferSize: 16 << 10,
 	}, nil
 }
 

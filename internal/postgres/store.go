@@ -44,6 +44,13 @@ const (
 // (make bench: 9 in a batch without this, 23 with it).
 const settleLinger = 10 * time.Millisecond
 
+// Under load a batch costs the server more than the calls in it, so that look-ups and acceptances
+// wait a moment for each other once crowd of them shared the batch before. A lone sender does not.
+const (
+	crowdLinger = 4 * time.Millisecond
+	crowd       = 4
+)
+
 // Config says where the database is.
 type Config struct {
 	// DSN connects as the application's role (RoleApp), never as a superuser.
@@ -94,8 +101,8 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 		pool: pool, timeout: cmp.Or(cfg.Timeout, 10*time.Second),
 		log: orNop(cfg.Logger).Named("store"), metrics: newMetrics(cfg.Registerer, pool), opened: time.Now(),
 	}
-	s.lookups = batch.New(mostLookups, s.lookupBatch)
-	s.accepts = batch.New(mostAccepts, s.acceptBatch)
+	s.lookups = batch.New(mostLookups, s.lookupBatch).LingerInCrowd(crowdLinger, crowd)
+	s.accepts = batch.New(mostAccepts, s.acceptBatch).LingerInCrowd(crowdLinger, crowd)
 	s.settles = batch.New(mostSettles, s.settleBatch).Linger(settleLinger)
 	s.entries = batch.New(mostEntries, s.journalBatch)
 	return s, nil

@@ -3,6 +3,7 @@ package pseudonym
 import (
 	"context"
 	"sync"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -29,10 +30,17 @@ type Vault struct {
 	subjects    *batch.Group[uuid.UUID, Subject]
 }
 
+// Under load a batch of look-ups costs the server more than the calls in it, so that they wait a
+// moment for each other once crowd of them shared the batch before. A lone sender does not.
+const (
+	crowdLinger = 4 * time.Millisecond
+	crowd       = 4
+)
+
 // NewVault makes the vault of the keys' environment.
 func NewVault(pool *pgxpool.Pool, keys *Keys) *Vault {
 	v := &Vault{pool: pool, environment: keys.environment, linkEpoch: keys.linkEpoch}
-	v.resolve = batch.New(most, v.resolveAll)
+	v.resolve = batch.New(most, v.resolveAll).LingerInCrowd(crowdLinger, crowd)
 	v.reserve = batch.New(most, v.reserveAll)
 	v.confirm = batch.New(most, v.confirmAll)
 	v.subjects = batch.New(most, v.subjectsOf)

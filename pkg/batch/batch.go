@@ -27,8 +27,10 @@ type Group[Q, R any] struct {
 	done  chan struct{}
 	run   func(context.Context, []Q) []Result[R]
 	most  int
-	// linger is how long a batch waits for more calls.
+	// linger is how long a batch waits for more calls, if the one before it held at least crowd.
 	linger time.Duration
+	crowd  int
+	last   int
 }
 
 type call[Q, R any] struct {
@@ -47,6 +49,13 @@ func New[Q, R any](most int, run func(context.Context, []Q) []Result[R]) *Group[
 // it before Run; it returns the group.
 func (g *Group[Q, R]) Linger(d time.Duration) *Group[Q, R] {
 	g.linger = d
+	return g
+}
+
+// LingerInCrowd is Linger only after a batch of at least crowd calls: a lone caller still waits for
+// nobody, and many share fewer, larger batches when what a batch costs is what bounds them all.
+func (g *Group[Q, R]) LingerInCrowd(d time.Duration, crowd int) *Group[Q, R] {
+	g.linger, g.crowd = d, crowd
 	return g
 }
 
@@ -69,7 +78,7 @@ func (g *Group[Q, R]) Run(ctx context.Context) {
 // back.
 func (g *Group[Q, R]) collect(ctx context.Context, first call[Q, R]) []call[Q, R] {
 	calls := append(make([]call[Q, R], 0, g.most), first)
-	if g.linger == 0 {
+	if g.linger == 0 || g.last < g.crowd {
 		runtime.Gosched()
 		return g.drain(calls)
 	}
@@ -106,6 +115,7 @@ func (g *Group[Q, R]) serve(ctx context.Context, calls []call[Q, R]) {
 	for i, c := range calls {
 		queries[i] = c.query
 	}
+	g.last = len(calls)
 	results := g.run(ctx, queries)
 	for i, c := range calls {
 		c.answer <- results[i]
