@@ -40,20 +40,16 @@ type demo struct {
 
 // DemoUp starts what is not running, waits until the hub is ready, and writes var/run.json.
 func DemoUp(ctx context.Context, cfg config.Config, out io.Writer) error {
-	d, err := newDemo(cfg, out)
-	if err != nil {
-		return err
-	}
-	unlock, err := d.lock()
-	if err != nil {
-		return err
-	}
-	defer unlock()
-	return d.up(ctx)
+	return locked(cfg, out, func(d *demo) error { return d.up(ctx) })
 }
 
 // DemoDown stops everything, the hub first so that it can finish what is in flight.
 func DemoDown(ctx context.Context, cfg config.Config, out io.Writer) error {
+	return locked(cfg, out, func(d *demo) error { return d.down(ctx) })
+}
+
+// locked does something to the demo of a var folder while nobody else does.
+func locked(cfg config.Config, out io.Writer, do func(*demo) error) error {
 	d, err := newDemo(cfg, out)
 	if err != nil {
 		return err
@@ -63,7 +59,11 @@ func DemoDown(ctx context.Context, cfg config.Config, out io.Writer) error {
 		return err
 	}
 	defer unlock()
-	return d.down(ctx)
+	// Read again: who had the lock before may have written it.
+	if d.run, _, err = ReadRunFile(d.varDir); err != nil {
+		return err
+	}
+	return do(d)
 }
 
 // DemoRun starts everything, sends the samples through the SOAP door, shows what became of

@@ -161,3 +161,33 @@ func TestACallerThatLeavesDoesNotHoldTheBatch(t *testing.T) {
 	}
 	close(release)
 }
+
+// By the bubble's own clock: a lone caller waits for nobody, whoever comes after a crowd does.
+func TestLingerInCrowdWaitsOnlyAfterACrowd(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		begin := time.Now()
+		g := batch.New(8, func(_ context.Context, queries []int) []batch.Result[time.Duration] {
+			answer := batch.Result[time.Duration]{Value: time.Since(begin)}
+			<-time.After(5 * time.Millisecond)
+			return slices.Repeat([]batch.Result[time.Duration]{answer}, len(queries))
+		}).LingerInCrowd(10*time.Millisecond, 3)
+		start(t, g)
+		var wg sync.WaitGroup
+		call := func(at, want time.Duration) {
+			wg.Go(func() {
+				<-time.After(at * time.Millisecond)
+				if got, err := g.Do(t.Context(), 0); err != nil || got != want*time.Millisecond {
+					t.Errorf("called at %v: served at %v, want %v: %v", at, got, want, err)
+				}
+			})
+		}
+		call(1, 1) // alone: at once
+		for range 3 {
+			call(2, 6) // these wait while the first is served, and are a crowd
+		}
+		call(8, 21) // after a crowd: the batch waits ten milliseconds for more
+		call(30, 30)
+		wg.Wait()
+	})
+}
