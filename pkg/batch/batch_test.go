@@ -174,11 +174,11 @@ func TestLingerInCrowdWaitsOnlyAfterACrowd(t *testing.T) {
 		}).LingerInCrowd(10*time.Millisecond, 3)
 		start(t, g)
 		var wg sync.WaitGroup
-		call := func(at, want time.Duration) {
+		call := func(at, want int) { // milliseconds
 			wg.Go(func() {
-				<-time.After(at * time.Millisecond)
-				if got, err := g.Do(t.Context(), 0); err != nil || got != want*time.Millisecond {
-					t.Errorf("called at %v: served at %v, want %v: %v", at, got, want, err)
+				<-time.After(time.Duration(at) * time.Millisecond)
+				if got, err := g.Do(t.Context(), 0); err != nil || got.Milliseconds() != int64(want) {
+					t.Errorf("called at %v: served at %v, want %d ms: %v", at, got, want, err)
 				}
 			})
 		}
