@@ -216,9 +216,10 @@ func (d *demo) upSiss(ctx context.Context) error {
 
 // simulatorMemory is the environment that keeps the simulator's memory cheap, because it shares the
 // machine with the hub that is measured against it: freed pieces of parsed documents at hand, as
-// the jail's workers have them, and fewer collections of a small heap.
+// the jail's workers have them, fewer collections of a small heap, and one processor, so that no
+// second one spins for work.
 func simulatorMemory() []string {
-	return []string{"GLIBC_TUNABLES=glibc.malloc.tcache_count=8192:glibc.malloc.mxfast=160", "GOGC=800"}
+	return []string{"GLIBC_TUNABLES=glibc.malloc.tcache_count=8192:glibc.malloc.mxfast=160", "GOGC=800", "GOMAXPROCS=1"}
 }
 
 // upServe starts the hub if it does not run, with the addresses it had before where they are
@@ -318,6 +319,7 @@ func answers(ctx context.Context, client *http.Client, url string) bool {
 // down stops serve, simulator and database in this order.
 func (d *demo) down(ctx context.Context) error {
 	var faults []error
+	stopped := false
 	for _, part := range []struct {
 		name, marker string
 		pid          int
@@ -326,6 +328,7 @@ func (d *demo) down(ctx context.Context) error {
 		{"siss-sim", d.path("siss", "received.jsonl"), d.run.Pids.SissSim},
 	} {
 		if pid := find(part.pid, part.marker); pid != 0 {
+			stopped = true
 			faults = append(faults, stopProcess(ctx, pid, d.cfg.Limits.Drain+10*time.Second))
 			d.say("stopped %s", part.name)
 		}
@@ -334,10 +337,16 @@ func (d *demo) down(ctx context.Context) error {
 		// Attaching finds the server wherever it is; one that does not run is started for a moment.
 		cluster, err := postgres.StartCluster(ctx, postgres.ClusterConfig{Dir: d.path("postgres")})
 		if err == nil {
+			if cluster.Attached() {
+				stopped = true
+				d.say("stopped postgres")
+			}
 			err = cluster.Stop(ctx)
 		}
 		faults = append(faults, err)
-		d.say("stopped postgres")
+	}
+	if !stopped {
+		d.say("nothing was running")
 	}
 	d.run.Pids.Serve, d.run.Pids.SissSim, d.run.Pids.Postgres = 0, 0, 0
 	faults = append(faults, d.run.write(d.varDir))

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"path/filepath"
 	"slices"
+	"strings"
 	"text/tabwriter"
 	"time"
 )
@@ -35,7 +36,7 @@ func (d *demo) show(ctx context.Context) error {
 	if err := d.showConfirmed(ctx, s, sent); err != nil {
 		return err
 	}
-	d.say("\n%d bad documents, refused with every mistake at once:", len(bad))
+	d.say("%d bad documents, refused with every mistake of the schema, or else of the rules, at once:", len(bad))
 	table := tabwriter.NewWriter(d.out, 0, 8, 2, ' ', 0)
 	for _, file := range bad {
 		refused, err := s.send(ctx, file)
@@ -85,6 +86,7 @@ func (d *demo) showConfirmed(ctx context.Context, s *sender, sent []Sent) error 
 	ctx, cancel := context.WithTimeout(ctx, confirmPatience)
 	defer cancel()
 	table := tabwriter.NewWriter(d.out, 0, 8, 2, ' ', 0)
+	var notes strings.Builder
 	for _, one := range sent {
 		stato, protocollo := "-", ""
 		var err error
@@ -97,12 +99,17 @@ func (d *demo) showConfirmed(ctx context.Context, s *sender, sent []Sent) error 
 			return err
 		}
 		for _, a := range one.Anomalie {
-			if _, err := fmt.Fprintf(table, "    %s %s  %s: %s\n", a.Codice, a.Rilevanza, a.Posizione, a.Descrizione); err != nil {
+			if _, err := fmt.Fprintf(&notes, "%s: %s %s  %s: %s\n", filepath.Base(one.File), a.Codice, a.Rilevanza, a.Posizione, a.Descrizione); err != nil {
 				return err
 			}
 		}
+		if one.Esito == "DUPLICATO" && notes.Len() == 0 {
+			notes.WriteString("DUPLICATO: sent before from this folder; `make down` and remove var/ to start anew.\n")
+		}
 	}
-	return table.Flush()
+	err := table.Flush()
+	d.say("%s", notes.String())
+	return err
 }
 
 // confirmed polls statoEvento until the state is final or the patience ends.

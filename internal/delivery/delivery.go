@@ -58,7 +58,7 @@ type Config struct {
 	Batch int
 	// Deadline bounds an attempt, asking and sending together [60 s].
 	Deadline time.Duration
-	// Lease is how long a claim holds [3 min]. It must be longer than Deadline: what was not
+	// Lease is how long a claim holds [90 s]. It must be longer than Deadline: what was not
 	// begun while Deadline still fits into the lease is given back.
 	Lease time.Duration
 	// Gather is the least time between two claims that found less than they asked for [50 ms].
@@ -155,7 +155,7 @@ func (c Config) withDefaults() Config {
 	set(&c.Together, 3000)
 	set(&c.Batch, 128)
 	set(&c.Deadline, time.Minute)
-	set(&c.Lease, 3*time.Minute)
+	set(&c.Lease, 90*time.Second)
 	set(&c.Gather, 50*time.Millisecond)
 	set(&c.Poll, time.Second)
 	set(&c.Patience, 10*time.Second)
