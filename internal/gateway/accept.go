@@ -94,7 +94,7 @@ func (g *Gateway) answerRepeat(ctx context.Context, x *exchange, k *known) ([]by
 // was erased.
 func (g *Gateway) repeated(ctx context.Context, x *exchange, row *postgres.KeyRow) (told, error) {
 	r := told{Receipt: row.Receipt, outcome: hub.Duplicate}
-	x.outcome = r.outcome.String()
+	x.outcome, x.message = r.outcome.String(), row.Receipt.ID
 	secret, err := g.Vault.SecretOf(ctx, row.Subject)
 	switch {
 	case errors.Is(err, pseudonym.ErrNoSubject):
@@ -253,7 +253,7 @@ func (g *Gateway) accepted(ctx context.Context, x *exchange, subject pseudonym.S
 	if g.Accepted != nil {
 		g.Accepted()
 	}
-	x.outcome = a.Outcome.String()
+	x.outcome, x.message = a.Outcome.String(), a.ReceiptID
 	salt := pseudonym.Salt(subject.Secret(), a.ReceiptID)
 	return told{
 		Receipt: hub.Receipt{

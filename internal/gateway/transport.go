@@ -37,7 +37,8 @@ type exchange struct {
 	verdict     validator.Result
 	operation   contract.Operation
 	event       *sinba.Event
-	outcome     string // of an acceptance, for the log
+	outcome     string    // of an acceptance, for the log
+	message     uuid.UUID // IdRicevuta, for the log: it joins the exchange with its attempts
 }
 
 // retryAfter is when a sender should come back at the soonest if nothing better is known.
@@ -182,6 +183,9 @@ func (g *Gateway) logExchange(x *exchange, status int, label string, err error) 
 	}
 	if x.outcome != "" {
 		fields = append(fields, zap.String("esito", x.outcome))
+	}
+	if x.message != uuid.Nil {
+		fields = append(fields, zap.Stringer("message_id", x.message))
 	}
 	level := zap.InfoLevel
 	if err != nil {
