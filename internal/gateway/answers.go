@@ -48,16 +48,9 @@ func (g *Gateway) receiptBody(x *exchange, r told) []byte {
 	}
 	b = soap.AppendElement(b, "IdRegistrazione", r.Registration.String())
 	for _, warning := range r.Warnings {
-		b = append(b, g.renamed("Anomalia", "Avviso", g.appendAnomalia(nil, x.base, warning))...)
+		b = g.appendAnomalia(b, avviso, x.base, warning)
 	}
 	return x.answer(b)
-}
-
-// renamed gives an element of AnomaliaType its other name in the contract.
-func (g *Gateway) renamed(from, to string, element []byte) []byte {
-	inner := element[len(from)+2 : len(element)-len(from)-3]
-	out := append([]byte("<"+to+">"), inner...)
-	return append(out, "</"+to+">"...)
 }
 
 // report writes RapportoVerificaType.
@@ -66,7 +59,7 @@ func (g *Gateway) report(x *exchange, expected string, violations []hub.Violatio
 	b = soap.AppendElement(b, "EsitoPrevisto", expected)
 	b = soap.AppendElement(b, "VersioneSchema", contract.SchemaVersion)
 	for _, v := range violations[:min(len(violations), maxTold)] {
-		b = g.appendAnomalia(b, x.base, v)
+		b = g.appendAnomalia(b, anomalia, x.base, v)
 	}
 	x.outcome = expected
 	return soap.AppendEnvelope(nil, x.version, x.answer(b))
@@ -137,7 +130,7 @@ func (g *Gateway) answerStato(ctx context.Context, x *exchange) ([]byte, error) 
 		b = soap.AppendElement(b, "ProtocolloNazionale", state.Protocol)
 	}
 	for _, violation := range findings(state) {
-		b = g.appendAnomalia(b, x.base, violation)
+		b = g.appendAnomalia(b, anomalia, x.base, violation)
 	}
 	return soap.AppendEnvelope(nil, x.version, x.answer(b)), nil
 }

@@ -36,6 +36,9 @@ func FaultMessage(v soap.Version, base string, transaction uuid.UUID, at time.Ti
 	return g.faultMessage(v, base, transaction, at, asRefusal(err))
 }
 
+// CauseOf is what the log shows of an error.
+func CauseOf(err error) string { return asRefusal(err).Err.Error() }
+
 // ReadBody reads a request's body as the door does.
 var ReadBody = readBody
 

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
 	"strconv"
 	"time"
@@ -12,6 +13,12 @@ import (
 	"github.com/sinbahub/sinbahub/internal/contract"
 	"github.com/sinbahub/sinbahub/internal/hub"
 	"github.com/sinbahub/sinbahub/pkg/soap"
+)
+
+// The names of AnomaliaType's elements.
+const (
+	anomalia = "Anomalia"
+	avviso   = "Avviso"
 )
 
 // maxTold is how many violations one answer lists (contract, "up to 100, and how many there
@@ -50,13 +57,14 @@ func treatments() map[hub.Kind]treatment {
 }
 
 // asRefusal makes any error one the sender can be told of: what is no *hub.Error is our own
-// defect and says nothing but that.
+// defect and says nothing but that. Its text, which nobody vouches for, does not reach the log
+// either: only its type does.
 func asRefusal(err error) *hub.Error {
 	var refusal *hub.Error
 	if errors.As(err, &refusal) && len(refusal.Public) > 0 {
 		return refusal
 	}
-	return hub.NewError(hub.Internal, hub.CodeInternal, err)
+	return hub.NewError(hub.Internal, hub.CodeInternal, fmt.Errorf("unexpected error of type %T", err))
 }
 
 // faultMessage writes the whole fault answer: the typed detail ErroreSinba with all violations.
@@ -68,7 +76,7 @@ func (g *Gateway) faultMessage(v soap.Version, base string, transaction uuid.UUI
 	detail = soap.AppendElement(detail, "DataOra", instant(at))
 	detail = soap.AppendElement(detail, "AnomalieTotali", strconv.Itoa(max(refusal.Total, len(refusal.Public))))
 	for _, violation := range told {
-		detail = g.appendAnomalia(detail, base, violation)
+		detail = g.appendAnomalia(detail, anomalia, base, violation)
 	}
 	detail = append(detail, `</ErroreSinba>`...)
 
@@ -81,10 +89,11 @@ func (g *Gateway) faultMessage(v soap.Version, base string, transaction uuid.UUI
 	})
 }
 
-// appendAnomalia writes one AnomaliaType: xsd/sinba-eventi-v1.xsd.
-func (g *Gateway) appendAnomalia(dst []byte, base string, v hub.Violation) []byte {
+// appendAnomalia writes one AnomaliaType under its name in the contract, Anomalia or, in a
+// receipt, Avviso: xsd/sinba-eventi-v1.xsd.
+func (g *Gateway) appendAnomalia(dst []byte, name, base string, v hub.Violation) []byte {
 	text := g.codes[v.Code]
-	dst = append(dst, `<Anomalia>`...)
+	dst = append(dst, "<"+name+">"...)
 	dst = soap.AppendElement(dst, "Codice", string(v.Code))
 	dst = soap.AppendElement(dst, "Rilevanza", v.Severity.String())
 	dst = soap.AppendElement(dst, "Posizione", v.Path)
@@ -97,7 +106,7 @@ func (g *Gateway) appendAnomalia(dst []byte, base string, v hub.Violation) []byt
 		dst = soap.AppendElement(dst, "Regola", v.Rule)
 	}
 	dst = soap.AppendElement(dst, "Riferimento", base+codesPath+"#"+string(v.Code))
-	return append(dst, `</Anomalia>`...)
+	return append(dst, "</"+name+">"...)
 }
 
 // instant writes a time as the contract's DataOraTzType: RFC 3339 in UTC.

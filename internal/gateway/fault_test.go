@@ -116,7 +116,11 @@ func TestFaultListsAHundredViolationsAndTellsHowManyThereWere(t *testing.T) {
 
 func TestAnyOtherErrorTellsNothingButOurOwnTrouble(t *testing.T) {
 	t.Parallel()
-	message := gateway.FaultMessage(soap.V11, "", uuid.New(), time.Now(), errors.New("pq: Key (cf)=(BNCLCU12C15D612V) exists"))
+	foreign := errors.New("pq: Key (cf)=(BNCLCU12C15D612V) exists")
+	if cause := gateway.CauseOf(foreign); strings.Contains(cause, "BNCLCU") || !strings.Contains(cause, "errorString") {
+		t.Errorf("the log would show %q", cause)
+	}
+	message := gateway.FaultMessage(soap.V11, "", uuid.New(), time.Now(), foreign)
 	if bytes.Contains(message, []byte("BNCLCU")) || !bytes.Contains(message, []byte("SINBA_500")) {
 		t.Errorf("%s", message)
 	}
