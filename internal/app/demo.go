@@ -249,11 +249,9 @@ func (d *demo) upServe(ctx context.Context) error {
 		"database":   map[string]any{"url": d.cluster.AppDSN(), "vault_url": d.cluster.VaultDSN(), "max_conns": d.cfg.Database.MaxConns},
 		"keys":       map[string]any{"dir": d.path("keys")},
 		"siss":       map[string]any{"url": d.run.SissURL, "workers": d.cfg.SISS.Workers, "rate": d.cfg.SISS.Rate},
-		"jail":       map[string]any{"workers": d.cfg.Jail.Workers, "deadline": d.cfg.Jail.Deadline.String()},
-		"limits": map[string]any{
-			"exchanges": d.cfg.Limits.Exchanges, "body_timeout": d.cfg.Limits.BodyTimeout.String(), "drain": d.cfg.Limits.Drain.String(),
-		},
-		"log": map[string]any{"level": d.cfg.Log.Level},
+		"jail":       map[string]any{"workers": d.cfg.Jail.Workers, "deadline": d.cfg.Jail.Deadline.String(), "mode": d.cfg.Jail.Mode},
+		"limits":     d.cfg.Limits,
+		"log":        map[string]any{"level": d.cfg.Log.Level},
 	})
 	if err != nil {
 		return fmt.Errorf("write demo configuration: %w", err)

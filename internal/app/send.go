@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"encoding/xml"
 	"errors"
 	"fmt"
 	"io"
@@ -13,9 +12,8 @@ import (
 	"path/filepath"
 	"strings"
 	"text/tabwriter"
-	"time"
 
-	"github.com/sinbahub/sinbahub/pkg/soap"
+	"github.com/sinbahub/sinbahub/pkg/client"
 )
 
 // SendOptions say where to send event documents and as whom.
@@ -41,12 +39,12 @@ type Sent struct {
 
 // SentFault is one violation or warning of an answer.
 type SentFault struct {
-	Codice      string `json:"codice" xml:"Codice"`
-	Rilevanza   string `json:"rilevanza" xml:"Rilevanza"`
-	Posizione   string `json:"posizione" xml:"Posizione"`
-	Riga        int    `json:"riga,omitempty" xml:"Riga"`
-	Regola      string `json:"regola,omitempty" xml:"Regola"`
-	Descrizione string `json:"descrizione" xml:"Descrizione"`
+	Codice      string `json:"codice"`
+	Rilevanza   string `json:"rilevanza"`
+	Posizione   string `json:"posizione"`
+	Riga        int    `json:"riga,omitempty"`
+	Regola      string `json:"regola,omitempty"`
+	Descrizione string `json:"descrizione"`
 }
 
 // ErrRefused says that at least one document was refused; ErrUnreachable that the hub did not
@@ -88,13 +86,14 @@ func Send(ctx context.Context, out io.Writer, o SendOptions, files []string) err
 // sender knows where to send and as whom.
 type sender struct {
 	options SendOptions
-	client  *http.Client
 	run     RunFile
+	// clients are those made so far, by user.
+	clients map[string]*client.Client
 }
 
 // newSender fills what was left open from var/run.json.
 func newSender(o SendOptions) (*sender, error) {
-	s := &sender{options: o, client: &http.Client{Timeout: 30 * time.Second}}
+	s := &sender{options: o, clients: map[string]*client.Client{}}
 	if o.URL != "" && o.User != "" {
 		return s, nil
 	}
@@ -110,6 +109,24 @@ func newSender(o SendOptions) (*sender, error) {
 		s.options.URL = run.SoapURL
 	}
 	return s, nil
+}
+
+// client speaks for the sender of a document. It never repeats: whoever sends by hand sees what
+// happened and decides.
+func (s *sender) client(document []byte) (*client.Client, error) {
+	user, password, err := s.credential(document)
+	if err != nil {
+		return nil, err
+	}
+	if known, ok := s.clients[user]; ok {
+		return known, nil
+	}
+	made, err := client.New(client.Config{URL: s.options.URL, User: user, Password: password, Attempts: 1})
+	if err != nil {
+		return nil, err
+	}
+	s.clients[user] = made
+	return made, nil
 }
 
 // credential is the one asked for, or the demo's participant of the document's ente (the first
@@ -164,89 +181,84 @@ func printSent(out, table io.Writer, asJSON bool, sent Sent) error {
 	return nil
 }
 
-// send posts one document in a SOAP 1.2 envelope.
+// send sends one document in a SOAP 1.2 envelope.
 func (s *sender) send(ctx context.Context, file string) (Sent, error) {
 	document, err := readDocument(file)
 	if err != nil {
 		return Sent{}, err
 	}
+	c, err := s.client(document)
+	if err != nil {
+		return Sent{}, err
+	}
+	var sent Sent
 	if s.options.Verify {
-		document = bytes.ReplaceAll(document, []byte("InviaEventoRichiesta"), []byte("VerificaEventoRichiesta"))
+		sent, err = verify(ctx, c, bytes.ReplaceAll(document, []byte("InviaEventoRichiesta"), []byte("VerificaEventoRichiesta")))
+	} else {
+		sent, err = submit(ctx, c, document)
 	}
-	user, password, err := s.credential(document)
-	if err != nil {
-		return Sent{}, err
+	if err == nil {
+		sent.Status = http.StatusOK
+	} else if sent, err = sentOf(sent, err); err != nil {
+		return Sent{}, fmt.Errorf("send %s: %w", filepath.Base(file), err)
 	}
-	status, answer, err := s.call(ctx, user, password, document)
-	if err != nil {
-		return Sent{}, err
-	}
-	sent := readSent(answer)
-	sent.File, sent.Status = file, status
+	sent.File = file
 	return sent, nil
 }
 
-// readDocument reads an event document, fit to stand in an envelope.
+// submit is inviaEvento.
+func submit(ctx context.Context, c *client.Client, document []byte) (Sent, error) {
+	receipt, err := c.InviaEvento(ctx, document)
+	if receipt == nil {
+		return Sent{}, err
+	}
+	return Sent{Esito: receipt.Esito, IDEvento: receipt.IDEvento, IDRicevuta: receipt.IDRicevuta, Anomalie: faultsOf(receipt.Avvisi)}, err
+}
+
+// verify is verificaEvento.
+func verify(ctx context.Context, c *client.Client, document []byte) (Sent, error) {
+	report, err := c.VerificaEvento(ctx, document)
+	if err != nil {
+		return Sent{}, err
+	}
+	return Sent{Esito: report.EsitoPrevisto, Anomalie: faultsOf(report.Anomalie)}, nil
+}
+
+// sentOf makes a line of an error that is an answer: a refusal, something unreadable, or a receipt
+// that does not prove its document. Any other error stays one; ErrUnreachable if nobody answered.
+func sentOf(sent Sent, err error) (Sent, error) {
+	if fault, ok := errors.AsType[*client.FaultError](err); ok {
+		return Sent{Status: fault.Status, Esito: "RIFIUTATO", Anomalie: faultsOf(fault.Anomalie)}, nil
+	}
+	if errors.Is(err, client.ErrReceipt) {
+		sent.Status, sent.Esito = http.StatusOK, "RICEVUTA_ERRATA"
+		return sent, nil
+	}
+	if unusable, ok := errors.AsType[*client.AnswerError](err); ok {
+		if unusable.Reason == client.NoAnswer || unusable.Reason == client.Cut {
+			return Sent{}, fmt.Errorf("%w: %w", ErrUnreachable, err)
+		}
+		return Sent{Status: unusable.Status, Esito: "RISPOSTA_ILLEGGIBILE"}, nil
+	}
+	return Sent{}, err
+}
+
+// faultsOf lists the findings of an answer.
+func faultsOf(violations []client.Violation) []SentFault {
+	var faults []SentFault
+	for _, v := range violations {
+		faults = append(faults, SentFault{
+			Codice: v.Codice, Rilevanza: v.Rilevanza, Posizione: v.Posizione, Riga: v.Riga, Regola: v.Regola, Descrizione: v.Descrizione,
+		})
+	}
+	return faults
+}
+
+// readDocument reads an event document.
 func readDocument(file string) ([]byte, error) {
 	document, err := os.ReadFile(filepath.Clean(file))
 	if err != nil {
 		return nil, fmt.Errorf("read event: %w", err)
 	}
-	return soap.TrimDeclaration(document), nil
-}
-
-// call posts a body's content and reads the answer.
-func (s *sender) call(ctx context.Context, user, password string, content []byte) (status int, answer []byte, err error) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, s.options.URL, bytes.NewReader(soap.AppendEnvelope(nil, soap.V12, content)))
-	if err != nil {
-		return 0, nil, fmt.Errorf("address: %w", err)
-	}
-	request.Header.Set("Content-Type", soap.V12.ContentType())
-	request.SetBasicAuth(user, password)
-	response, err := s.client.Do(request)
-	if err != nil {
-		return 0, nil, fmt.Errorf("%w: %w", ErrUnreachable, err)
-	}
-	defer response.Body.Close() //nolint:errcheck // nothing can be done about it
-	answer, err = io.ReadAll(io.LimitReader(response.Body, 4<<20))
-	if err != nil {
-		return 0, nil, fmt.Errorf("%w: %w", ErrUnreachable, err)
-	}
-	return response.StatusCode, answer, nil
-}
-
-// readSent reads the hub's own answer: a receipt, a report or a fault.
-func readSent(answer []byte) Sent {
-	var envelope struct {
-		XMLName xml.Name `xml:"Envelope"`
-		Body    struct {
-			Receipt *struct {
-				IDRicevuta string      `xml:"IdRicevuta"`
-				IDEvento   string      `xml:"IdEvento"`
-				Esito      string      `xml:"Esito"`
-				Avvisi     []SentFault `xml:"Avviso"`
-			} `xml:"InviaEventoRisposta"`
-			Report *struct {
-				Esito    string      `xml:"EsitoPrevisto"`
-				Anomalie []SentFault `xml:"Anomalia"`
-			} `xml:"VerificaEventoRisposta"`
-			Fault *struct {
-				// A fault before the envelope was read may come in SOAP 1.1.
-				Anomalie   []SentFault `xml:"Detail>ErroreSinba>Anomalia"`
-				Anomalie11 []SentFault `xml:"detail>ErroreSinba>Anomalia"`
-			} `xml:"Fault"`
-		} `xml:"Body"`
-	}
-	if err := xml.Unmarshal(answer, &envelope); err != nil {
-		return Sent{Esito: "RISPOSTA_ILLEGGIBILE"}
-	}
-	switch b := envelope.Body; {
-	case b.Receipt != nil:
-		return Sent{Esito: b.Receipt.Esito, IDEvento: b.Receipt.IDEvento, IDRicevuta: b.Receipt.IDRicevuta, Anomalie: b.Receipt.Avvisi}
-	case b.Report != nil:
-		return Sent{Esito: b.Report.Esito, Anomalie: b.Report.Anomalie}
-	case b.Fault != nil:
-		return Sent{Esito: "RIFIUTATO", Anomalie: append(b.Fault.Anomalie, b.Fault.Anomalie11...)}
-	}
-	return Sent{Esito: "RIFIUTATO"}
+	return document, nil
 }

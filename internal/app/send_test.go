@@ -39,9 +39,11 @@ func write(t *testing.T, name, text string) string {
 
 func TestSendReadsEveryKindOfAnswer(t *testing.T) {
 	t.Parallel()
+	const id = "4c393986-0b93-4759-8d91-8539d9ba9b90"
 	const anomalia = `<Anomalia><Codice>SINBA_301</Codice><Rilevanza>GRAVE</Rilevanza><Posizione>/a</Posizione><Riga>3</Riga><Descrizione>d</Descrizione></Anomalia>`
 	detail := []byte(`<ErroreSinba xmlns="urn:sinba:eventi:v1">` + anomalia + anomalia + `</ErroreSinba>`)
-	receipt := `<InviaEventoRisposta xmlns="urn:sinba:eventi:v1"><IdRicevuta>r</IdRicevuta><IdEvento>e</IdEvento><Esito>ACCETTATO_CON_AVVISI</Esito>` +
+	receipt := `<InviaEventoRisposta xmlns="urn:sinba:eventi:v1"><IdRicevuta>` + id + `</IdRicevuta><IdMessaggio>` + id + `</IdMessaggio><IdEvento>` + id +
+		`</IdEvento><Esito>ACCETTATO_CON_AVVISI</Esito><DataOraRicezione>2024-04-12T08:50:04Z</DataOraRicezione><ImprontaMessaggio>` + strings.Repeat("0", 64) + `</ImprontaMessaggio>` +
 		strings.ReplaceAll(anomalia, "Anomalia", "Avviso") + `</InviaEventoRisposta>`
 	cases := []struct {
 		name    string
@@ -54,6 +56,11 @@ func TestSendReadsEveryKindOfAnswer(t *testing.T) {
 		{"receipt", 200, soap.AppendEnvelope(nil, soap.V12, []byte(receipt)), "ACCETTATO_CON_AVVISI", 1, false},
 		{"fault 1.2", 500, soap.AppendFault(nil, soap.V12, soap.Fault{Code: soap.Sender, Detail: detail}), "RIFIUTATO", 2, true},
 		{"fault 1.1", 401, soap.AppendFault(nil, soap.V11, soap.Fault{Code: soap.Sender, Detail: detail}), "RIFIUTATO", 2, true},
+		{
+			"a receipt that proves nothing", 200,
+			soap.AppendEnvelope(nil, soap.V12, []byte(strings.Replace(receipt, "<Avviso>", "<SaleImpronta>"+strings.Repeat("0", 32)+"</SaleImpronta><Avviso>", 1))),
+			"RICEVUTA_ERRATA", 1, true,
+		},
 		{"a proxy's page", 502, []byte("<html>bad gateway"), "RISPOSTA_ILLEGGIBILE", 0, true},
 	}
 	for _, c := range cases {
@@ -80,6 +87,28 @@ func TestSendReadsEveryKindOfAnswer(t *testing.T) {
 				t.Errorf("sent %s", request)
 			}
 		})
+	}
+}
+
+func TestSendVerifyAsksOnly(t *testing.T) {
+	t.Parallel()
+	url, request := answering(t, 200, soap.AppendEnvelope(nil, soap.V12, []byte(`<VerificaEventoRisposta xmlns="urn:sinba:eventi:v1">`+
+		`<Conforme>true</Conforme><EsitoPrevisto>DUPLICATO</EsitoPrevisto><VersioneSchema>1.0</VersioneSchema></VerificaEventoRisposta>`)))
+	event := write(t, "event.xml", `<InviaEventoRichiesta xmlns="urn:sinba:eventi:v1"/>`)
+	var out bytes.Buffer
+	if err := app.Send(t.Context(), &out, app.SendOptions{URL: url, User: "u", Verify: true}, []string{event}); err != nil {
+		t.Error(err)
+	}
+	if !strings.Contains(out.String(), "200  DUPLICATO") || !strings.Contains(request.String(), `<VerificaEventoRichiesta xmlns="urn:sinba:eventi:v1"/>`) {
+		t.Errorf("printed %s, sent %s", &out, request)
+	}
+}
+
+func TestSendNeverShowsTheCredentialToAnotherMachineUnencrypted(t *testing.T) {
+	t.Parallel()
+	err := app.Send(t.Context(), &bytes.Buffer{}, app.SendOptions{URL: "http://hub.example/", User: "u"}, []string{write(t, "event.xml", "<a/>")})
+	if err == nil || errors.Is(err, app.ErrUnreachable) || errors.Is(err, app.ErrRefused) {
+		t.Errorf("got %v", err)
 	}
 }
 

@@ -3,7 +3,6 @@ package app
 import (
 	"bytes"
 	"context"
-	"encoding/xml"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -12,6 +11,8 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
+
+	"github.com/sinbahub/sinbahub/pkg/client"
 )
 
 // show sends the samples and the bad ones, and waits until the good ones are confirmed.
@@ -118,34 +119,25 @@ func (d *demo) confirmed(ctx context.Context, s *sender, one Sent) (stato, proto
 	if err != nil {
 		return "", "", err
 	}
-	user, password, err := s.credential(document)
+	c, err := s.client(document)
 	if err != nil {
 		return "", "", err
 	}
-	question := []byte(`<StatoEventoRichiesta xmlns="urn:sinba:eventi:v1"><CodiceEnte>` + enteOf(document) +
-		`</CodiceEnte><IdRicevuta>` + one.IDRicevuta + `</IdRicevuta></StatoEventoRichiesta>`)
 	ticker := time.NewTicker(50 * time.Millisecond)
 	defer ticker.Stop()
 	for {
-		_, answer, err := s.call(ctx, user, password, question)
+		state, err := c.StatoEvento(ctx, client.StateQuery{CodiceEnte: enteOf(document), IDRicevuta: one.IDRicevuta})
 		if err != nil {
-			return "", "", err
+			return "", "", fmt.Errorf("ask statoEvento: %w", err)
 		}
-		var envelope struct {
-			Stato      string `xml:"Body>StatoEventoRisposta>Stato"`
-			Protocollo string `xml:"Body>StatoEventoRisposta>ProtocolloNazionale"`
-		}
-		if err := xml.Unmarshal(answer, &envelope); err != nil {
-			return "", "", errors.New("answer of statoEvento unreadable")
-		}
-		switch envelope.Stato {
+		switch state.Stato {
 		case "MEMORIZZATO", "IN_INOLTRO":
 		default:
-			return envelope.Stato, envelope.Protocollo, nil
+			return state.Stato, state.ProtocolloNazionale, nil
 		}
 		select {
 		case <-ctx.Done():
-			return envelope.Stato, "", nil
+			return state.Stato, "", nil
 		case <-ticker.C:
 		}
 	}
