@@ -16,6 +16,13 @@ LINT  := $(CACHE)/golangci-lint-$(LINT_VERSION)-$(shell $(GO) env GOVERSION)
 # How long `make fuzz` stays with each target.
 FUZZTIME ?= 30s
 
+# How many workers `make segv` kills.
+SEGV ?= 1000
+
+# What `make bench-compare` compares with, and how often.
+BASE   ?= HEAD~1
+ROUNDS ?= 5
+
 NODE := internal/hubtest/clients/node
 
 .PHONY: run
@@ -43,10 +50,19 @@ e2e: build deps-clients ## One end-to-end run: plain binaries, real SOAP clients
 	@$(TEST) -tags e2e -list '^TestE2E' ./... | grep -q '^TestE2E' || { echo "there is no end-to-end test" >&2; exit 1; }
 	$(TEST) -tags e2e -run '^TestE2E' -count=1 -timeout 10m ./...
 
+.PHONY: clients
+clients: build deps-clients deps-stacks ## Clients of five SOAP stacks, made from the served WSDL, call every operation
+	$(TEST) -tags smoke -run '^TestSmokeClients$$' -count=1 -v -timeout 10m ./internal/hubtest
+
 .PHONY: smoke
-smoke: build deps-clients ## Everything slow in its short form
+smoke: build deps-clients deps-stacks ## Everything slow in its short form
 	@$(TEST) -tags smoke -list '^TestSmoke' ./... | grep -q '^TestSmoke' || { echo "there is no smoke test" >&2; exit 1; }
 	$(TEST) -tags smoke -run '^TestSmoke' -count=1 -v -timeout 30m ./...
+	$(MAKE) --no-print-directory fuzz FUZZTIME=20s
+
+.PHONY: segv
+segv: build ## Campaign: SIGSEGV to SEGV=1000 workers of the validator under load
+	SINBAHUB_TEST_SEGV=$(SEGV) $(TEST) -tags smoke -run '^TestSmokeWorkerKills$$' -count=1 -v -timeout 30m ./internal/hubtest
 
 .PHONY: check
 check: lint test e2e ## Linters, tests, one end-to-end run
@@ -74,6 +90,22 @@ bench: build ## Measure the main line end to end and print the figures
 	$(TEST) -tags bench -run '^TestBench$$' -count=1 -timeout 30m -v ./internal/hubtest
 	$(TEST) -run '^$$' -bench '^(BenchmarkPlainInserts|BenchmarkAccept)$$/^clients=64$$' -benchtime 20000x ./internal/postgres
 
+# Another commit's binaries are built in a work tree of its own, and both sides in the same way.
+.PHONY: bench-compare
+bench-compare: deps ## Compare this tree with commit BASE=HEAD~1 in ROUNDS=5 interleaved rounds
+	rm -rf bin/compare && git worktree prune && git worktree add --quiet --detach bin/compare/tree $(BASE)
+	(cd bin/compare/tree && $(BUILD) -o ../base/ ./cmd/...) && $(BUILD) -o bin/compare/new/ ./cmd/...
+	git worktree remove --force bin/compare/tree
+	BENCH_BASE=$(CURDIR)/bin/compare/base BENCH_NEW=$(CURDIR)/bin/compare/new BENCH_ROUNDS=$(ROUNDS) \
+		$(TEST) -tags bench -run '^TestBenchCompare$$' -count=1 -timeout 60m -v ./internal/hubtest
+
+.PHONY: bench-profile
+bench-profile: deps ## Keep the CPU profile of serve under load in bin/profile/serve.prof
+	$(BUILD) -tags profile -o bin/profile/ ./cmd/...
+	BENCH_NEW=$(CURDIR)/bin/profile BENCH_PROFILE=$(CURDIR)/bin/profile/serve.prof \
+		$(TEST) -tags bench -run '^TestBenchProfile$$' -count=1 -timeout 10m -v ./internal/hubtest
+	$(GO) tool pprof -top -cum -nodecount=40 bin/profile/sinbahub bin/profile/serve.prof
+
 .PHONY: deps
 deps: ## Install what is missing on Debian: gcc, libxml2-dev, pkg-config, postgresql
 	@command -v $(GO) >/dev/null || { echo "Go is missing: install the version of go.mod from https://go.dev/dl/" >&2; exit 1; }
@@ -82,6 +114,10 @@ deps: ## Install what is missing on Debian: gcc, libxml2-dev, pkg-config, postgr
 .PHONY: deps-clients
 deps-clients: $(NODE)/node_modules/.package-lock.json ## Install the SOAP clients of the end-to-end tests
 	@deploy/deps.sh clients
+
+.PHONY: deps-stacks
+deps-stacks: ## Install the heavier SOAP stacks of `clients`: PHP, gSOAP, JAX-WS with a JDK
+	@deploy/deps.sh stacks
 
 $(NODE)/node_modules/.package-lock.json: $(NODE)/package-lock.json
 	@deploy/deps.sh clients

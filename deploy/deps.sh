@@ -4,6 +4,7 @@
 #
 #   deploy/deps.sh          compiler, libxml2, PostgreSQL
 #   deploy/deps.sh clients  besides, the SOAP clients of the end-to-end tests
+#   deploy/deps.sh stacks   besides the first, the SOAP stacks that only `make clients` has
 set -eu
 
 missing=""
@@ -23,6 +24,15 @@ if [ "${1:-}" = clients ]; then
 	need python3-zeep /usr/bin/python3 -c 'import zeep'
 	need nodejs sh -c 'command -v node'
 	need npm sh -c 'command -v npm'
+fi
+if [ "${1:-}" = stacks ]; then
+	need php-cli sh -c 'command -v php'
+	need php-soap php -r 'exit(class_exists("SoapClient") ? 0 : 1);'
+	need gsoap sh -c 'command -v wsdl2h && command -v soapcpp2'
+	need g++ sh -c 'command -v c++'
+	need libgsoap-dev sh -c 'echo "#include <stdsoap2.h>" | cc -E -x c++ -'
+	need jaxws sh -c 'command -v wsimport && ls /usr/share/java/jaxws-rt.jar'
+	need default-jdk-headless sh -c 'command -v javac'
 fi
 [ -n "$missing" ] || exit 0
 

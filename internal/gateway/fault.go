@@ -84,7 +84,6 @@ func (g *Gateway) faultMessage(v soap.Version, base string, transaction uuid.UUI
 	return soap.AppendFault(nil, v, soap.Fault{
 		Code:     g.treatments[refusal.Kind].fault,
 		ReasonIT: string(told[0].Code) + " - " + text.IT,
-		ReasonEN: string(told[0].Code) + " - " + text.EN,
 		Detail:   detail,
 	})
 }

@@ -1,9 +1,11 @@
-//go:build e2e
+//go:build e2e || smoke
 
 package hubtest_test
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/xml"
 	"fmt"
 	"io"
@@ -104,6 +106,17 @@ func valueOf(t *testing.T, leaf *element) string {
 		return strings.TrimSuffix(strings.TrimRight(whole, "0"), ".")
 	}
 	return text
+}
+
+// proofOf is SHA-256 over the salt's bytes and the content form.
+func proofOf(t *testing.T, salt string, document []byte) string {
+	t.Helper()
+	bits, err := hex.DecodeString(salt)
+	if err != nil || len(bits) != 16 {
+		t.Fatalf("SaleImpronta %q", salt)
+	}
+	sum := sha256.Sum256(append(bits, contentOf(t, document)...))
+	return hex.EncodeToString(sum[:])
 }
 
 // style is how a product writes its documents.

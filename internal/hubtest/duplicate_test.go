@@ -4,8 +4,6 @@ package hubtest_test
 
 import (
 	"bytes"
-	"crypto/sha256"
-	"encoding/hex"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -65,17 +63,6 @@ func checkReceiptsOfSamples(t *testing.T, h *hubtest.Hub) {
 			t.Errorf("%s: ImprontaMessaggio %s, the document gives %s", filepath.Base(file), a.Receipt.Impronta, proof)
 		}
 	}
-}
-
-// proofOf is SHA-256 over the salt's bytes and the content form.
-func proofOf(t *testing.T, salt string, document []byte) string {
-	t.Helper()
-	bits, err := hex.DecodeString(salt)
-	if err != nil || len(bits) != 16 {
-		t.Fatalf("SaleImpronta %q", salt)
-	}
-	sum := sha256.Sum256(append(bits, contentOf(t, document)...))
-	return hex.EncodeToString(sum[:])
 }
 
 func mustSend(t *testing.T, s hubtest.Sender, v soap.Version, document []byte) *hubtest.Answer {

@@ -17,113 +17,13 @@ import (
 	"github.com/sinbahub/sinbahub/internal/hubtest"
 )
 
-// clientReport is what both client scripts print.
-type clientReport struct {
-	Echo struct {
-		Messaggio   string `json:"messaggio"`
-		Disponibile bool   `json:"disponibile"`
-	} `json:"echo"`
-	Verifica struct {
-		Conforme bool   `json:"conforme"`
-		Esito    string `json:"esito"`
-	} `json:"verifica"`
-	Receipt   clientReceipt `json:"receipt"`
-	Again     clientReceipt `json:"again"`
-	Stato     string        `json:"stato"`
-	Conflict  []clientFault `json:"conflict"`
-	Fault     []clientFault `json:"fault"`
-	Riepilogo []clientFault `json:"riepilogo"`
-	Lotto     []clientFault `json:"lotto"`
-}
-
-type clientReceipt struct {
-	IDRicevuta      string `json:"IdRicevuta"`
-	IDMessaggio     string `json:"IdMessaggio"`
-	IDEvento        string `json:"IdEvento"`
-	Esito           string `json:"Esito"`
-	Impronta        string `json:"ImprontaMessaggio"`
-	Sale            string `json:"SaleImpronta"`
-	IDRegistrazione string `json:"IdRegistrazione"`
-}
-
-type clientFault struct {
-	Codice      string `json:"codice"`
-	Posizione   string `json:"posizione"`
-	Descrizione string `json:"descrizione"`
-	EN          string `json:"en"`
-}
-
-// TestE2EClientsOfOtherStacksCallEveryOperation generates clients from the served WSDL with two
-// stacks in both SOAP versions.
+// TestE2EClientsOfOtherStacksCallEveryOperation generates clients from the served WSDL with the
+// two stacks that need no compiler, in both SOAP versions; TestSmokeClients does it with all.
 func TestE2EClientsOfOtherStacksCallEveryOperation(t *testing.T) {
 	t.Parallel()
 	h := hubtest.Start(t)
-	root := hubtest.Root()
-	// Both are of one ente, for which the clients have the credential.
-	good := sampleOf(t, "SDS-PI", "APERTURA_CARTELLA")
-	bad := filepath.Join(root, "testdata", "bad", "25-rules-several.xml")
-	stacks := map[string][]string{
-		"zeep": {"/usr/bin/python3", filepath.Join(root, "internal/hubtest/clients/zeep_client.py")},
-		"node": {"node", filepath.Join(root, "internal/hubtest/clients/node/client.js")},
-	}
-	for stack, command := range stacks {
-		for _, version := range []string{"SOAP11", "SOAP12"} {
-			t.Run(stack+"/"+version, func(t *testing.T) {
-				t.Parallel()
-				p := h.Participant("SDS-PI")
-				args := append(slices.Clone(command[1:]), h.Run.WSDLURL, version, p.APIUser, p.APIPasswordFile, good, bad)
-				cmd := exec.CommandContext(t.Context(), command[0], args...)
-				var stderr bytes.Buffer
-				cmd.Stderr = &stderr
-				out, err := cmd.Output()
-				if err != nil {
-					t.Fatalf("client: %v\n%s\n%s", err, stderr.String(), out)
-				}
-				checkReport(t, out)
-			})
-		}
-	}
-}
-
-func checkReport(t *testing.T, out []byte) {
-	t.Helper()
-	var r clientReport
-	if err := json.Unmarshal(out, &r); err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
-	if r.Echo.Messaggio != "prova" || !r.Echo.Disponibile {
-		t.Errorf("echo: %+v", r.Echo)
-	}
-	if !r.Verifica.Conforme || r.Verifica.Esito != "ACCETTATO" {
-		t.Errorf("verifica: %+v", r.Verifica)
-	}
-	if r.Receipt.Esito != "ACCETTATO" || r.Again.Esito != "DUPLICATO" {
-		t.Errorf("outcomes %q then %q", r.Receipt.Esito, r.Again.Esito)
-	}
-	first, again := r.Receipt, r.Again
-	if first.IDMessaggio == again.IDMessaggio {
-		t.Error("the repetition got the first attempt's IdMessaggio")
-	}
-	again.Esito, again.IDMessaggio = first.Esito, first.IDMessaggio
-	if first != again || first.IDRicevuta == "" || len(first.Sale) != 32 || len(first.Impronta) != 64 {
-		t.Errorf("not the first receipt:\n%+v\n%+v", first, again)
-	}
-	if !slices.Contains([]string{"MEMORIZZATO", "IN_INOLTRO", "CONFERMATO"}, r.Stato) {
-		t.Errorf("stato %q", r.Stato)
-	}
-	for name, faults := range map[string][]clientFault{"conflict": r.Conflict, "riepilogo": r.Riepilogo, "lotto": r.Lotto} {
-		want := map[string]string{"conflict": "SINBA_110", "riepilogo": "SINBA_504", "lotto": "SINBA_504"}[name]
-		if len(faults) != 1 || faults[0].Codice != want {
-			t.Errorf("%s: %+v, want %s", name, faults, want)
-		}
-	}
-	if len(r.Fault) < 3 {
-		t.Errorf("a client must read all violations of a fault, got %+v", r.Fault)
-	}
-	for _, f := range r.Fault {
-		if f.Codice == "" || f.Posizione == "" || f.Descrizione == "" || f.EN == "" {
-			t.Errorf("violation not whole: %+v", f)
-		}
+	for _, stack := range []stack{zeepStack(), nodeStack()} {
+		runStack(t, h, stack)
 	}
 }
 

@@ -207,7 +207,7 @@ func faultAnswer(status int, code, text string, because []violation) answer {
 	if status >= http.StatusInternalServerError {
 		blame = soap.Receiver
 	}
-	fault := soap.Fault{Code: blame, ReasonIT: text, ReasonEN: "Refused: see ErroreSiss.", Detail: detail}
+	fault := soap.Fault{Code: blame, ReasonIT: text, Detail: detail}
 	return answer{status, soap.AppendFault(nil, soap.V12, fault), "error/" + code}
 }
 

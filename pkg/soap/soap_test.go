@@ -108,7 +108,7 @@ func TestAppendTextIsReadBackUnchanged(t *testing.T) {
 
 func TestFaultSpeaksBothVersions(t *testing.T) {
 	t.Parallel()
-	fault := soap.Fault{Code: soap.Sender, ReasonIT: "perché <no>", ReasonEN: "because", Detail: []byte(`<D xmlns="urn:d">x</D>`)}
+	fault := soap.Fault{Code: soap.Sender, ReasonIT: "perché <no>", Detail: []byte(`<D xmlns="urn:d">x</D>`)}
 	var v11 struct {
 		Code   string `xml:"Body>Fault>faultcode"`
 		Reason string `xml:"Body>Fault>faultstring"`
@@ -128,7 +128,7 @@ func TestFaultSpeaksBothVersions(t *testing.T) {
 	if err := xml.Unmarshal(soap.AppendFault(nil, soap.V12, fault), &v12); err != nil {
 		t.Fatal(err)
 	}
-	if v12.Code != "soap:Sender" || !cmp.Equal(v12.Reason, []string{"perché <no>", "because"}) || v12.Detail != "x" {
+	if v12.Code != "soap:Sender" || !cmp.Equal(v12.Reason, []string{"perché <no>"}) || v12.Detail != "x" {
 		t.Errorf("1.2: %+v", v12)
 	}
 }

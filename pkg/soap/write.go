@@ -49,8 +49,9 @@ func (c FaultCode) Name(v Version) string {
 // Fault is a fault to write.
 type Fault struct {
 	Code FaultCode
-	// ReasonIT and ReasonEN are for people; 1.1 carries the Italian one only.
-	ReasonIT, ReasonEN string
+	// ReasonIT is for people, in Italian. There is one language only, also in 1.2, which allows
+	// more: gSOAP gives up on a fault with a second Text and its user never sees the detail.
+	ReasonIT string
 	// Detail is well-formed XML in the contract's namespace.
 	Detail []byte
 }
@@ -63,8 +64,6 @@ func AppendFault(dst []byte, v Version, f Fault) []byte {
 		body = append(body, f.Code.Name(v)...)
 		body = append(body, `</soap:Value></soap:Code><soap:Reason><soap:Text xml:lang="it">`...)
 		body = AppendText(body, f.ReasonIT)
-		body = append(body, `</soap:Text><soap:Text xml:lang="en">`...)
-		body = AppendText(body, f.ReasonEN)
 		body = append(body, `</soap:Text></soap:Reason><soap:Detail>`...)
 		body = append(body, f.Detail...)
 		body = append(body, `</soap:Detail></soap:Fault>`...)

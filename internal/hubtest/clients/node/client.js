@@ -1,87 +1,102 @@
 // A vendor's client made by npm soap from the served WSDL.
 //
-// Usage: node client.js WSDL_URL SOAP11|SOAP12 USER PASSWORD_FILE EVENT.xml BAD.xml
+// Usage: node client.js WSDL_URL SOAP11|SOAP12 USER PASSWORD_FILE
 //
-// Builds whole events as plain objects, calls the operations, and prints one JSON object of what
-// came back. Any exception is a failure of the contract with this stack.
+// Builds whole events as plain objects, calls every operation, and prints one JSON line a step,
+// the same steps as the clients of the other stacks. Any other exception is a failure of the
+// contract with this stack.
 'use strict';
 const crypto = require('crypto');
 const fs = require('fs');
-const sax = require('sax');
 const soap = require('soap');
+const { newEvent } = require('./event.js');
 
-// readEvent turns a document into the nested object that npm soap takes.
-function readEvent(path) {
-  const parser = sax.parser(true, { xmlns: true, trim: true });
-  const stack = [{ value: {} }];
-  parser.onopentag = (tag) => stack.push({ name: tag.local, value: {}, text: '' });
-  parser.ontext = (text) => { stack[stack.length - 1].text += text; };
-  parser.onclosetag = () => {
-    const { name, value, text } = stack.pop();
-    const into = stack[stack.length - 1].value;
-    const item = Object.keys(value).length ? value : text;
-    if (into[name] === undefined) into[name] = item;
-    else into[name] = [].concat(into[name], [item]);
-  };
-  parser.onerror = (error) => { throw error; };
-  parser.write(fs.readFileSync(path, 'utf8')).close();
-  return Object.values(stack[0].value)[0];
-}
+// REPEATED are the elements of answers that may come more than once: npm soap gives an array only
+// for two or more.
+const REPEATED = ['Anomalia', 'Avviso'];
 
-// violations lists the typed fault detail of an error.
-function violations(error) {
-  const fault = error.root && error.root.Envelope && error.root.Envelope.Body.Fault;
-  if (!fault) throw error;
-  const detail = fault.detail || fault.Detail;
-  const list = [].concat(detail.ErroreSinba.Anomalia);
-  return list.map((a) => ({ codice: a.Codice, posizione: a.Posizione, descrizione: a.Descrizione, en: a.DescrizioneEN }));
-}
-
-async function attempt(call) {
-  try {
-    await call();
-    return null;
-  } catch (error) {
-    return violations(error);
+// typed gives an answer the types of the schema: npm soap knows those of XML Schema itself only
+// and leaves numbers of the contract's own types as text.
+function typed(value, name) {
+  if (REPEATED.includes(name)) return [].concat(value).map((item) => typed(item));
+  if (value && typeof value === 'object') {
+    return Object.fromEntries(Object.entries(value).filter(([key]) => key !== 'attributes').map(([key, item]) => [key, typed(item, key)]));
   }
+  return ['Riga', 'AnomalieTotali', 'Tentativi'].includes(name) ? Number(value) : value;
+}
+
+// erroreSinba finds the typed detail of a fault: <detail> in 1.1, <Detail> in 1.2.
+function erroreSinba(error) {
+  const fault = error.root && error.root.Envelope && error.root.Envelope.Body.Fault;
+  const detail = fault && (fault.detail || fault.Detail);
+  if (!detail) throw error;
+  return detail.ErroreSinba;
 }
 
 async function main() {
-  const [wsdl, version, user, passwordFile, good, bad] = process.argv.slice(2);
+  const [wsdl, version, user, passwordFile] = process.argv.slice(2);
+  const password = fs.readFileSync(passwordFile, 'utf8').trim();
   const client = await soap.createClientAsync(wsdl, { forceSoap12Headers: version === 'SOAP12' });
-  client.setSecurity(new soap.BasicAuthSecurity(user, fs.readFileSync(passwordFile, 'utf8').trim()));
+  client.setSecurity(new soap.BasicAuthSecurity(user, password));
   const port = client.SinbaEventi[version === 'SOAP12' ? 'SinbaEventiSoap12' : 'SinbaEventiSoap11'];
-  const call = (operation, args) => new Promise((resolve, reject) => {
-    port[operation](args, (error, result) => (error ? reject(error) : resolve(result)));
-  });
-  const out = { node: process.version, version };
 
-  const echo = await call('echo', { Messaggio: 'prova' });
-  out.echo = { messaggio: echo.Messaggio, disponibile: echo.Disponibile };
+  // step calls an operation and prints its answer or its fault.
+  async function step(name, operation, request) {
+    const line = { step: name, operation };
+    let answer;
+    try {
+      answer = await new Promise((resolve, reject) => {
+        port[operation](request, (error, result) => (error ? reject(error) : resolve(result)));
+      });
+      line.answer = typed(answer);
+    } catch (error) {
+      line.fault = typed(erroreSinba(error));
+    }
+    process.stdout.write(JSON.stringify(line) + '\n');
+    return answer;
+  }
 
-  const event = readEvent(good);
-  event.Testata.IdEvento = crypto.randomUUID();
-  event.Testata.IdMessaggio = crypto.randomUUID();
-  event.Cartella.IdCartella = 'N/' + event.Testata.IdEvento.slice(0, 8);
-  const report = await call('verificaEvento', event);
-  out.verifica = { conforme: report.Conforme, esito: report.EsitoPrevisto };
+  await step('echo', 'echo', { attributes: { versione: '1.0' }, Messaggio: 'Però, l\'eco c\'è: €' });
+  const event = newEvent();
+  await step('verify', 'verificaEvento', event);
+  const receipt = await step('send', 'inviaEvento', event);
 
-  out.receipt = await call('inviaEvento', event);
+  // An honest retry: another IdMessaggio and DataOraInvio, everything else the same.
   event.Testata.IdMessaggio = crypto.randomUUID();
   event.Testata.DataOraInvio = new Date().toISOString();
-  out.again = await call('inviaEvento', event);
-  out.stato = (await call('statoEvento', { CodiceEnte: event.Mittente.Ente.CodiceEnte, IdRicevuta: out.receipt.IdRicevuta })).Stato;
+  await step('retry', 'inviaEvento', event);
+  await step('state-by-receipt', 'statoEvento', { CodiceEnte: 'SDS-PI', IdRicevuta: receipt.IdRicevuta });
+  await step('state-by-event', 'statoEvento', { IdEvento: receipt.IdEvento });
 
-  event.Testata.ProgressivoCartella = String(Number(event.Testata.ProgressivoCartella) + 7);
-  out.conflict = await attempt(() => call('inviaEvento', event));
+  event.Testata.ProgressivoCartella = 8;
+  await step('other-content', 'inviaEvento', event);
 
-  const broken = readEvent(bad);
-  broken.Testata.IdEvento = crypto.randomUUID();
-  out.fault = await attempt(() => call('inviaEvento', broken));
+  const warned = newEvent();
+  warned.Soggetto.Anagrafica.DataNascita = '2012-05-08';
+  await step('warned', 'inviaEvento', warned);
 
-  out.riepilogo = await attempt(() => call('riepilogoEventi', { CodiceEnte: event.Mittente.Ente.CodiceEnte, Dal: '2026-01-01', Al: '2026-01-31' }));
-  out.lotto = await attempt(() => call('inviaLotto', { IdLotto: crypto.randomUUID(), Evento: [event] }));
-  process.stdout.write(JSON.stringify(out));
+  let bad = newEvent();
+  bad.Testata.IdMessaggio = '0001234';
+  bad.Testata.ProgressivoCartella = 0;
+  bad.Mittente.Ente.Denominazione = 'à'.repeat(101);
+  bad.Mittente.Ente.CodiceZona = 'Z 15';
+  bad.Soggetto.Anagrafica.Residenza.CAP = '5612';
+  bad.Dettaglio.Fotografia.Intervento[1].ImportoMensile = '-1';
+  await step('verify-schema', 'verificaEvento', bad);
+  await step('schema', 'inviaEvento', bad);
+
+  bad = newEvent();
+  bad.Testata.TipoEvento = 'INTERVENTO';
+  bad.Soggetto.IdAssistitoLocale = 'DNGZCL12E49G702K';
+  bad.Soggetto.Identificativo.CodiceFiscale = 'DNGZCL12E49G702A';
+  bad.Cartella.DataApertura = '2011-09-10';
+  await step('rules', 'inviaEvento', bad);
+
+  await step('lot', 'inviaLotto', { attributes: { versione: '1.0' }, IdLotto: crypto.randomUUID(), Evento: [newEvent(), newEvent()] });
+  await step('summary', 'riepilogoEventi', { CodiceEnte: 'SDS-PI', Dal: '2024-01-01', Al: '2024-01-31' });
+
+  client.setSecurity(new soap.BasicAuthSecurity(user, 'another password'));
+  await step('wrong-password', 'echo', { Messaggio: 'prova' });
 }
 
 main().catch((error) => { console.error(error); process.exit(1); });

@@ -1,0 +1,69 @@
+//go:build smoke
+
+package hubtest_test
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+
+	"github.com/sinbahub/sinbahub/internal/hubtest"
+)
+
+// TestSmokeClients generates clients from the served WSDL with five common stacks, and lets each
+// run the same program in both SOAP versions.
+func TestSmokeClients(t *testing.T) {
+	t.Parallel()
+	h := hubtest.Start(t)
+	for _, stack := range []stack{zeepStack(), nodeStack(), phpStack(), gsoapStack(), jaxwsStack()} {
+		runStack(t, h, stack)
+	}
+}
+
+func phpStack() stack {
+	return stack{name: "php", build: func(*testing.T, string, string, string) []string {
+		return []string{"php", clientFile("php", "client.php")}
+	}}
+}
+
+// gsoapStack compiles a client of one version: it is soapcpp2 that decides.
+func gsoapStack() stack {
+	return stack{name: "gsoap", build: func(t *testing.T, dir, wsdl, version string) []string {
+		t.Helper()
+		option := map[string]string{"SOAP11": "-1", "SOAP12": "-2"}[version]
+		runTool(t, dir, "wsdl2h", "-Nsinba", "-o", "sinba.h", wsdl)
+		runTool(t, dir, "soapcpp2", option, "-j", "-CL", "-w", "-x", "sinba.h")
+		sources := clientFile("gsoap", "")
+		runTool(t, dir, "c++", "-Wall", "-I", ".", "-I", sources, "-o", "client",
+			filepath.Join(sources, "client.cpp"), filepath.Join(sources, "event.cpp"), "soapC.cpp",
+			"soapSinbaEventiSoap11Proxy.cpp", "soapSinbaEventiSoap12Proxy.cpp", "-lgsoap++")
+		return []string{filepath.Join(dir, "client")}
+	}}
+}
+
+func jaxwsStack() stack {
+	return stack{name: "jaxws", build: func(t *testing.T, dir, wsdl, _ string) []string {
+		t.Helper()
+		// Debian's jar names the others it needs.
+		const runtime = "/usr/share/java/jaxws-rt.jar"
+		generated, classes := filepath.Join(dir, "generated"), filepath.Join(dir, "classes")
+		for _, folder := range []string{generated, classes} {
+			if err := os.Mkdir(folder, 0o700); err != nil {
+				t.Fatal(err)
+			}
+		}
+		runTool(t, dir, "wsimport", "-extension", "-Xnocompile", "-s", generated, wsdl)
+		made, err := filepath.Glob(filepath.Join(generated, "sinba", "eventi", "v1", "*.java"))
+		if err != nil || len(made) == 0 {
+			t.Fatalf("wsimport made nothing: %v", err)
+		}
+		own, err := filepath.Glob(clientFile("jaxws", "*.java"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		args := []string{"-nowarn", "-encoding", "UTF-8", "-cp", runtime, "-d", classes}
+		runTool(t, dir, "javac", slices.Concat(args, made, own)...)
+		return []string{"java", "-cp", runtime + ":" + classes, "Client"}
+	}}
+}
