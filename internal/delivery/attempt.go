@@ -94,7 +94,7 @@ func (d *Dispatcher) prepare(ctx context.Context, c *postgres.Claimed) (national
 	case err != nil:
 		return nil, d.park(c, []string{reasonEvent}, nil)
 	}
-	result, err := d.pool.Validate(ctx, validator.SissRicezione, validator.Bare, national)
+	result, err := d.pool.Validate(ctx, validator.SissRicezione, validator.Judge, national)
 	var refusal *hub.Error
 	switch {
 	case err != nil && (ctx.Err() != nil || errors.As(err, &refusal) && refusal.Kind == hub.Unavailable):

@@ -34,9 +34,11 @@ var errHandshake = errors.New("validator: worker does not answer as it should")
 type child struct {
 	process *os.Process
 	conn    *net.UnixConn
-	// exited is closed when the process has been reaped; status then says how it ended.
-	exited chan struct{}
-	status string
+	// exited is closed when the process has been reaped; status and exitCode then say how it
+	// ended.
+	exited   chan struct{}
+	status   string
+	exitCode int
 }
 
 // kill ends the process at once. It may be called more than once.
@@ -65,15 +67,10 @@ type startReply struct {
 // only after all workers have.
 func (p *Pool) runStarter(quit <-chan struct{}) {
 	runtime.LockOSThread() // never unlocked: the thread ends with this goroutine
-	ways := waysToStart(os.Getuid())
 	for {
 		select {
 		case r := <-p.starts:
-			process, used, err := startProcess(p.cfg.Executable, r.socket, ways)
-			if err == nil && used > 0 {
-				p.log.Warn("the system refuses some walls of the validator's jail", zap.Int("ways_refused", used))
-				ways = ways[used:]
-			}
+			process, err := startProcess(p.cfg.Executable, r.socket, p.ways)
 			r.reply <- startReply{process, err}
 		case <-quit:
 			return
@@ -81,54 +78,68 @@ func (p *Pool) runStarter(quit <-chan struct{}) {
 	}
 }
 
-// waysToStart gives the walls to try, the most first. Namespaces need rights that many
-// containers do not have; without them the filter of system calls alone denies sockets and
-// files.
-func waysToStart(uid int) []syscall.SysProcAttr {
-	const apart = syscall.CLONE_NEWNET | syscall.CLONE_NEWIPC | syscall.CLONE_NEWUTS
-	if uid == 0 {
-		other := &syscall.Credential{Uid: nobody, Gid: nobody}
-		return []syscall.SysProcAttr{
-			{Credential: other, Cloneflags: apart, Pdeathsig: syscall.SIGKILL},
-			{Credential: other, Pdeathsig: syscall.SIGKILL},
-			{Cloneflags: apart, Pdeathsig: syscall.SIGKILL},
-			{Pdeathsig: syscall.SIGKILL},
+// Capabilities of linux/capability.h that jail_walls.c needs.
+const (
+	capSysChroot = 18
+	capSysAdmin  = 21
+)
+
+// waysToStart gives the ways to try, the best first: each lets the worker put up fewer walls
+// (jail_walls.c). Whoever is root gives it another user; a user namespace stands behind, because
+// to make one copies the hub's page tables.
+func waysToStart(uid, gid int) []syscall.SysProcAttr {
+	rights := []uintptr{capSysAdmin, capSysChroot}
+	other := &syscall.Credential{Uid: nobody, Gid: nobody}
+	// apart is in a user namespace in which the given user is nobody and there is no other.
+	apart := func(uid, gid int) syscall.SysProcAttr {
+		return syscall.SysProcAttr{
+			Cloneflags:  syscall.CLONE_NEWUSER,
+			UidMappings: []syscall.SysProcIDMap{{ContainerID: nobody, HostID: uid, Size: 1}},
+			GidMappings: []syscall.SysProcIDMap{{ContainerID: nobody, HostID: gid, Size: 1}},
+			AmbientCaps: rights,
 		}
 	}
-	return []syscall.SysProcAttr{
-		{
-			Cloneflags:  syscall.CLONE_NEWUSER | apart,
-			UidMappings: []syscall.SysProcIDMap{{ContainerID: nobody, HostID: uid, Size: 1}},
-			GidMappings: []syscall.SysProcIDMap{{ContainerID: nobody, HostID: os.Getgid(), Size: 1}},
-			Pdeathsig:   syscall.SIGKILL,
-		},
-		{Pdeathsig: syscall.SIGKILL},
+	ways := []syscall.SysProcAttr{apart(uid, gid), {}}
+	if uid == 0 {
+		otherApart := apart(nobody, nobody)
+		otherApart.Credential, otherApart.GidMappingsEnableSetgroups = other, true
+		ways = []syscall.SysProcAttr{
+			{Credential: other, AmbientCaps: rights},
+			otherApart,
+			apart(uid, gid),
+			{Credential: other},
+			{},
+		}
 	}
+	for i := range ways {
+		ways[i].Pdeathsig = syscall.SIGKILL
+	}
+	return ways
 }
 
-// startProcess starts a worker in the first of the ways that the system allows, and tells
-// which one it was.
-func startProcess(executable string, socket *os.File, ways []syscall.SysProcAttr) (process *os.Process, used int, err error) {
+// startProcess starts a worker in the first of the ways that the system allows.
+func startProcess(executable string, socket *os.File, ways []syscall.SysProcAttr) (process *os.Process, err error) {
 	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
 	if err != nil {
-		return nil, 0, err
+		return nil, err
 	}
 	defer func() { _ = null.Close() }()
-	for used = range ways {
+	for i := range ways {
 		process, err = os.StartProcess(executable, []string{executable, workerArgument}, &os.ProcAttr{
 			Dir:   "/",
 			Env:   []string{workerEnvironment},
 			Files: []*os.File{null, null, null, socket},
-			Sys:   &ways[used],
+			Sys:   &ways[i],
 		})
 		if err == nil {
-			return process, used, nil
+			return process, nil
 		}
 	}
-	return nil, 0, err
+	return nil, err
 }
 
-// spawn starts a worker and waits until it has compiled the schemas and closed its jail.
+// spawn starts a worker, waits until it has compiled the schemas and closed its jail, and looks
+// whether the jail stands.
 func (p *Pool) spawn() (*child, error) {
 	conn, theirs, err := socketPair()
 	if err != nil {
@@ -146,12 +157,19 @@ func (p *Pool) spawn() (*child, error) {
 	go func() {
 		defer close(c.exited)
 		if state, err := c.process.Wait(); err == nil {
-			c.status = state.String()
+			c.status, c.exitCode = state.String(), state.ExitCode()
 		}
 	}()
 	if err := p.handshake(c); err != nil {
 		c.release()
 		p.log.Error("validator worker did not come up", zap.String("status", c.status))
+		if missing := refusedBy(c.exitCode); missing != nil {
+			return nil, &JailError{Missing: missing}
+		}
+		return nil, err
+	}
+	if err := p.admit(inspect(c.process.Pid)); err != nil {
+		c.release()
 		return nil, err
 	}
 	return c, nil

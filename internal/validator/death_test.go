@@ -100,7 +100,7 @@ func TestPoisonIsRefusedAndNobodyElseNotices(t *testing.T) {
 				if got := codeOf(t, err); got != want {
 					t.Errorf("%s: got %q, want %q", doc, got, want)
 				}
-				if want == "" && string(r.Payload) != "<x></x>" {
+				if want == "" && string(r.Payload) != "<EchoRichiesta></EchoRichiesta>" {
 					t.Errorf("payload %q", r.Payload)
 				}
 			}
@@ -388,7 +388,7 @@ func TestFilterHolds(t *testing.T) {
 	if out, err := exec.CommandContext(t.Context(), "gcc", "-Wall", "-o", path, "testdata/escape.c").CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	attempts := []string{"open", "socket", "fork", "exec", "kill", "ptrace", "mprotect", "executable memory", "more limits"}
+	attempts := []string{"open", "socket", "fork", "exec", "kill", "ptrace", "mprotect", "executable memory", "more limits", "unshare", "mount", "datagram", "connect", "sendto"}
 	if runtime.GOARCH == "amd64" {
 		attempts = append(attempts, "x32", "32 bit")
 	}

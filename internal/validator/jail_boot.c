@@ -15,6 +15,9 @@ __attribute__((constructor)) static void boot(int argc, char **argv)
 {
 	if (argc != 2 || strcmp(argv[1], "xml-validator") != 0)
 		return;
+	jail_walls();
+	if (jail_drop() != 0)
+		_exit(JAIL_NO_DROP);
 	if (jail_limits() != 0)
 		_exit(JAIL_NO_LIMITS);
 	xs_init();

@@ -9,6 +9,7 @@
 #include <stddef.h>
 
 #include <linux/audit.h>
+#include <linux/capability.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <sys/mman.h>
@@ -17,19 +18,37 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+int jail_drop(void)
+{
+	struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
+	struct __user_cap_data_struct none[_LINUX_CAPABILITY_U32S_3] = {{0}};
+
+	/* Descriptors above the socket: Go closes its own on exec, a library's might stay open. */
+	syscall(SYS_close_range, JAIL_FD + 1, ~0U, 0);
+	/* First of all nobody else of this user may look into it: only its rights denied that so far. */
+	if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
+		return -1;
+	if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) != 0 || syscall(SYS_capset, &head, none) != 0)
+		return -1;
+	return 0;
+}
+
+/* Allows at most so much, or less where the hub itself may not have so much. */
 static int limit(int what, rlim_t most)
 {
-	struct rlimit l = {.rlim_cur = most, .rlim_max = most};
+	struct rlimit l;
 
+	if (getrlimit(what, &l) != 0)
+		return -1;
+	if (l.rlim_max > most)
+		l.rlim_max = most;
+	l.rlim_cur = l.rlim_max;
 	return setrlimit(what, &l);
 }
 
+/* The numbers are those that the parent looks for (jail.go, limitsHold). */
 int jail_limits(void)
 {
-	/* Descriptors above the socket: Go closes its own on exec, a library's might stay open. */
-	syscall(SYS_close_range, JAIL_FD + 1, ~0U, 0);
-	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0)
-		return -1;
 	/* Processor time is not limited here: that limit counts over the whole life. */
 	if (limit(RLIMIT_AS, 256UL << 20) != 0 || limit(RLIMIT_NOFILE, JAIL_FD + 1) != 0 ||
 	    limit(RLIMIT_FSIZE, 0) != 0 || limit(RLIMIT_CORE, 0) != 0 || limit(RLIMIT_NPROC, 0) != 0)

@@ -102,13 +102,5 @@ func TestWorkerHasNothing(t *testing.T) {
 		if diff := cmp.Diff(map[string]string{"0": "/dev/null", "1": "/dev/null", "2": "/dev/null", "3": "socket"}, open); diff != "" {
 			t.Error(diff)
 		}
-		for _, ns := range []string{"net", "ipc", "uts"} {
-			ours, err1 := os.Readlink("/proc/self/ns/" + ns)
-			theirs, err2 := os.Readlink(proc + "/ns/" + ns)
-			if err1 != nil || err2 != nil || ours == theirs {
-				// Not every container may make namespaces; the filter holds without them.
-				t.Logf("%s namespace is shared: %v %v", ns, err1, err2)
-			}
-		}
 	}
 }

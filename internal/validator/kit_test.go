@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -18,6 +19,7 @@ import (
 
 	"github.com/sinbahub/sinbahub/internal/hub"
 	"github.com/sinbahub/sinbahub/internal/validator"
+	"github.com/sinbahub/sinbahub/xsd"
 )
 
 const (
@@ -58,7 +60,7 @@ func newWearingPool(tb testing.TB, change func(*validator.Config), wear func(*va
 	}
 	open(tb, dir)
 	cfg := validator.Config{
-		Schemas:    map[validator.Schema]validator.SchemaFiles{validator.SinbaEventi: eventFiles(tb)},
+		Schemas:    schemas(tb),
 		Executable: link,
 		Registerer: p.metrics,
 		Deadline:   30 * time.Second, // the machine may be busy; tests of the deadline set their own
@@ -95,18 +97,27 @@ func open(tb testing.TB, dir string) {
 	}
 }
 
+// schemas has the event contract and nothing else.
+func schemas(tb testing.TB) map[validator.Schema]validator.SchemaFiles {
+	tb.Helper()
+	return map[validator.Schema]validator.SchemaFiles{validator.SinbaEventi: eventFiles(tb)}
+}
+
 func eventFiles(tb testing.TB) validator.SchemaFiles {
 	tb.Helper()
-	const name = "sinba-eventi-v1.xsd"
+	content, err := xsd.FS.ReadFile(xsd.SinbaEventi)
+	if err != nil {
+		tb.Fatal(err)
+	}
 	return validator.SchemaFiles{
-		Main:      name,
-		Files:     map[string][]byte{name: read(tb, "../../xsd/"+name)},
+		Main:      xsd.SinbaEventi,
+		Files:     map[string][]byte{xsd.SinbaEventi: content},
 		Namespace: "urn:sinba:eventi:v1",
 	}
 }
 
-// lying is a pool whose workers are testdata/liar.c.
-func lying(tb testing.TB, deadline time.Duration) *pool {
+// liar builds testdata/liar.c.
+func liar(tb testing.TB) string {
 	tb.Helper()
 	dir := tb.TempDir()
 	open(tb, dir)
@@ -114,6 +125,13 @@ func lying(tb testing.TB, deadline time.Duration) *pool {
 	if out, err := exec.CommandContext(tb.Context(), "gcc", "-Wall", "-Werror", "-o", path, "testdata/liar.c").CombinedOutput(); err != nil {
 		tb.Fatalf("%v\n%s", err, out)
 	}
+	return path
+}
+
+// lying is a pool whose workers are liars.
+func lying(tb testing.TB, deadline time.Duration) *pool {
+	tb.Helper()
+	path := liar(tb)
 	p := newPool(tb, func(c *validator.Config) {
 		c.Executable = path
 		c.Deadline = deadline
@@ -150,7 +168,8 @@ func (p *pool) restarts(tb testing.TB, reason string) int {
 	return p.metric(tb, "hub_validator_restarts_total", reason)
 }
 
-func (p *pool) metric(tb testing.TB, name, reason string) int {
+// metric reads a gauge without labels, or a counter or gauge by the value of its label.
+func (p *pool) metric(tb testing.TB, name, label string) int {
 	tb.Helper()
 	families, err := p.metrics.Gather()
 	if err != nil {
@@ -161,17 +180,17 @@ func (p *pool) metric(tb testing.TB, name, reason string) int {
 			continue
 		}
 		for _, m := range f.GetMetric() {
-			if reason == "" {
+			if label == "" {
 				return int(m.GetGauge().GetValue())
 			}
 			for _, l := range m.GetLabel() {
-				if l.GetValue() == reason {
-					return int(m.GetCounter().GetValue())
+				if l.GetValue() == label {
+					return int(m.GetCounter().GetValue() + m.GetGauge().GetValue())
 				}
 			}
 		}
 	}
-	tb.Fatalf("no metric %s %s", name, reason)
+	tb.Fatalf("no metric %s %s", name, label)
 	return 0
 }
 
@@ -216,6 +235,31 @@ func read(tb testing.TB, path string) []byte {
 		tb.Fatal(err)
 	}
 	return b
+}
+
+// processVariable is set in the environment of a process of this test binary.
+const processVariable = "VALIDATOR_TEST_PROCESS"
+
+// process runs one test of this binary, which is no test but a helper, in a process of its own
+// under conditions that a process cannot undo. line is a shell's, where "$0" "$@" is the process.
+// It gives what was printed.
+func process(tb testing.TB, test string, attr *syscall.SysProcAttr, line string, environ ...string) string {
+	tb.Helper()
+	// Where any user may go, which the folder of the sources need not be.
+	dir := tb.TempDir()
+	open(tb, dir)
+	self := filepath.Join(dir, "self")
+	if err := os.WriteFile(self, read(tb, "/proc/self/exe"), 0o755); err != nil {
+		tb.Fatal(err)
+	}
+	cmd := exec.CommandContext(tb.Context(), "/bin/sh", "-c", line, self, "-test.run=^"+test+"$")
+	cmd.Dir, cmd.SysProcAttr = dir, attr
+	cmd.Env = append(append(os.Environ(), processVariable+"=1"), environ...)
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		tb.Fatalf("%s: %v\n%s", line, err, out)
+	}
+	return string(out)
 }
 
 // samples gives the contract's sample events by file name.

@@ -2,9 +2,11 @@ package validator
 
 import (
 	"context"
+	"os"
 	"runtime"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -41,10 +43,15 @@ type Pool struct {
 
 	queue  chan *call
 	starts chan startRequest
+	// ways are those to start a worker in, the best first.
+	ways []syscall.SysProcAttr
 
 	started  atomic.Bool
 	alive    atomic.Int32
 	restarts *prometheus.CounterVec
+	parts    *prometheus.GaugeVec
+	// missing are the parts that the last worker's jail lacked, as logged.
+	missing atomic.Pointer[string]
 
 	closing sync.Once
 	closed  chan struct{}
@@ -73,6 +80,7 @@ func New(cfg Config) (*Pool, error) {
 		maxServed: maxServed, maxAge: maxAge,
 		queue:  make(chan *call),
 		starts: make(chan startRequest),
+		ways:   waysToStart(os.Getuid(), os.Getgid()),
 		closed: make(chan struct{}),
 		endOf:  make(chan struct{}),
 	}
@@ -117,6 +125,13 @@ func (p *Pool) register(r prometheus.Registerer) error {
 	for _, why := range []reason{crashed, overdue, misspoke, worn} {
 		p.restarts.WithLabelValues(string(why))
 	}
+	p.parts = prometheus.NewGaugeVec(prometheus.GaugeOpts{
+		Name: "hub_validator_jail_parts",
+		Help: "1 for each part of the jail that the newest worker was seen to have, 0 for one the system refused.",
+	}, []string{"part"})
+	for _, part := range Parts() {
+		p.parts.WithLabelValues(string(part))
+	}
 	if r == nil {
 		return nil
 	}
@@ -124,14 +139,17 @@ func (p *Pool) register(r prometheus.Registerer) error {
 		Name: "hub_validator_workers",
 		Help: "Jailed workers that are ready to validate.",
 	}, func() float64 { return float64(p.alive.Load()) })
-	if err := r.Register(workers); err != nil {
-		return err
+	for _, c := range []prometheus.Collector{workers, p.parts, p.restarts} {
+		if err := r.Register(c); err != nil {
+			return err
+		}
 	}
-	return r.Register(p.restarts)
+	return nil
 }
 
 // Start starts the workers and waits until each has compiled its schemas. If one cannot be
-// started the pool is closed. It may be called once.
+// started the pool is closed; the error is a *JailError if it was for want of a part of its
+// jail. It may be called once.
 func (p *Pool) Start(ctx context.Context) error {
 	if p.started.Swap(true) || p.isClosed() {
 		return errClosed

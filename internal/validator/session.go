@@ -176,20 +176,12 @@ func (s *session) readAnswer(in *bufio.Reader, id uint32) (*call, xmlschema.Verd
 	if _, err := io.ReadFull(in, body); err != nil {
 		return nil, xmlschema.Verdict{}, err
 	}
-	v, err := xmlschema.Decode(body, s.names[c.schema])
+	v, err := xmlschema.Decode(body, xmlschema.Mode(c.mode), s.names[c.schema])
 	if err == nil && !fits(c.mode, v) {
 		err = xmlschema.ErrAnswer
 	}
+	bound(&v, c.doc)
 	return c, v, err
-}
-
-// fits tells whether the verdict is one of those the mode can have.
-func fits(m Mode, v xmlschema.Verdict) bool {
-	if m == Bare {
-		return v.SOAP == 0 && v.Header == nil && v.Status != xmlschema.NotSOAP && v.Status != xmlschema.UnknownEnvelope
-	}
-	judged := v.Status == xmlschema.Valid || v.Status == xmlschema.Invalid
-	return !judged || v.SOAP != 0
 }
 
 // reasonOf says why the worker ended: what it was told to end for, if it owes nothing.

@@ -2,7 +2,7 @@
 // strangers send, and speaks with them.
 //
 // A worker is this same binary, taken over by a C constructor before Go starts (jail_boot.c):
-// one thread, eight system calls, no file, no network, 256 MB. It is the only place where C
+// one thread, eight system calls, no file, no network, 256 MB (jail.go). It is the only place where C
 // touches a stranger's bytes. The hub believes nothing it says: every number is bounded, names
 // are taken from the schema's own table, an answer's size is capped, and whatever breaks the
 // protocol ends the worker. A worker is replaced after some documents or some time, and when
@@ -48,6 +48,8 @@ const (
 	Envelope = Mode(xmlschema.Envelope)
 	// Bare validates the root itself.
 	Bare = Mode(xmlschema.Bare)
+	// Judge validates the root itself and gives no payload back, which saves its way.
+	Judge = Mode(xmlschema.Judge)
 )
 
 // MaxDocument is how many bytes a document may have. The gateway's own limit is lower; this one
@@ -76,6 +78,9 @@ type Config struct {
 	// Executable is the binary to start workers from, which must link this package; empty
 	// means the running one.
 	Executable string
+	// RequireJail lets no worker serve whose jail lacks a part (Parts). Without it workers run
+	// with what the system allows, and log and metrics say what it refuses.
+	RequireJail bool
 	// Logger gets a line for every worker that dies; nil means none.
 	Logger *zap.Logger
 	// Registerer takes the pool's metrics; nil means that they are not published.
@@ -94,7 +99,7 @@ type Result struct {
 	// Header is the exclusive canonical form of the SOAP Header, nil without one.
 	Header []byte
 	// Payload is the exclusive canonical form of the validated element, without comments and
-	// processing instructions; nil if there are violations.
+	// processing instructions; nil if there are violations or the mode is Judge.
 	Payload []byte
 	// Violations are the findings of the schema, at most 100, in document order.
 	Violations []hub.Violation
@@ -124,7 +129,7 @@ var (
 // (SINBA_501) if it ended two workers, Unavailable if ctx ended or the pool is closed. Beside
 // an error the result holds the envelope's version, if there was one.
 func (p *Pool) Validate(ctx context.Context, s Schema, m Mode, doc []byte) (Result, error) {
-	if _, ok := p.names[s]; !ok || m > Bare {
+	if _, ok := p.names[s]; !ok || m > Judge {
 		return Result{}, hub.NewError(hub.Internal, hub.CodeInternal, errSchema)
 	}
 	if len(doc) > MaxDocument {

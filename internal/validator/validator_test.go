@@ -194,7 +194,7 @@ func TestValidateUsesTheSchemaAskedFor(t *testing.T) {
 			t.Errorf("schema %d, %s: %v, %+v", tt.schema, tt.root, err, r)
 		}
 	}
-	if _, err := p.Validate(t.Context(), validator.SinbaEventi, 2, nil); codeOf(t, err) != hub.CodeInternal {
+	if _, err := p.Validate(t.Context(), validator.SinbaEventi, validator.Judge+1, nil); codeOf(t, err) != hub.CodeInternal {
 		t.Errorf("unknown mode: %v", err)
 	}
 }

@@ -13,6 +13,7 @@
 #include <stdint.h>
 #include <string.h>
 
+#include <libxml/parser.h>
 #include <libxml/tree.h>
 
 /* A buffer that grows up to max. After a failure it takes nothing more and says so. */
@@ -57,14 +58,14 @@ typedef struct xs_fault {
 typedef struct xs_schema xs_schema;
 xs_schema *xs_compile(const xs_files *files, const char *main_file, xs_fault *fault);
 const char *xs_namespace(const xs_schema *schema);
-int xs_has_element(const xs_schema *schema, xmlNodePtr node);
+int xs_has_name(const xs_schema *schema, const char *name, const char *uri); /* a global element */
 void xs_schema_free(xs_schema *schema);
 
 /* Initialises libxml2 and silences it, once per process. Call it before anything else. */
 void xs_init(void);
 
 /* The modes and outcomes; the same numbers as in verdict.go. */
-enum { XS_ENVELOPE = 0, XS_BARE = 1 };
+enum { XS_ENVELOPE = 0, XS_BARE = 1, XS_JUDGE = 2 };
 enum {
 	XS_VALID = 0,
 	XS_INVALID = 1,
@@ -86,7 +87,7 @@ void xs_checker_free(xs_checker *checker);
 /*
  * Checks one document and appends the answer to out; verdict.go's Decode reads it:
  *   u8 status | u8 soap | u8 n, n bytes root | u8 n, n bytes version | u32 n, n bytes header | rest
- *   rest, valid:     the canonical payload
+ *   rest, valid:     the canonical payload; nothing if only judged
  *   rest, invalid:   u32 total | u8 count | count findings
  *   rest, malformed: u32 line
  *   finding: u32 code | u32 line | u8 depth | depth steps from the validated element on
@@ -94,6 +95,39 @@ void xs_checker_free(xs_checker *checker);
  * All numbers are little endian. out->max is never passed: then the answer is XS_TOO_LARGE.
  */
 void xs_check(xs_checker *checker, const char *doc, size_t len, int mode, xs_buf *out);
+
+/* The same by a tree for every document, as xs_check does for those that are not plainly valid. */
+void xs_check_by_tree(xs_checker *checker, const char *doc, size_t len, int mode, xs_buf *out);
+
+/*
+ * The short way: 1 if the document is plainly valid and its answer appended to out; 0, and out as
+ * it was, for every other document. doc must be labelled UTF-8.
+ */
+typedef struct xs_stream xs_stream;
+xs_stream *xs_stream_new(const xs_schema *schema);
+void xs_stream_free(xs_stream *stream);
+int xs_stream_check(xs_stream *stream, const char *doc, size_t len, int mode, xs_buf *out);
+
+/*
+ * The parser's flags: no network, and nothing else. Never XML_PARSE_NOENT, DTDLOAD, DTDATTR,
+ * DTDVALID, XINCLUDE, RECOVER or HUGE: each of them lets a document reach beyond itself.
+ */
+enum { XS_PARSER_FLAGS = XML_PARSE_NONET };
+
+/* A parser keeps every name it ever saw; with more than these it is replaced. */
+enum { XS_MAX_NAMES = 20000 };
+
+/* 1 for SOAP 1.1's namespace, 2 for SOAP 1.2's, 0 for any other. */
+unsigned xs_soap_version(const char *uri);
+
+/*
+ * SOAP is XML 1.0. libxml2 reads 1.1 as if it were 1.0, which it is not: line ends and allowed
+ * characters differ, so that sender and hub would read two messages. NULL: none declared.
+ */
+int xs_is_version_1_0(const xmlChar *version);
+
+/* The answer up to the header's length. version is the subject's attribute, NULL without one. */
+void xs_write_head(xs_buf *out, int status, unsigned soap, const char *root, const char *version, size_t len);
 
 /* How many bytes the answer XS_TOO_LARGE takes: the least out->max must leave. */
 enum { XS_LEAST_ANSWER = 8 };
@@ -103,6 +137,41 @@ enum { XS_MAX_VERSION = 8 };
 
 /* Exclusive C14N 1.0 of the subtree, without comments and processing instructions. */
 void xs_canonical(xmlNodePtr apex, xs_buf *out);
+
+/* The parser's own bound, and room for its last element. */
+enum { XS_MAX_DEPTH = 260 };
+
+/* A namespace written by an element that is still open. prefix "" is the default namespace. */
+struct xs_rendered {
+	const char *prefix, *uri;
+};
+
+/* An attribute. Its value is len bytes at value, or the texts of pieces. */
+typedef struct xs_attribute {
+	const char *prefix, *uri, *name; /* prefix and uri NULL: no namespace */
+	const char *value;
+	size_t len;
+	xmlNodePtr pieces;
+} xs_attribute;
+
+/*
+ * Writes the same form event by event: an element's attributes, its start, its content, its end.
+ * The names given must live until the element's end. Begin with everything zero but out.
+ */
+typedef struct xs_writer {
+	xs_buf *out;
+	struct xs_rendered *ns;
+	size_t ns_len, ns_cap;
+	xs_attribute *attributes;
+	size_t attributes_len, attributes_cap;
+	size_t marks[XS_MAX_DEPTH];
+	size_t depth;
+} xs_writer;
+xs_attribute *xs_write_attribute(xs_writer *writer); /* the next one, for the caller to fill; or NULL */
+void xs_write_start(xs_writer *writer, const char *prefix, const char *uri, const char *name);
+void xs_write_text(xs_writer *writer, const char *text, size_t len);
+void xs_write_end(xs_writer *writer, const char *prefix, const char *name);
+void xs_writer_free(xs_writer *writer);
 
 /* The violations of one document. Nodes belong to its tree. */
 enum { XS_MAX_FINDINGS = 100 };

@@ -4,7 +4,8 @@
  *
  * libxml2's own xmlC14NExecute costs five times as much, because it works for arbitrary node
  * sets. This one relies on what the parser ensures: no document type, so no entities and no
- * default attributes, and every prefix declared. A test compares the two byte by byte, but for
+ * default attributes, and every prefix declared. It is written to event by event, so that a tree
+ * and a stream of the parser's events have one form. A test compares the two byte by byte, but for
  * namespace names with '&', which libxml2's writer does not escape.
  */
 #include "core.h"
@@ -12,30 +13,17 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A namespace written by an element that is still open. prefix "" is the default namespace. */
-struct rendered {
-	const char *prefix, *uri;
-};
-
-struct writer {
-	xs_buf *out;
-	struct rendered *ns;
-	size_t ns_len, ns_cap;
-	xmlAttrPtr *attrs;
-	size_t attrs_cap;
-};
-
-static const char *text_or_empty(const xmlChar *s) { return s == NULL ? "" : (const char *)s; }
+static const char *or_empty(const char *s) { return s == NULL ? "" : s; }
 
 static void put_string(xs_buf *out, const char *s) { xs_put(out, s, strlen(s)); }
 
-static void put_name(xs_buf *out, const xmlNs *ns, const xmlChar *name)
+static void put_name(xs_buf *out, const char *prefix, const char *name)
 {
-	if (ns != NULL && ns->prefix != NULL) {
-		put_string(out, (const char *)ns->prefix);
+	if (prefix != NULL) {
+		put_string(out, prefix);
 		xs_put(out, ":", 1);
 	}
-	put_string(out, (const char *)name);
+	put_string(out, name);
 }
 
 /* What stands for c in a text (section 2.3 of Canonical XML) or an attribute; NULL: itself. */
@@ -60,13 +48,11 @@ static const char *escape_of(char c, int in_attribute)
 	return NULL;
 }
 
-static void put_escaped(xs_buf *out, const char *s, int in_attribute)
+static void put_escaped(xs_buf *out, const char *s, size_t len, int in_attribute)
 {
-	const char *plain = s;
+	const char *plain = s, *end = s + len;
 
-	if (s == NULL)
-		return;
-	for (; *s != '\0'; s++) {
+	for (; s < end; s++) {
 		/* '>' is the largest of the characters above: almost everything skips the call. */
 		const char *e = (unsigned char)*s > '>' ? NULL : escape_of(*s, in_attribute);
 		if (e == NULL)
@@ -96,12 +82,12 @@ static void put_uri(xs_buf *out, const char *uri)
 }
 
 /* Notes that prefix is used here, unless an open element wrote the same namespace for it. */
-static void use_namespace(struct writer *w, const xmlNs *ns)
+static void use_namespace(xs_writer *w, const char *prefix, const char *uri)
 {
-	const char *prefix = text_or_empty(ns == NULL ? NULL : ns->prefix);
-	const char *uri = text_or_empty(ns == NULL ? NULL : ns->href);
 	size_t i = w->ns_len;
 
+	prefix = or_empty(prefix);
+	uri = or_empty(uri);
 	if (strcmp(prefix, "xml") == 0)
 		return;
 	while (i > 0 && strcmp(w->ns[i - 1].prefix, prefix) != 0)
@@ -110,7 +96,7 @@ static void use_namespace(struct writer *w, const xmlNs *ns)
 		return;
 	if (w->ns_len == w->ns_cap) {
 		size_t cap = w->ns_cap == 0 ? 16 : 2 * w->ns_cap;
-		struct rendered *more = realloc(w->ns, cap * sizeof *more);
+		struct xs_rendered *more = realloc(w->ns, cap * sizeof *more);
 		if (more == NULL) {
 			w->out->failed = 1;
 			return;
@@ -123,23 +109,22 @@ static void use_namespace(struct writer *w, const xmlNs *ns)
 	w->ns_len++;
 }
 
-static int attribute_order(const xmlAttr *a, const xmlAttr *b)
+static int attribute_order(const xs_attribute *a, const xs_attribute *b)
 {
-	int order = strcmp(text_or_empty(a->ns == NULL ? NULL : a->ns->href),
-			   text_or_empty(b->ns == NULL ? NULL : b->ns->href));
+	int order = strcmp(or_empty(a->uri), or_empty(b->uri));
 
-	return order != 0 ? order : strcmp((const char *)a->name, (const char *)b->name);
+	return order != 0 ? order : strcmp(a->name, b->name);
 }
 
 /*
  * Both sorts are shell sorts: glibc's qsort may ask the system how much memory there is, and
  * the jail allows no such call.
  */
-static void sort_namespaces(struct rendered *list, size_t n)
+static void sort_namespaces(struct xs_rendered *list, size_t n)
 {
 	for (size_t gap = n / 2; gap > 0; gap /= 2)
 		for (size_t i = gap; i < n; i++) {
-			struct rendered x = list[i];
+			struct xs_rendered x = list[i];
 			size_t j = i;
 			for (; j >= gap && strcmp(list[j - gap].prefix, x.prefix) > 0; j -= gap)
 				list[j] = list[j - gap];
@@ -147,19 +132,19 @@ static void sort_namespaces(struct rendered *list, size_t n)
 		}
 }
 
-static void sort_attributes(xmlAttrPtr *list, size_t n)
+static void sort_attributes(xs_attribute *list, size_t n)
 {
 	for (size_t gap = n / 2; gap > 0; gap /= 2)
 		for (size_t i = gap; i < n; i++) {
-			xmlAttrPtr x = list[i];
+			xs_attribute x = list[i];
 			size_t j = i;
-			for (; j >= gap && attribute_order(list[j - gap], x) > 0; j -= gap)
+			for (; j >= gap && attribute_order(&list[j - gap], &x) > 0; j -= gap)
 				list[j] = list[j - gap];
 			list[j] = x;
 		}
 }
 
-static void put_namespaces(struct writer *w, size_t from)
+static void put_namespaces(xs_writer *w, size_t from)
 {
 	for (size_t i = from; i < w->ns_len; i++) {
 		xs_put(w->out, " xmlns", 6);
@@ -173,72 +158,110 @@ static void put_namespaces(struct writer *w, size_t from)
 	}
 }
 
-/* Puts the element's attributes into w->attrs and gives their number. */
-static size_t gather_attributes(struct writer *w, xmlNodePtr element)
+xs_attribute *xs_write_attribute(xs_writer *w)
 {
-	size_t n = 0;
-
-	for (xmlAttrPtr a = element->properties; a != NULL; a = a->next) {
-		if (n == w->attrs_cap) {
-			size_t cap = w->attrs_cap == 0 ? 16 : 2 * w->attrs_cap;
-			xmlAttrPtr *more = realloc(w->attrs, cap * sizeof(xmlAttrPtr));
-			if (more == NULL) {
-				w->out->failed = 1;
-				return n;
-			}
-			w->attrs = more;
-			w->attrs_cap = cap;
+	if (w->attributes_len == w->attributes_cap) {
+		size_t cap = w->attributes_cap == 0 ? 16 : 2 * w->attributes_cap;
+		xs_attribute *more = realloc(w->attributes, cap * sizeof *more);
+		if (more == NULL) {
+			w->out->failed = 1;
+			return NULL;
 		}
-		w->attrs[n++] = a;
+		w->attributes = more;
+		w->attributes_cap = cap;
 	}
-	return n;
+	return &w->attributes[w->attributes_len++];
 }
 
-/* The parser refuses documents deeper than 256 elements, which bounds the recursion. */
-static void put_element(struct writer *w, xmlNodePtr element)
+static void put_attribute(xs_buf *out, const xs_attribute *a)
 {
-	size_t mark = w->ns_len;
-	size_t n = gather_attributes(w, element);
+	xs_put(out, " ", 1);
+	put_name(out, a->prefix, a->name);
+	xs_put(out, "=\"", 2);
+	if (a->value != NULL)
+		put_escaped(out, a->value, a->len, 1);
+	for (xmlNodePtr t = a->pieces; t != NULL; t = t->next)
+		if (t->content != NULL)
+			put_escaped(out, (const char *)t->content, strlen((const char *)t->content), 1);
+	xs_put(out, "\"", 1);
+}
 
-	use_namespace(w, element->ns);
+void xs_write_start(xs_writer *w, const char *prefix, const char *uri, const char *name)
+{
+	size_t mark = w->ns_len, n = w->attributes_len;
+
+	w->attributes_len = 0;
+	if (w->depth == XS_MAX_DEPTH) {
+		w->out->failed = 1;
+		return;
+	}
+	w->marks[w->depth++] = mark;
+	use_namespace(w, prefix, uri);
 	for (size_t i = 0; i < n; i++)
-		if (w->attrs[i]->ns != NULL)
-			use_namespace(w, w->attrs[i]->ns);
+		if (w->attributes[i].uri != NULL)
+			use_namespace(w, w->attributes[i].prefix, w->attributes[i].uri);
 	if (w->ns_len > mark)
 		sort_namespaces(w->ns + mark, w->ns_len - mark);
-	sort_attributes(w->attrs, n);
+	sort_attributes(w->attributes, n);
 
 	xs_put(w->out, "<", 1);
-	put_name(w->out, element->ns, element->name);
+	put_name(w->out, prefix, name);
 	put_namespaces(w, mark);
-	for (size_t i = 0; i < n; i++) {
-		xs_put(w->out, " ", 1);
-		put_name(w->out, w->attrs[i]->ns, w->attrs[i]->name);
-		xs_put(w->out, "=\"", 2);
-		for (xmlNodePtr t = w->attrs[i]->children; t != NULL; t = t->next)
-			put_escaped(w->out, (const char *)t->content, 1);
-		xs_put(w->out, "\"", 1);
-	}
+	for (size_t i = 0; i < n; i++)
+		put_attribute(w->out, &w->attributes[i]);
 	xs_put(w->out, ">", 1);
+}
 
+void xs_write_text(xs_writer *w, const char *text, size_t len)
+{
+	put_escaped(w->out, text, len, 0);
+}
+
+void xs_write_end(xs_writer *w, const char *prefix, const char *name)
+{
+	xs_put(w->out, "</", 2);
+	put_name(w->out, prefix, name);
+	xs_put(w->out, ">", 1);
+	if (w->depth > 0)
+		w->ns_len = w->marks[--w->depth];
+}
+
+void xs_writer_free(xs_writer *w)
+{
+	free(w->ns);
+	free(w->attributes);
+}
+
+static const char *prefix_of(const xmlNs *ns) { return ns == NULL ? NULL : (const char *)ns->prefix; }
+
+static const char *uri_of(const xmlNs *ns) { return ns == NULL ? NULL : (const char *)ns->href; }
+
+/* The parser refuses documents deeper than 256 elements, which bounds the recursion. */
+static void put_tree(xs_writer *w, xmlNodePtr element)
+{
+	const char *prefix = prefix_of(element->ns), *name = (const char *)element->name;
+
+	for (xmlAttrPtr a = element->properties; a != NULL; a = a->next) {
+		xs_attribute *out = xs_write_attribute(w);
+		if (out == NULL)
+			return;
+		*out = (xs_attribute){.prefix = prefix_of(a->ns), .uri = uri_of(a->ns),
+				      .name = (const char *)a->name, .pieces = a->children};
+	}
+	xs_write_start(w, prefix, uri_of(element->ns), name);
 	for (xmlNodePtr c = element->children; c != NULL && !w->out->failed; c = c->next) {
 		if (c->type == XML_ELEMENT_NODE)
-			put_element(w, c);
-		else if (c->type == XML_TEXT_NODE || c->type == XML_CDATA_SECTION_NODE)
-			put_escaped(w->out, (const char *)c->content, 0);
+			put_tree(w, c);
+		else if ((c->type == XML_TEXT_NODE || c->type == XML_CDATA_SECTION_NODE) && c->content != NULL)
+			xs_write_text(w, (const char *)c->content, strlen((const char *)c->content));
 	}
-
-	xs_put(w->out, "</", 2);
-	put_name(w->out, element->ns, element->name);
-	xs_put(w->out, ">", 1);
-	w->ns_len = mark;
+	xs_write_end(w, prefix, name);
 }
 
 void xs_canonical(xmlNodePtr apex, xs_buf *out)
 {
-	struct writer w = {.out = out};
+	xs_writer w = {.out = out};
 
-	put_element(&w, apex);
-	free(w.ns);
-	free(w.attrs);
+	put_tree(&w, apex);
+	xs_writer_free(&w);
 }

@@ -1,5 +1,6 @@
 /*
- * One document: parse, find the element, validate it, write the answer.
+ * One document: parse, find the element, validate it, write the answer. Most are valid and take
+ * the short way (core_stream.c); the long way by a tree is here.
  */
 #include "core.h"
 
@@ -12,20 +13,12 @@
 
 xmlSchemaPtr xs_compiled(const xs_schema *schema);
 
-/*
- * The parser's flags: no network, and nothing else. Never XML_PARSE_NOENT, DTDLOAD, DTDATTR,
- * DTDVALID, XINCLUDE, RECOVER or HUGE: each of them lets a document reach beyond itself.
- */
-enum { PARSER_FLAGS = XML_PARSE_NONET };
-
-/* A parser keeps every name it ever saw; with more than these it is replaced. */
-enum { MAX_NAMES = 20000 };
-
 static const char soap11[] = "http://schemas.xmlsoap.org/soap/envelope/";
 static const char soap12[] = "http://www.w3.org/2003/05/soap-envelope";
 
 struct xs_checker {
 	const xs_schema *schema;
+	xs_stream *stream;
 	xmlParserCtxtPtr parser;
 	xmlSchemaValidCtxtPtr validator;
 };
@@ -98,7 +91,8 @@ xs_checker *xs_checker_new(const xs_schema *schema)
 	if (c == NULL)
 		return NULL;
 	c->schema = schema;
-	if (renew(c) != 0) {
+	c->stream = xs_stream_new(schema);
+	if (c->stream == NULL || renew(c) != 0) {
 		xs_checker_free(c);
 		return NULL;
 	}
@@ -109,6 +103,7 @@ void xs_checker_free(xs_checker *c)
 {
 	if (c == NULL)
 		return;
+	xs_stream_free(c->stream);
 	if (c->validator != NULL)
 		xmlSchemaFreeValidCtxt(c->validator);
 	if (c->parser != NULL)
@@ -151,49 +146,56 @@ static int is_utf8_labelled(const char *doc, size_t len)
 	       p[6] == *p;
 }
 
-/*
- * SOAP is XML 1.0. libxml2 reads 1.1 as if it were 1.0, which it is not: line ends and allowed
- * characters differ, so that sender and hub would read two messages.
- */
-static int is_version_1_0(xmlDocPtr tree)
+int xs_is_version_1_0(const xmlChar *version)
 {
-	return tree->version == NULL || strcmp((const char *)tree->version, "1.0") == 0;
+	return version == NULL || strcmp((const char *)version, "1.0") == 0;
+}
+
+unsigned xs_soap_version(const char *uri)
+{
+	if (uri == NULL)
+		return 0;
+	return strcmp(uri, soap11) == 0 ? 1 : strcmp(uri, soap12) == 0 ? 2 : 0;
+}
+
+/* What is settled before any parser sees the bytes. */
+static int precheck(const char *doc, size_t len)
+{
+	if (!is_utf8_labelled(doc, len))
+		return XS_WRONG_ENCODING;
+	return len > INT32_MAX ? XS_TOO_LARGE : XS_VALID;
 }
 
 static xmlDocPtr parse(xs_checker *c, struct run *run, const char *doc, size_t len)
 {
 	xmlDocPtr tree;
 
-	if (!is_utf8_labelled(doc, len)) {
-		run->status = XS_WRONG_ENCODING;
-		return NULL;
-	}
-	if (len > INT32_MAX) {
-		run->status = XS_TOO_LARGE;
-		return NULL;
-	}
-	if ((c->parser == NULL || c->validator == NULL || xmlDictSize(c->parser->dict) > MAX_NAMES) &&
+	if ((c->parser == NULL || c->validator == NULL || xmlDictSize(c->parser->dict) > XS_MAX_NAMES) &&
 	    renew(c) != 0) {
 		run->status = XS_TOO_LARGE;
 		return NULL;
 	}
 	c->parser->_private = run;
-	tree = xmlCtxtReadMemory(c->parser, doc, (int)len, NULL, NULL, PARSER_FLAGS);
+	tree = xmlCtxtReadMemory(c->parser, doc, (int)len, NULL, NULL, XS_PARSER_FLAGS);
 	c->parser->_private = NULL;
 	if (run->no_memory)
 		run->status = XS_TOO_LARGE;
 	else if (run->doctype || (tree != NULL && (tree->intSubset != NULL || tree->extSubset != NULL)))
 		run->status = XS_DOCTYPE;
 	else if (tree == NULL || !c->parser->wellFormed || !c->parser->nsWellFormed ||
-		 xmlDocGetRootElement(tree) == NULL || !is_version_1_0(tree))
+		 xmlDocGetRootElement(tree) == NULL || !xs_is_version_1_0(tree->version))
 		run->status = XS_MALFORMED;
 	return tree;
 }
 
-static int is_soap(xmlNodePtr element, const char *name, const char *uri)
+static const char *uri_of(xmlNodePtr element)
 {
-	return strcmp((const char *)element->name, name) == 0 && element->ns != NULL &&
-	       strcmp((const char *)element->ns->href, uri) == 0;
+	return element->ns == NULL ? NULL : (const char *)element->ns->href;
+}
+
+static int is_soap(xmlNodePtr element, const char *name, unsigned soap)
+{
+	return strcmp((const char *)element->name, name) == 0 && xs_soap_version(uri_of(element)) == soap;
 }
 
 /* The element children of parent, at most two; -1 if there is text beside them or a third. */
@@ -214,26 +216,20 @@ static int element_children(xmlNodePtr parent, xmlNodePtr children[2])
 /* Finds Header and the Body's only child: SOAP 1.1 section 4, SOAP 1.2 part 1 section 5. */
 static int open_envelope(struct run *run, xmlNodePtr root)
 {
-	const char *uri = soap11;
 	xmlNodePtr parts[2], body, none[2];
 	int n;
 
 	if (strcmp((const char *)root->name, "Envelope") != 0)
 		return XS_NOT_SOAP;
-	if (is_soap(root, "Envelope", soap11)) {
-		run->soap = 1;
-	} else if (is_soap(root, "Envelope", soap12)) {
-		run->soap = 2;
-		uri = soap12;
-	} else {
+	run->soap = xs_soap_version(uri_of(root));
+	if (run->soap == 0)
 		return XS_UNKNOWN_ENVELOPE;
-	}
 	n = element_children(root, parts);
-	if (n < 1 || !is_soap(parts[n - 1], "Body", uri))
+	if (n < 1 || !is_soap(parts[n - 1], "Body", run->soap))
 		return XS_NOT_SOAP;
 	body = parts[n - 1];
 	if (n == 2) {
-		if (!is_soap(parts[0], "Header", uri))
+		if (!is_soap(parts[0], "Header", run->soap))
 			return XS_NOT_SOAP;
 		run->header = parts[0];
 	}
@@ -247,11 +243,12 @@ static int locate(xs_checker *c, struct run *run, xmlDocPtr tree, int mode)
 {
 	int status = XS_VALID;
 
-	if (mode == XS_BARE)
-		run->subject = xmlDocGetRootElement(tree);
-	else
+	if (mode == XS_ENVELOPE)
 		status = open_envelope(run, xmlDocGetRootElement(tree));
-	if (status == XS_VALID && !xs_has_element(c->schema, run->subject)) {
+	else
+		run->subject = xmlDocGetRootElement(tree);
+	if (status == XS_VALID &&
+	    !xs_has_name(c->schema, (const char *)run->subject->name, uri_of(run->subject))) {
 		run->subject = NULL;
 		status = XS_UNKNOWN_ROOT;
 	}
@@ -277,41 +274,52 @@ static int validate(xs_checker *c, struct run *run)
  * The version of its contract that the element declares. It decides before the schema does, so it
  * is told for invalid documents too: digits and points only, "?" for anything else.
  */
-static void write_version(xmlNodePtr subject, xs_buf *out)
+static void write_version(xs_buf *out, const char *version, size_t len)
 {
-	xmlChar *value = NULL;
-	size_t n;
+	size_t plain = 0;
 
-	if (subject != NULL)
-		value = xmlGetNoNsProp(subject, (const xmlChar *)"versione");
-	if (value == NULL) {
+	if (version == NULL) {
 		xs_put_u8(out, 0);
 		return;
 	}
-	n = strlen((const char *)value);
-	if (n == 0 || n > XS_MAX_VERSION || strspn((const char *)value, "0123456789.") != n) {
+	while (plain < len && version[plain] != '\0' && strchr("0123456789.", version[plain]) != NULL)
+		plain++;
+	if (len == 0 || len > XS_MAX_VERSION || plain != len) {
 		xs_put_u8(out, 1);
 		xs_put(out, "?", 1);
 	} else {
-		xs_put_u8(out, (unsigned)n);
-		xs_put(out, value, n);
+		xs_put_u8(out, (unsigned)len);
+		xs_put(out, version, len);
 	}
-	xmlFree(value);
 }
 
-static void write_answer(struct run *run, xs_buf *out)
+void xs_write_head(xs_buf *out, int status, unsigned soap, const char *root, const char *version, size_t len)
+{
+	size_t n = root == NULL ? 0 : strlen(root);
+
+	if (n > 255)
+		n = 0;
+	xs_put_u8(out, (unsigned)status);
+	xs_put_u8(out, soap);
+	xs_put_u8(out, (unsigned)n);
+	if (n > 0)
+		xs_put(out, root, n);
+	write_version(out, version, len);
+}
+
+static void write_answer(struct run *run, int mode, xs_buf *out)
 {
 	size_t start = out->len, header_at, header_len;
+	xmlChar *version = NULL;
+	const char *root = NULL;
 
-	xs_put_u8(out, (unsigned)run->status);
-	xs_put_u8(out, run->soap);
-	if (run->subject != NULL && strlen((const char *)run->subject->name) <= 255) {
-		xs_put_u8(out, (unsigned)strlen((const char *)run->subject->name));
-		xs_put(out, run->subject->name, strlen((const char *)run->subject->name));
-	} else {
-		xs_put_u8(out, 0);
+	if (run->subject != NULL) {
+		version = xmlGetNoNsProp(run->subject, (const xmlChar *)"versione");
+		root = (const char *)run->subject->name;
 	}
-	write_version(run->subject, out);
+	xs_write_head(out, run->status, run->soap, root, (const char *)version,
+		      version == NULL ? 0 : strlen((const char *)version));
+	xmlFree(version);
 	header_at = out->len;
 	xs_put_u32(out, 0);
 	if (run->header != NULL)
@@ -320,7 +328,7 @@ static void write_answer(struct run *run, xs_buf *out)
 		header_len = out->len - header_at - 4;
 		xs_set_u32(out->data + header_at, (uint32_t)header_len);
 	}
-	if (run->status == XS_VALID)
+	if (run->status == XS_VALID && mode != XS_JUDGE)
 		xs_canonical(run->subject, out);
 	else if (run->status == XS_INVALID)
 		xs_findings_write(&run->findings, run->subject, out);
@@ -334,19 +342,33 @@ static void write_answer(struct run *run, xs_buf *out)
 	}
 }
 
-void xs_check(xs_checker *c, const char *doc, size_t len, int mode, xs_buf *out)
+void xs_check_by_tree(xs_checker *c, const char *doc, size_t len, int mode, xs_buf *out)
 {
 	struct run run = {.status = XS_VALID};
-	xmlDocPtr tree;
+	xmlDocPtr tree = NULL;
 
 	xmlSetStructuredErrorFunc(&run, note_stray_error);
-	tree = parse(c, &run, doc, len);
+	run.status = precheck(doc, len);
+	if (run.status == XS_VALID)
+		tree = parse(c, &run, doc, len);
 	if (run.status == XS_VALID)
 		run.status = locate(c, &run, tree, mode);
 	if (run.status == XS_VALID)
 		run.status = validate(c, &run);
-	write_answer(&run, out);
+	write_answer(&run, mode, out);
 	if (tree != NULL)
 		xmlFreeDoc(tree);
 	xmlSetStructuredErrorFunc(NULL, NULL);
+}
+
+void xs_check(xs_checker *c, const char *doc, size_t len, int mode, xs_buf *out)
+{
+	struct run ignored = {0};
+	int done;
+
+	xmlSetStructuredErrorFunc(&ignored, note_stray_error);
+	done = precheck(doc, len) == XS_VALID && xs_stream_check(c->stream, doc, len, mode, out);
+	xmlSetStructuredErrorFunc(NULL, NULL);
+	if (!done)
+		xs_check_by_tree(c, doc, len, mode, out);
 }

@@ -169,13 +169,10 @@ const char *xs_namespace(const xs_schema *schema)
 	return (const char *)schema->compiled->targetNamespace;
 }
 
-int xs_has_element(const xs_schema *schema, xmlNodePtr node)
+int xs_has_name(const xs_schema *schema, const char *name, const char *uri)
 {
-	const xmlChar *want = schema->compiled->targetNamespace;
-	const xmlChar *have = node->ns == NULL ? NULL : node->ns->href;
-
-	return xmlStrEqual(want, have) &&
-	       xmlHashLookup(schema->compiled->elemDecl, node->name) != NULL;
+	return xmlStrEqual(schema->compiled->targetNamespace, (const xmlChar *)uri) &&
+	       xmlHashLookup(schema->compiled->elemDecl, (const xmlChar *)name) != NULL;
 }
 
 /* For the checker: its validation contexts are made from the compiled schema. */

@@ -73,7 +73,7 @@ func eventFiles(t *testing.T) []byte {
 func TestCanonicalFormIsLibxml2s(t *testing.T) {
 	t.Parallel()
 	const documents = 4000
-	g := generator{rand.New(rand.NewPCG(20, 26))}
+	g := generator{r: rand.New(rand.NewPCG(20, 26))}
 	var frames []byte
 	for range documents {
 		frames = appendFrame(frames, 'c', []byte(g.document()))
@@ -99,7 +99,11 @@ func TestCanonicalFormIsLibxml2s(t *testing.T) {
 // generator makes documents that try what canonical form is about: namespaces that are
 // redeclared, undeclared and unused, attributes out of order, character references, CDATA,
 // comments and instructions.
-type generator struct{ r *rand.Rand }
+type generator struct {
+	r *rand.Rand
+	// plain leaves out comments, instructions and CDATA.
+	plain bool
+}
 
 func (g generator) pick(from ...string) string { return from[g.r.IntN(len(from))] }
 
@@ -142,7 +146,7 @@ func (g generator) element(depth int, scope map[string]string) string {
 		switch k := g.r.IntN(6); {
 		case k < 3 && depth < 6:
 			content.WriteString(g.element(depth+1, inner))
-		case k == 3:
+		case k == 3 && !g.plain:
 			content.WriteString(g.pick("<!-- c -->", "<?i j?>", "<![CDATA[<&>\r\n]]>", "<![CDATA[]]>"))
 		default:
 			content.WriteString(g.text(false))
@@ -163,6 +167,56 @@ func (g generator) text(attribute bool) string {
 		}
 	}
 	return b.String()
+}
+
+// TestBothWaysAgree gives the harness random documents under a schema that takes any content:
+// valid or not, the short way and the tree must give the same bytes, and the short way must be
+// taken often, also with headers.
+func TestBothWaysAgree(t *testing.T) {
+	t.Parallel()
+	const documents = 3000
+	g := generator{r: rand.New(rand.NewPCG(20, 27))}
+	schema := `<xs:element name="root"><xs:complexType mixed="true"><xs:sequence>
+  <xs:any minOccurs="0" maxOccurs="unbounded" processContents="lax"/>
+</xs:sequence><xs:anyAttribute processContents="lax"/></xs:complexType></xs:element>`
+	frames := appendFrame(nil, 'f', append([]byte("s.xsd\x00"), schemaOf(schema)...))
+	none := map[string]string{}
+	for range documents {
+		g.plain = !g.plain
+		root := `<t:root xmlns:t="urn:t" versione="` + g.pick("1.0", "x", "1&amp;0", "") + `">` + g.element(1, none) + g.text(false) + g.element(1, none) + "</t:root>"
+		header := g.pick("", "<s:Header/>", "<s:Header> "+g.element(1, none)+"</s:Header>")
+		trouble := g.pick("", "", "", "<!-- c -->", "text", "<x/>", "<?p?>")
+		envelope := `<s:Envelope xmlns:s="` + g.pick(soap11, soap12) + `">` + header + "\n<s:Body>" + root + g.pick(trouble, "") + "</s:Body>" + trouble + "</s:Envelope>"
+		frames = appendFrame(frames, 'd', []byte(g.pick(root, envelope)))
+	}
+	short := 0
+	for _, line := range newHarness(t).run(t, frames) {
+		fields := strings.Fields(line)
+		if n, err := strconv.Atoi(fields[len(fields)-1]); err != nil {
+			t.Fatal(err)
+		} else if n > 0 {
+			short++
+		}
+	}
+	if short < documents/20 {
+		t.Errorf("only %d of %d documents went the short way", short, documents)
+	}
+	t.Logf("%d of %d documents went the short way", short, documents)
+}
+
+// TestSamplesTakeTheShortWay: an event as vendors send it needs no tree.
+func TestSamplesTakeTheShortWay(t *testing.T) {
+	t.Parallel()
+	frames := eventFiles(t)
+	events := samples(t)
+	for _, event := range events {
+		frames = appendFrame(frames, 'd', envelope(soap12, event))
+	}
+	for _, line := range newHarness(t).run(t, frames) {
+		if !strings.HasSuffix(line, " 1") {
+			t.Errorf("got %q: the last number is how many modes took the short way", line)
+		}
+	}
 }
 
 // TestCoreSurvivesBrokenDocuments runs the whole core over damaged samples: cut, spliced,

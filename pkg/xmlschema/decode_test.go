@@ -84,7 +84,7 @@ func TestDecodeReadsWhatACheckerWrites(t *testing.T) {
 			}},
 		},
 	} {
-		v, err := xmlschema.Decode(tt.answer, n)
+		v, err := xmlschema.Decode(tt.answer, xmlschema.Envelope, n)
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
@@ -93,7 +93,7 @@ func TestDecodeReadsWhatACheckerWrites(t *testing.T) {
 		}
 		for cut := range len(tt.answer) - 1 {
 			// A payload may end anywhere; everything else must be there.
-			if v, err := xmlschema.Decode(tt.answer[:cut], n); err == nil && v.Payload == nil {
+			if v, err := xmlschema.Decode(tt.answer[:cut], xmlschema.Envelope, n); err == nil && v.Payload == nil {
 				t.Errorf("%s: accepted when cut at %d", name, cut)
 			}
 		}
@@ -132,9 +132,21 @@ func TestDecodeBelievesNothing(t *testing.T) {
 		"attribute in between":   frame(xmlschema.Invalid, u0, u1, "r", u0, 0, 1, u1, 1824, 1, u2, uint16(0), uint16(0), u2, "@v", first, first, u1, "r"),
 		"malformed beyond lines": frame(xmlschema.Malformed, u0, u0, u0, 0, -1),
 	} {
-		if v, err := xmlschema.Decode(answer, n); !errors.Is(err, xmlschema.ErrAnswer) || !cmp.Equal(v, xmlschema.Verdict{}) {
+		if v, err := xmlschema.Decode(answer, xmlschema.Envelope, n); !errors.Is(err, xmlschema.ErrAnswer) || !cmp.Equal(v, xmlschema.Verdict{}) {
 			t.Errorf("%s: %v, %+v", name, err, v)
 		}
+	}
+}
+
+func TestDecodeJudgedTakesNoPayload(t *testing.T) {
+	t.Parallel()
+	n := names(t)
+	v, err := xmlschema.Decode(frame(xmlschema.Valid, u0, u1, "r", u0, 0), xmlschema.Judge, n)
+	if want := (xmlschema.Verdict{Status: xmlschema.Valid, Root: "r"}); err != nil || !cmp.Equal(v, want) {
+		t.Errorf("%v, %+v", err, v)
+	}
+	if _, err := xmlschema.Decode(frame(xmlschema.Valid, u0, u1, "r", u0, 0, "<r></r>"), xmlschema.Judge, n); !errors.Is(err, xmlschema.ErrAnswer) {
+		t.Errorf("a payload nobody asked for: %v", err)
 	}
 }
 
@@ -145,7 +157,7 @@ func FuzzDecode(f *testing.F) {
 	f.Add(frame(xmlschema.Valid, u2, u1, "r", u0, 4, "<h/>", "<r></r>"))
 	f.Add(frame(xmlschema.Invalid, u0, u1, "r", u0, 0, 1, u1, 1824, 1, u2, first, first, u1, "r", uint16(0), uint16(0), u2, "@v"))
 	f.Fuzz(func(t *testing.T, answer []byte) {
-		v, err := xmlschema.Decode(answer, n)
+		v, err := xmlschema.Decode(answer, xmlschema.Envelope, n)
 		if err != nil {
 			return
 		}

@@ -77,8 +77,9 @@ func TestCompileKeepsNoMemory(t *testing.T) { //nolint:paralleltest // measures 
 	round(20)
 	before := residentKB(t)
 	round(100)
-	// The wrapper this binding replaces leaked 40 KB a schema, which would be 8 MB here.
-	if grown := residentKB(t) - before; grown > 2048 {
+	// The wrapper this binding replaces leaked 40 KB a schema, which would be 8 MB here; what the
+	// threads' heaps keep for later jumps by up to 3 MB, once.
+	if grown := residentKB(t) - before; grown > 4096 {
 		t.Errorf("grew by %d KB", grown)
 	}
 }

@@ -125,7 +125,7 @@ func (s *Schema) Check(doc []byte, mode Mode) (Verdict, error) {
 	if out.data == nil {
 		return Verdict{}, ErrNoMemory
 	}
-	return Decode(C.GoBytes(unsafe.Pointer(out.data), C.int(out.len)), s.names)
+	return Decode(C.GoBytes(unsafe.Pointer(out.data), C.int(out.len)), mode, s.names)
 }
 
 // Close frees the schema after waiting for the checks under way. Check fails from then on.

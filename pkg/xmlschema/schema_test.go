@@ -3,7 +3,10 @@ package xmlschema_test
 import (
 	"bytes"
 	"errors"
+	"io/fs"
 	"net"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -189,6 +192,9 @@ func FuzzCheck(f *testing.F) {
 		f.Add(event)
 		f.Add(envelope(soap12, event))
 	}
+	for _, seed := range seeds(f) {
+		f.Add(seed)
+	}
 	f.Fuzz(func(t *testing.T, doc []byte) {
 		for _, mode := range []xmlschema.Mode{xmlschema.Bare, xmlschema.Envelope} {
 			v := check(t, s, doc, mode)
@@ -201,6 +207,33 @@ func FuzzCheck(f *testing.F) {
 			}
 		}
 	})
+}
+
+// seeds are the small documents of the public collections of attacks, messages and fuzzers, none
+// without the collections.
+func seeds(f *testing.F) [][]byte {
+	f.Helper()
+	root := os.Getenv("SINBAHUB_CORPORA")
+	if root == "" {
+		return nil
+	}
+	const small = 8 << 10
+	var all [][]byte
+	for _, dir := range []string{"04-xml-attacks", "06-soap-messages", "08-fuzz"} {
+		err := filepath.WalkDir(filepath.Join(root, dir), func(path string, d fs.DirEntry, err error) error {
+			if err != nil || d.IsDir() {
+				return err
+			}
+			if content := read(f, path); len(content) <= small {
+				all = append(all, content)
+			}
+			return nil
+		})
+		if err != nil {
+			f.Fatal(err)
+		}
+	}
+	return all
 }
 
 // prefixed gives the event with a prefix on every element instead of a default namespace.

@@ -9,12 +9,14 @@ const (
 	Envelope Mode = 0
 	// Bare validates the root itself.
 	Bare Mode = 1
+	// Judge validates the root itself and gives no payload.
+	Judge Mode = 2
 )
 
 // Status is the outcome of a check.
 type Status uint8
 
-// The outcomes. Only Valid carries a payload, only Invalid carries findings.
+// The outcomes. Only Valid carries a payload (unless only judged), only Invalid carries findings.
 const (
 	// Valid: well-formed, the right frame, and the element conforms to the schema.
 	Valid Status = 0
@@ -85,7 +87,8 @@ type Verdict struct {
 	Version string
 	// Header is the exclusive canonical form of the SOAP Header element, nil without one.
 	Header []byte
-	// Payload is the exclusive canonical form of the validated element, only if Valid.
+	// Payload is the exclusive canonical form of the validated element, only if Valid and the mode
+	// is not Judge.
 	Payload []byte
 	// Findings are the violations, at most MaxFindings, in document order.
 	Findings []Finding

@@ -32,8 +32,20 @@ static int try(const char *what)
 		return mprotect(NULL, 4096, PROT_EXEC);
 	if (strcmp(what, "executable memory") == 0)
 		return mmap(NULL, 4096, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) != MAP_FAILED;
-	if (strcmp(what, "more limits") == 0)
-		return limit(RLIMIT_AS, RLIM_INFINITY);
+	if (strcmp(what, "more limits") == 0) {
+		struct rlimit all = {RLIM_INFINITY, RLIM_INFINITY};
+		return setrlimit(RLIMIT_AS, &all) == 0;
+	}
+	if (strcmp(what, "unshare") == 0)
+		return (int)syscall(SYS_unshare, 0x10000000);
+	if (strcmp(what, "mount") == 0)
+		return (int)syscall(SYS_mount, "none", "/", "tmpfs", 0, "");
+	if (strcmp(what, "datagram") == 0)
+		return socket(AF_INET, SOCK_DGRAM, 0) >= 0;
+	if (strcmp(what, "connect") == 0)
+		return connect(1, NULL, 0);
+	if (strcmp(what, "sendto") == 0)
+		return sendto(1, "", 0, 0, NULL, 0) >= 0;
 #if defined(__x86_64__)
 	if (strcmp(what, "x32") == 0)
 		return (int)syscall(0x40000000 + SYS_getpid);
@@ -50,7 +62,7 @@ int main(int argc, char **argv)
 {
 	/* As in a worker: glibc asks for a random number once, at its first malloc. */
 	free(malloc(1));
-	if (argc != 2 || jail_limits() != 0 || jail_filter() != 0)
+	if (argc != 2 || jail_drop() != 0 || jail_limits() != 0 || jail_filter() != 0)
 		_exit(1);
 	try(argv[1]);
 	_exit(0);

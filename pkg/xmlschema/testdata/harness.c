@@ -2,7 +2,8 @@
  * The C core under a sanitizer, driven by core_test.go. Frames come on standard input:
  * u8 kind | u32 len | bytes.
  *   'f' name NUL content   a file of the schema, the first one is the main file
- *   'd' document           checks it in both modes, prints status numbers "e b"
+ *   'd' document           checks it in every mode by both ways, whose answers must be equal;
+ *                          prints status numbers "e b" and how many modes took the short way
  *   'c' document           compares xs_canonical with xmlC14NExecute for every element
  * Whatever goes wrong ends the program with a message and status 1.
  */
@@ -87,10 +88,15 @@ static int compare(const unsigned char *bytes, size_t len)
 	return n;
 }
 
+/* Little room every other time, so that running out of it is tried as well. */
+static xs_buf room_for(size_t len)
+{
+	return (xs_buf){.max = XS_LEAST_ANSWER + len % 2 * (4 * len + 65536)};
+}
+
 static int check(xs_checker *checker, const unsigned char *bytes, size_t len, int mode)
 {
-	/* Little room every other time, so that running out of it is tried as well. */
-	xs_buf out = {.max = XS_LEAST_ANSWER + len % 2 * (4 * len + 65536)};
+	xs_buf out = room_for(len), by_tree = room_for(len);
 	int status;
 
 	xs_check(checker, (const char *)bytes, len, mode, &out);
@@ -98,9 +104,29 @@ static int check(xs_checker *checker, const unsigned char *bytes, size_t len, in
 		fprintf(stderr, "no answer\n");
 		exit(1);
 	}
+	xs_check_by_tree(checker, (const char *)bytes, len, mode, &by_tree);
+	if (out.len != by_tree.len || memcmp(out.data, by_tree.data, out.len) != 0) {
+		fprintf(stderr, "two ways, two answers: mode %d, status %d and %d\n%.*s\n", mode, out.data[0],
+			by_tree.data[0], (int)len, (const char *)bytes);
+		exit(1);
+	}
 	status = out.data[0];
 	free(out.data);
+	free(by_tree.data);
 	return status;
+}
+
+/* How many modes of the document go the short way. */
+static int short_ways(xs_stream *stream, const unsigned char *bytes, size_t len)
+{
+	int n = 0;
+
+	for (int mode = XS_ENVELOPE; mode <= XS_JUDGE; mode++) {
+		xs_buf out = {.max = 4 * len + 65536};
+		n += memchr(bytes, 0, len) == NULL && xs_stream_check(stream, (const char *)bytes, len, mode, &out);
+		free(out.data);
+	}
+	return n;
 }
 
 int main(void)
@@ -108,6 +134,7 @@ int main(void)
 	xs_files *files = xs_files_new();
 	xs_schema *schema = NULL;
 	xs_checker *checker = NULL;
+	xs_stream *stream = NULL;
 	char *main_file = NULL;
 	unsigned char *data;
 	size_t len;
@@ -126,15 +153,21 @@ int main(void)
 			xs_fault fault;
 			if (schema == NULL) {
 				schema = xs_compile(files, main_file, &fault);
-				checker = schema == NULL ? NULL : xs_checker_new(schema);
+				if (schema == NULL)
+					return 1;
+				checker = xs_checker_new(schema);
+				stream = xs_stream_new(schema);
 			}
-			if (checker == NULL)
+			if (checker == NULL || stream == NULL)
 				return 1;
 			printf("%d ", check(checker, data, len, XS_ENVELOPE));
-			printf("%d\n", check(checker, data, len, XS_BARE));
+			printf("%d ", check(checker, data, len, XS_BARE));
+			check(checker, data, len, XS_JUDGE);
+			printf("%d\n", short_ways(stream, data, len));
 		}
 		free(data);
 	}
+	xs_stream_free(stream);
 	xs_checker_free(checker);
 	xs_schema_free(schema);
 	xs_files_free(files);
