@@ -3,15 +3,10 @@
 package hubtest_test
 
 import (
-	"bufio"
 	"bytes"
 	"context"
-	"encoding/base64"
 	"fmt"
-	"io"
-	"net"
 	"net/http"
-	"net/url"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -50,19 +45,25 @@ func seconds(name string, otherwise int) time.Duration {
 // TestBench prints the figures of the whole hub on this machine; it asserts only that every
 // request was accepted. Run it by `make bench`.
 func TestBench(t *testing.T) { //nolint:paralleltest // it measures the machine
-	h := hubtest.Start(t, append([]string{"SINBAHUB_LOG_LEVEL=warn"}, strings.Fields(os.Getenv("BENCH_ENVIRON"))...)...)
-	b := &bench{t: t, hub: h, template: benchTemplate(t)}
+	b := startBench(t, hubtest.Binaries(t))
+	b.printSettings()
+	b.load(seconds("BENCH_WARMUP", 10))
+	b.load(seconds("BENCH_SECONDS", 60)).print()
+	fmt.Printf("delivered in all %d\n", b.count("SELECT count(*) FROM hub.delivery WHERE state = 'delivered'"))
+	b.printRestart()
+	fmt.Printf("libxml2 parse+validate+c14n alone: %.0f us a document on one core\n", validateAlone(t, b.event(1, 1)))
+}
+
+// startBench starts a hub with the binaries of a folder.
+func startBench(t *testing.T, binaries string) *bench {
+	t.Helper()
+	environ := append([]string{"SINBAHUB_LOG_LEVEL=warn"}, strings.Fields(os.Getenv("BENCH_ENVIRON"))...)
+	b := &bench{t: t, hub: hubtest.StartFrom(t, binaries, environ...), template: benchTemplate(t)}
 	for n := range b.codes {
 		b.codes[n] = benchCode(n)
 	}
 	b.connect()
-	b.printSettings()
-	b.load(seconds("BENCH_WARMUP", 10), false)
-	b.load(seconds("BENCH_SECONDS", 60), true)
-	if os.Getenv("SINBAHUB_TEST_PROFILE") == "" {
-		b.printRestart() // kill -9 would cost the profile
-	}
-	printValidateAlone(t, b.event(1, 1))
+	return b
 }
 
 type bench struct {
@@ -133,11 +134,28 @@ func (b *bench) printSettings() {
 	fmt.Printf("cores %d, connections %d, cases %d, event %d bytes\n", runtime.NumCPU(), benchConnections, benchCases, len(b.event(1, 1)))
 }
 
-// load sends for so long from all connections and, if told, prints what came of it.
-func (b *bench) load(d time.Duration, show bool) {
-	before := b.usage()
+// figures are what one load came to.
+type figures struct {
+	accepted  int64
+	took      time.Duration
+	latencies []time.Duration // sorted
+	backlog   int64           // events not yet delivered or refused at the end
+	before    map[string]usage
+	after     map[string]usage
+}
+
+// rate is the accepted events a second.
+func (f figures) rate() float64 { return float64(f.accepted) / f.took.Seconds() }
+
+// cpu is the processor time of a group of processes in us an accepted event.
+func (f figures) cpu(name string) float64 {
+	return (f.after[name].cpu - f.before[name].cpu).Seconds() * 1e6 / float64(f.accepted)
+}
+
+// load sends for so long from all connections.
+func (b *bench) load(d time.Duration) figures {
+	f := figures{before: b.usage()}
 	begin := time.Now()
-	var accepted atomic.Int64
 	latencies := make([][]time.Duration, benchConnections)
 	var wg sync.WaitGroup
 	for c := range benchConnections {
@@ -154,17 +172,20 @@ func (b *bench) load(d time.Duration, show bool) {
 					return
 				}
 				latencies[c] = append(latencies[c], time.Since(start))
-				accepted.Add(1)
 			}
 		})
 	}
 	wg.Wait()
-	took := time.Since(begin)
-	backlog := b.count("SELECT count(*) FROM hub.delivery WHERE state NOT IN ('delivered', 'refused')")
-	after := b.usage()
-	if show {
-		b.print(accepted.Load(), took, latencies, backlog, before, after)
+	f.took = time.Since(begin)
+	f.backlog = b.count("SELECT count(*) FROM hub.delivery WHERE state NOT IN ('delivered', 'refused')")
+	f.after = b.usage()
+	f.latencies = slices.Concat(latencies...)
+	f.accepted = int64(len(f.latencies))
+	if f.accepted == 0 {
+		b.t.Fatal("nothing was accepted")
 	}
+	slices.Sort(f.latencies)
+	return f
 }
 
 func (b *bench) count(query string) int64 {
@@ -175,23 +196,17 @@ func (b *bench) count(query string) int64 {
 	return n
 }
 
-func (b *bench) print(accepted int64, took time.Duration, latencies [][]time.Duration, backlog int64, before, after map[string]usage) {
-	all := slices.Concat(latencies...)
-	slices.Sort(all)
-	rate := float64(accepted) / took.Seconds()
-	fmt.Printf("\naccepted %d in %.1f s: %.0f events/s\n", accepted, took.Seconds(), rate)
-	fmt.Printf("latency p50 %v  p90 %v  p99 %v  max %v\n", quantile(all, .5), quantile(all, .9), quantile(all, .99), all[len(all)-1].Round(time.Microsecond))
-	fmt.Printf("backlog at the end %d events = %.2f s of the accept rate\n", backlog, float64(backlog)/rate)
-	fmt.Printf("delivered in all %d\n", b.count("SELECT count(*) FROM hub.delivery WHERE state = 'delivered'"))
-	total := 0.0
-	for _, name := range []string{"serve", "jail", "postgres", "siss-sim", "load"} {
-		cpu := (after[name].cpu - before[name].cpu).Seconds() * 1e6 / float64(accepted)
-		if name != "load" && name != "siss-sim" {
-			total += cpu
-		}
-		fmt.Printf("cpu %-9s %6.0f us an accepted event, resident %4d MB (before %4d MB)\n", name, cpu, after[name].rss>>20, before[name].rss>>20)
+// benchProcesses are the groups whose processor time is told apart.
+func benchProcesses() []string { return []string{"serve", "jail", "postgres", "siss-sim", "load"} }
+
+func (f figures) print() {
+	fmt.Printf("\naccepted %d in %.1f s: %.0f events/s\n", f.accepted, f.took.Seconds(), f.rate())
+	fmt.Printf("latency p50 %v  p90 %v  p99 %v  max %v\n", quantile(f.latencies, .5), quantile(f.latencies, .9), quantile(f.latencies, .99), quantile(f.latencies, 1))
+	fmt.Printf("backlog at the end %d events = %.2f s of the accept rate\n", f.backlog, float64(f.backlog)/f.rate())
+	for _, name := range benchProcesses() {
+		fmt.Printf("cpu %-9s %6.0f us an accepted event, resident %4d MB (before %4d MB)\n", name, f.cpu(name), f.after[name].rss>>20, f.before[name].rss>>20)
 	}
-	fmt.Printf("cpu hub+jail+postgres %.0f us an accepted event\n", total)
+	fmt.Printf("cpu hub+jail+postgres %.0f us an accepted event\n", f.cpu("serve")+f.cpu("jail")+f.cpu("postgres"))
 }
 
 func quantile(sorted []time.Duration, q float64) time.Duration {
@@ -212,8 +227,9 @@ func (b *bench) printRestart() {
 	fmt.Printf("start to first receipt after kill -9: %v\n", time.Since(start).Round(time.Millisecond))
 }
 
-// printValidateAlone measures libxml2's parse and validate in this process, one core.
-func printValidateAlone(t *testing.T, envelope []byte) {
+// validateAlone gives the processor time of libxml2's parse, validation and canonical form of one
+// document in this process, in us: how fast the machine is at the moment.
+func validateAlone(t *testing.T, envelope []byte) float64 {
 	t.Helper()
 	text, err := xsd.FS.ReadFile(xsd.SinbaEventi)
 	if err != nil {
@@ -224,143 +240,11 @@ func printValidateAlone(t *testing.T, envelope []byte) {
 		t.Fatal(err)
 	}
 	const rounds = 5_000
-	start := time.Now()
+	before := processUsage(os.Getpid()).cpu
 	for range rounds {
 		if v, err := schema.Check(envelope, xmlschema.Envelope); err != nil || v.Status != xmlschema.Valid {
 			t.Fatalf("the bench's event is not valid: %v %v", v, err)
 		}
 	}
-	fmt.Printf("libxml2 parse+validate+c14n alone: %.0f us a document on one core\n", time.Since(start).Seconds()*1e6/rounds)
-}
-
-// usage is what a group of processes used so far.
-type usage struct {
-	cpu time.Duration
-	rss int64
-}
-
-// usage sums CPU and resident memory by program.
-func (b *bench) usage() map[string]usage {
-	pids := b.hub.Run.Pids
-	// Workers are replaced while they run: what the reaped ones used stands with their parent.
-	serve, reaped := processUsage(pids.Serve), reapedUsage(pids.Serve)
-	serve.cpu -= reaped.cpu
-	return map[string]usage{
-		"serve":    serve,
-		"jail":     sum(reaped, childrenUsage(pids.Serve)),
-		"postgres": sum(processUsage(pids.Postgres), childrenUsage(pids.Postgres)),
-		"siss-sim": processUsage(pids.SissSim),
-		"load":     processUsage(os.Getpid()),
-	}
-}
-
-func sum(a, b usage) usage { return usage{a.cpu + b.cpu, a.rss + b.rss} }
-
-// processUsage reads /proc/PID/stat; CPU includes that of reaped children.
-func processUsage(pid int) usage {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	if err != nil {
-		return usage{}
-	}
-	fields := strings.Fields(string(text[bytes.LastIndexByte(text, ')')+2:]))
-	var ticks int64
-	for _, i := range []int{11, 12, 13, 14} {
-		n, _ := strconv.ParseInt(fields[i], 10, 64)
-		ticks += n
-	}
-	pages, _ := strconv.ParseInt(fields[21], 10, 64)
-	return usage{time.Duration(ticks) * 10 * time.Millisecond, pages * int64(os.Getpagesize())}
-}
-
-// reapedUsage is the CPU of the children that ended.
-func reapedUsage(pid int) usage {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	if err != nil {
-		return usage{}
-	}
-	fields := strings.Fields(string(text[bytes.LastIndexByte(text, ')')+2:]))
-	user, _ := strconv.ParseInt(fields[13], 10, 64)
-	system, _ := strconv.ParseInt(fields[14], 10, 64)
-	return usage{cpu: time.Duration(user+system) * 10 * time.Millisecond}
-}
-
-func childrenUsage(parent int) usage {
-	var total usage
-	entries, _ := os.ReadDir("/proc")
-	for _, e := range entries {
-		pid, err := strconv.Atoi(e.Name())
-		if err != nil {
-			continue
-		}
-		text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-		if err != nil {
-			continue
-		}
-		fields := strings.Fields(string(text[bytes.LastIndexByte(text, ')')+2:]))
-		if fields[1] == strconv.Itoa(parent) {
-			total = sum(total, processUsage(pid))
-		}
-	}
-	return total
-}
-
-// benchConn is one keep-alive connection, cheaper than net/http's client so that the load takes
-// little of the two cores.
-type benchConn struct {
-	conn    net.Conn
-	reader  *bufio.Reader
-	header  []byte
-	request []byte
-	answer  []byte
-}
-
-func (b *bench) dial() *benchConn {
-	u, err := url.Parse(b.hub.Run.SoapURL)
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	conn, err := net.Dial("tcp", u.Host)
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	p := b.hub.Participant("SDS-PI")
-	credential := base64.StdEncoding.EncodeToString([]byte(p.APIUser + ":" + b.hub.Password(p)))
-	header := fmt.Sprintf("POST %s HTTP/1.1\r\nHost: %s\r\nAuthorization: Basic %s\r\nContent-Type: text/xml; charset=utf-8\r\nSOAPAction: \"urn:sinba:eventi:v1/inviaEvento\"\r\n", u.Path, u.Host, credential)
-	return &benchConn{conn: conn, reader: bufio.NewReaderSize(conn, 16<<10), header: []byte(header)}
-}
-
-func (c *benchConn) close() { _ = c.conn.Close() }
-
-// post sends a request and reads the answer, whose body is good until the next call.
-func (c *benchConn) post(body []byte) (status int, answer []byte, err error) {
-	c.request = append(c.request[:0], c.header...)
-	c.request = append(c.request, "Content-Length: "...)
-	c.request = strconv.AppendInt(c.request, int64(len(body)), 10)
-	c.request = append(c.request, "\r\n\r\n"...)
-	if _, err := c.conn.Write(append(c.request, body...)); err != nil {
-		return 0, nil, err
-	}
-	length := 0
-	for first := true; ; first = false {
-		line, err := c.reader.ReadSlice('\n')
-		if err != nil {
-			return 0, nil, err
-		}
-		text := bytes.TrimSpace(line)
-		if first && len(text) > 12 {
-			status, err = strconv.Atoi(string(text[9:12]))
-		}
-		if value, found := bytes.CutPrefix(text, []byte("Content-Length: ")); found {
-			length, err = strconv.Atoi(string(value))
-		}
-		if err != nil {
-			return 0, nil, err
-		}
-		if len(text) == 0 {
-			break
-		}
-	}
-	c.answer = slices.Grow(c.answer[:0], length)[:length]
-	_, err = io.ReadFull(c.reader, c.answer)
-	return status, c.answer, err
+	return (processUsage(os.Getpid()).cpu - before).Seconds() * 1e6 / rounds
 }

@@ -76,6 +76,12 @@ var build = sync.OnceValues(func() (string, error) { //nolint:gochecknoglobals /
 // its configuration.
 func Start(tb testing.TB, environ ...string) *Hub {
 	tb.Helper()
+	return StartFrom(tb, Binaries(tb), environ...)
+}
+
+// StartFrom is Start with the binaries of a folder, which another commit may have built.
+func StartFrom(tb testing.TB, binaries string, environ ...string) *Hub {
+	tb.Helper()
 	dir, err := os.MkdirTemp("", "sinbahub-hub-") //nolint:usetesting // kept if the test fails
 	if err != nil {
 		tb.Fatal(err)
@@ -84,7 +90,7 @@ func Start(tb testing.TB, environ ...string) *Hub {
 	if err := os.Chmod(dir, 0o755); err != nil { //nolint:gosec // what is secret in it is 0600
 		tb.Fatal(err)
 	}
-	h := &Hub{Var: dir, binary: filepath.Join(Binaries(tb), "sinbahub"), tb: tb}
+	h := &Hub{Var: dir, binary: filepath.Join(binaries, "sinbahub"), tb: tb}
 	tb.Cleanup(func() {
 		if out, err := h.command("down"); err != nil {
 			tb.Errorf("stop hub: %v\n%s", err, out)
