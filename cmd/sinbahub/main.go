@@ -41,6 +41,7 @@ type cli struct {
 
 type serveCmd struct {
 	Addresses string `help:"Write the listeners' addresses to this file once ready (JSON)." type:"path"`
+	Jail      string `help:"Instead of jail.mode: auto runs the validator with the walls the system allows, require refuses to start with less than all." enum:"auto,require," default:""`
 }
 
 // Run serves until a signal or a failure.
@@ -48,6 +49,9 @@ func (c *serveCmd) Run(ctx context.Context, root *cli) error {
 	cfg, err := config.Load(root.Config, os.Environ())
 	if err != nil {
 		return err
+	}
+	if c.Jail != "" {
+		cfg.Jail.Mode = c.Jail
 	}
 	return app.Serve(ctx, cfg, app.ServeOptions{Version: version, AddressesFile: c.Addresses, Log: os.Stderr})
 }

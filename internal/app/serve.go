@@ -118,13 +118,7 @@ func (s *server) build(ctx context.Context) error {
 		}
 	}
 	var err error
-	if s.keys, err = loadKeys(s.cfg); err != nil {
-		return err
-	}
-	if err := s.openStores(ctx); err != nil {
-		return err
-	}
-	s.sealer = pseudonym.NewSealer(s.keys, s.stores.vault.RecordEpoch, time.Now)
+	// First the jail: a hub that must have it and has not touches neither keys nor rows.
 	if s.pool, err = newPool(s.cfg, s.log, s.registry); err != nil {
 		return err
 	}
@@ -132,6 +126,13 @@ func (s *server) build(ctx context.Context) error {
 		return fmt.Errorf("start validator: %w", err)
 	}
 	s.onClose(func() { _ = s.pool.Close() })
+	if s.keys, err = loadKeys(s.cfg); err != nil {
+		return err
+	}
+	if err := s.openStores(ctx); err != nil {
+		return err
+	}
+	s.sealer = pseudonym.NewSealer(s.keys, s.stores.vault.RecordEpoch, time.Now)
 	if err := s.buildDelivery(); err != nil {
 		return err
 	}
@@ -161,7 +162,7 @@ func (s *server) buildGateway(ctx context.Context) error {
 	s.members = authn.NewRegistry(credentials(s.cfg, roll))
 	s.gateway = gateway.New(gateway.Config{
 		Environment: s.cfg.Env(), PublicURL: s.cfg.PublicURL, Version: s.opts.Version,
-		Exchanges: s.cfg.Limits.Exchanges,
+		Limits: s.doorLimits(),
 	}, reference, gateway.Parts{
 		Contract: catalogue, Validator: s.pool, Registry: s.members, Keys: s.keys,
 		Vault: s.stores.vault, Sealer: s.sealer, Store: s.stores.store,
@@ -191,6 +192,10 @@ func (s *server) listen(ctx context.Context) error {
 func (s *server) run(ctx context.Context) error {
 	storesCtx, stopStores := context.WithCancel(context.WithoutCancel(ctx))
 	storesGroup := s.runStores(storesCtx)
+	storesGroup.Go(func() error {
+		s.gateway.Watch(storesCtx)
+		return nil
+	})
 	defer func() {
 		s.gateway.JournalStrangers(storesCtx)
 		stopStores()
@@ -198,9 +203,9 @@ func (s *server) run(ctx context.Context) error {
 	}()
 
 	group, ctx := errgroup.WithContext(ctx)
-	door := s.httpServer(s.gateway.Handler())
-	admin := s.httpServer(s.adminHandler())
-	group.Go(func() error { return serveUntilShutdown(door, s.soap) })
+	door := s.gateway.Server()
+	admin := s.adminServer()
+	group.Go(func() error { return serveUntilShutdown(door, s.gateway.Guard(s.soap)) })
 	group.Go(func() error { return serveUntilShutdown(admin, s.admin) })
 	group.Go(func() error { return s.deliver(ctx) })
 	group.Go(func() error { return s.housekeep(ctx) })
@@ -218,15 +223,6 @@ func (s *server) run(ctx context.Context) error {
 		return fmt.Errorf("serve: %w", err)
 	}
 	return nil
-}
-
-// httpServer makes a server with the limits of its listener.
-func (s *server) httpServer(handler http.Handler) *http.Server {
-	return &http.Server{
-		Handler: handler, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: s.cfg.Limits.BodyTimeout, IdleTimeout: 60 * time.Second,
-		WriteTimeout: s.cfg.Limits.BodyTimeout + 15*time.Second, MaxHeaderBytes: 16 << 10,
-		ErrorLog: zap.NewStdLog(zap.NewNop()),
-	}
 }
 
 // serveUntilShutdown serves; a shutdown is no error.

@@ -292,7 +292,8 @@ func newPool(cfg config.Config, log *zap.Logger, registerer prometheus.Registere
 		schemas[which] = files
 	}
 	pool, err := validator.New(validator.Config{
-		Workers: cfg.Jail.Workers, Deadline: cfg.Jail.Deadline, Schemas: schemas, Logger: log, Registerer: registerer,
+		Workers: cfg.Jail.Workers, Deadline: cfg.Jail.Deadline, RequireJail: cfg.Jail.Mode == config.JailRequire,
+		Schemas: schemas, Logger: log, Registerer: registerer,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("build validator: %w", err)

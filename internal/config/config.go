@@ -81,12 +81,21 @@ type SISS struct {
 	Rate int `yaml:"rate"`
 }
 
+// The modes of the jail.
+const (
+	JailAuto    = "auto"
+	JailRequire = "require"
+)
+
 // Jail bounds the validator's workers.
 type Jail struct {
 	// Workers is how many processes (default: one a core).
 	Workers int `yaml:"workers"`
 	// Deadline for one document, after which its worker is killed (default 2s).
 	Deadline time.Duration `yaml:"deadline"`
+	// Mode is auto (default: a worker runs with the walls the system allows it, log and metrics
+	// say which it refuses) or require (no worker runs with less than all of them).
+	Mode string `yaml:"mode"`
 }
 
 // Reference is what may stand in stored events beside the registry's own lists.
@@ -94,16 +103,6 @@ type Reference struct {
 	// PrestazioniFile lists the known CodicePrestazione, one a line; others are stored as
 	// `altro`. Empty (default): codes like A1.20 are kept.
 	PrestazioniFile string `yaml:"prestazioni_file"`
-}
-
-// Limits of the door.
-type Limits struct {
-	// Exchanges at once over all participants; more get 503 (default 256).
-	Exchanges int `yaml:"exchanges"`
-	// BodyTimeout is how long a request may take to arrive (default 30s).
-	BodyTimeout time.Duration `yaml:"body_timeout"`
-	// Drain is how long a stop waits for what is in flight (default 20s).
-	Drain time.Duration `yaml:"drain"`
 }
 
 // Log says how much is told.
@@ -118,8 +117,8 @@ func Default() Config {
 		Environment: "PROD", Var: "var", Listen: "127.0.0.1:0", AdminListen: "127.0.0.1:0",
 		Database: Database{MaxConns: 12},
 		SISS:     SISS{Workers: 64},
-		Jail:     Jail{Deadline: 2 * time.Second},
-		Limits:   Limits{Exchanges: 256, BodyTimeout: 30 * time.Second, Drain: 20 * time.Second},
+		Jail:     Jail{Deadline: 2 * time.Second, Mode: JailAuto},
+		Limits:   defaultLimits(),
 		Log:      Log{Level: "info"},
 	}
 }
@@ -203,6 +202,9 @@ func (c Config) check() error {
 	default:
 		say("log.level", errors.New("must be debug, info, warn or error"))
 	}
+	if c.Jail.Mode != JailAuto && c.Jail.Mode != JailRequire {
+		say("jail.mode", errors.New("must be auto or require"))
+	}
 	for _, n := range []struct {
 		key   string
 		value int
@@ -211,19 +213,15 @@ func (c Config) check() error {
 		{"siss.workers", c.SISS.Workers - 1},
 		{"siss.rate", c.SISS.Rate},
 		{"jail.workers", c.Jail.Workers},
-		{"limits.exchanges", c.Limits.Exchanges - 1},
 	} {
 		if n.value < 0 {
 			say(n.key, errors.New("too small"))
 		}
 	}
-	for key, d := range map[string]time.Duration{
-		"jail.deadline": c.Jail.Deadline, "limits.body_timeout": c.Limits.BodyTimeout, "limits.drain": c.Limits.Drain,
-	} {
-		if d <= 0 {
-			say(key, errNegative)
-		}
+	if c.Jail.Deadline <= 0 {
+		say("jail.deadline", errNegative)
 	}
+	c.Limits.check(say)
 	return errors.Join(faults...)
 }
 

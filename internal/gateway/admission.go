@@ -3,46 +3,84 @@ package gateway
 import (
 	"errors"
 	"io"
+	"math/rand/v2"
 	"net/http"
 	"os"
 	"sync"
+	"time"
 
 	"github.com/sinbahub/sinbahub/internal/hub"
 )
 
-// The bounds of what requests may hold while they arrive. A body counts as its bytes come in, so
-// that one that only announces itself costs nothing.
+// Limits is what the door lets in. internal/config describes each with its unit and default.
+type Limits struct {
+	Exchanges  int
+	BodyMemory int
+
+	Rate         int
+	Burst        int
+	StrangerRate int
+
+	Connections               int
+	ConnectionsPerAddress     int
+	ConnectionsPerParticipant int
+
+	HeaderTimeout time.Duration
+	BodyTimeout   time.Duration
+	IdleTimeout   time.Duration
+	Grace         time.Duration
+	LeastRate     int
+}
+
+// firstRead is the room a body gets before its first byte.
+const firstRead = 16 << 10
+
+// retryAfter is when a sender should come back at the soonest if nothing better is known.
+const retryAfter = 2 * time.Second
+
+// Reasons for which admission refuses, labels of hub_admission_rejected_total.
 const (
-	// bodiesTotal is how many bytes of bodies may be under way over all participants.
-	bodiesTotal = 64 << 20
-	// firstRead is the room a body gets before its first byte.
-	firstRead = 16 << 10
+	rejectOverload  = "overload"   // all exchanges are taken
+	rejectMemory    = "memory"     // the room for bodies is taken
+	rejectShare     = "share"      // the participant's own share of exchanges, memory or connections
+	rejectRate      = "rate_limit" // the participant's own rate
+	rejectStrangers = "strangers"  // requests without a valid credential
 )
 
-// admission lets no participant take the whole door: at most a share of the exchanges, and a
-// share of the bytes under way.
+// admission lets no participant take the whole door: at most half of the exchanges and of the
+// memory for bodies under way, and its own rate of requests if one is configured. Strangers have
+// a rate of their own over all of them.
 type admission struct {
-	mu       sync.Mutex
-	requests int   // most of one participant
-	share    int64 // most bytes of one participant
-	total    int64 // bytes left over all
-	loads    map[int32]*load
+	limits  Limits
+	mu      sync.Mutex
+	room    int64 // bytes left over all
+	loads   map[int32]*load
+	unknown bucket // of the strangers
 }
 
 // load is what one participant has under way.
 type load struct {
 	requests int
 	bytes    int64
+	bucket   bucket
 }
 
-func newAdmission(exchanges int) *admission {
-	return &admission{
-		requests: max(1, exchanges/2), share: bodiesTotal / 2, total: bodiesTotal, loads: map[int32]*load{},
-	}
+// quota is what a participant is told of its own limit: the X-RateLimit headers that ModI asks
+// for. A limit of 0 says nothing.
+type quota struct {
+	limit, remaining int
+	reset            time.Duration
 }
 
-// enter takes one request's place for a participant; ok is false if it has its share.
-func (a *admission) enter(participant int32) (ok bool) {
+func newAdmission(limits Limits) *admission {
+	return &admission{limits: limits, room: int64(limits.BodyMemory), loads: map[int32]*load{}}
+}
+
+// mostRequests is a participant's share of the exchanges.
+func (a *admission) mostRequests() int { return max(1, a.limits.Exchanges/2) }
+
+// enter takes one request's place for a participant. reason says why there is none.
+func (a *admission) enter(participant int32, now time.Time) (q quota, reason string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	l := a.loads[participant]
@@ -50,24 +88,42 @@ func (a *admission) enter(participant int32) (ok bool) {
 		l = &load{}
 		a.loads[participant] = l
 	}
-	if l.requests >= a.requests {
-		return false
+	if l.requests >= a.mostRequests() {
+		return q, rejectShare
+	}
+	if a.limits.Rate > 0 {
+		remaining, wait, ok := l.bucket.take(now, a.limits.Rate, a.limits.Burst)
+		q = quota{limit: a.limits.Rate, remaining: remaining, reset: wait}
+		if !ok {
+			return q, rejectRate
+		}
 	}
 	l.requests++
-	return true
+	return q, ""
 }
 
-// grow takes room for n more bytes of a body.
-func (a *admission) grow(participant int32, n int64) (ok bool) {
+// stranger tells whether one more request without a valid credential is looked at.
+func (a *admission) stranger(now time.Time) (ok bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	_, _, ok = a.unknown.take(now, a.limits.StrangerRate, 2*a.limits.StrangerRate)
+	return ok
+}
+
+// grow takes room for n more bytes of a body. reason says why there is none.
+func (a *admission) grow(participant int32, n int64) (reason string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	l := a.loads[participant]
-	if n > a.total || l.bytes+n > a.share {
-		return false
+	switch {
+	case l.bytes+n > int64(a.limits.BodyMemory/2):
+		return rejectShare
+	case n > a.room:
+		return rejectMemory
 	}
-	a.total -= n
+	a.room -= n
 	l.bytes += n
-	return true
+	return ""
 }
 
 // leave gives a request's place and its bytes back.
@@ -77,26 +133,57 @@ func (a *admission) leave(participant int32, bytes int64) {
 	l := a.loads[participant]
 	l.requests--
 	l.bytes -= bytes
-	a.total += bytes
-	if l.requests == 0 {
+	a.room += bytes
+	// With a rate, what it used of it must be remembered; participants are few.
+	if l.requests == 0 && a.limits.Rate == 0 {
 		delete(a.loads, participant)
 	}
 }
 
-// overloaded refuses for now.
-func overloaded(code hub.Code) *hub.Error {
-	return &hub.Error{Kind: hub.Overloaded, RetryAfter: jittered(retryAfter), Public: []hub.Violation{{Code: code, Severity: hub.Grave, Path: "/"}}}
+// bucket holds what is left of a rate: a request takes one, each second gives rate back, up to
+// burst. The zero bucket is full.
+type bucket struct {
+	left float64
+	at   time.Time
+}
+
+// take takes one; it tells how many are left, and after how long there is one (if there is none)
+// or all are back.
+func (b *bucket) take(now time.Time, rate, burst int) (remaining int, wait time.Duration, ok bool) {
+	full := float64(max(burst, 1))
+	if b.at.IsZero() {
+		b.left = full
+	} else if passed := now.Sub(b.at).Seconds(); passed > 0 {
+		b.left = min(full, b.left+passed*float64(rate))
+	}
+	b.at = now
+	missing := full - b.left
+	if b.left >= 1 {
+		b.left--
+		missing++
+		ok = true
+	} else {
+		missing = 1 - b.left
+	}
+	return int(b.left), time.Duration(missing / float64(rate) * float64(time.Second)), ok
+}
+
+// jittered is a waiting time of least to three times least, in whole seconds, so that those who
+// were refused together do not come back together.
+func jittered(least time.Duration) time.Duration {
+	return least + time.Duration(rand.Int64N(int64(2*least/time.Second)+1))*time.Second //nolint:gosec // no secret
 }
 
 // readBody reads a body of a known length, or of an unknown one (-1), into a buffer that grows
-// with what arrives. grow is asked before each growth. Errors are replaced: they may quote content.
-func readBody(body io.Reader, length int64, grow func(n int64) bool) ([]byte, error) {
+// with what arrives, so that a body that only announces itself costs nothing. grow is asked before
+// each growth. Errors are replaced: they may quote content.
+func readBody(body io.Reader, length int64, grow func(n int64) *hub.Error) ([]byte, error) {
 	size := int64(firstRead)
 	if length >= 0 {
 		size = min(size, length)
 	}
-	if !grow(size) {
-		return nil, overloaded(hub.CodeOverloaded)
+	if refusal := grow(size); refusal != nil {
+		return nil, refusal
 	}
 	text := make([]byte, 0, size)
 	for {
@@ -108,8 +195,8 @@ func readBody(body io.Reader, length int64, grow func(n int64) bool) ([]byte, er
 			if length >= 0 {
 				more = min(more, length-int64(cap(text)))
 			}
-			if !grow(max(more, 1)) {
-				return nil, overloaded(hub.CodeOverloaded)
+			if refusal := grow(max(more, 1)); refusal != nil {
+				return nil, refusal
 			}
 			text = append(make([]byte, 0, int64(cap(text))+max(more, 1)), text...)
 		}

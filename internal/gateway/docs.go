@@ -1,11 +1,12 @@
 package gateway
 
 import (
+	"bytes"
 	"html/template"
 	"net/http"
+	"strconv"
 
-	"go.uber.org/zap"
-
+	"github.com/sinbahub/sinbahub/internal/contract"
 	"github.com/sinbahub/sinbahub/internal/hub"
 )
 
@@ -25,18 +26,55 @@ td,th{border:1px solid #bbb;padding:.4rem .6rem;text-align:left;vertical-align:t
 {{end}}</tbody></table></body></html>
 `
 
-// serveCodes shows the one table of codes.
-func (g *Gateway) serveCodes(w http.ResponseWriter, _ *http.Request) {
-	page, err := template.New("codes").Parse(codesPage)
-	if err != nil {
-		g.log.Error("codes page", zap.Error(err))
-		http.Error(w, "", http.StatusInternalServerError)
-		return
+// renderCodes makes the page once: its only input is the table in the code.
+func renderCodes() []byte {
+	var page bytes.Buffer
+	if err := template.Must(template.New("codes").Parse(codesPage)).Execute(&page, hub.Codes()); err != nil {
+		panic(err) // a constant template over a constant table
 	}
-	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	return page.Bytes()
+}
+
+// describeCodes shows the one table of codes.
+func (g *Gateway) describeCodes(w http.ResponseWriter) {
+	h := w.Header()
+	h.Set("Content-Type", "text/html; charset=utf-8")
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'")
+	writeWhole(w, g.codesPage)
+}
+
+// writeWhole sends a document with its length, so that HTTP/1.0 keeps its connection too.
+func writeWhole(w http.ResponseWriter, text []byte) {
+	w.Header().Set("Content-Length", strconv.Itoa(len(text)))
+	_, _ = w.Write(text) //nolint:gosec // of ours: embedded, and an address in it is escaped
+}
+
+// describe answers ?wsdl, ?wsdl=1.1 and ?xsd=NAME.
+func (g *Gateway) describe(w http.ResponseWriter, r *http.Request) {
+	query := r.URL.Query()
+	address := g.base(r) + contract.Path
 	w.Header().Set("X-Content-Type-Options", "nosniff")
-	w.Header().Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'")
-	if err := page.Execute(w, hub.Codes()); err != nil {
-		g.log.Info("codes page not delivered")
+	switch {
+	case query.Has("wsdl") || query.Has("WSDL"):
+		w.Header().Set("Content-Type", "text/xml; charset=utf-8")
+		writeWhole(w, g.Contract.WSDL(address, query.Get("wsdl") == "1.1"))
+	case query.Has("xsd"):
+		text, ok := g.Contract.XSD(query.Get("xsd"))
+		if !ok {
+			http.Error(w, "no such schema", http.StatusNotFound)
+			return
+		}
+		w.Header().Set("Content-Type", "text/xml; charset=utf-8")
+		writeWhole(w, text)
+	default:
+		w.Header().Set("X-Sinba-Codice", string(hub.CodeMethod))
+		notAllowed(w, http.MethodPost, "POST a SOAP message; the WSDL is at ?wsdl")
 	}
+}
+
+// notAllowed answers a method that is of no use here.
+func notAllowed(w http.ResponseWriter, allow, text string) {
+	w.Header().Set("Allow", allow)
+	http.Error(w, text, http.StatusMethodNotAllowed)
 }

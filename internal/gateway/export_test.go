@@ -1,9 +1,12 @@
 package gateway
 
 import (
+	"net"
+	"net/http"
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap/zapcore"
 
 	"github.com/sinbahub/sinbahub/internal/hub"
@@ -48,14 +51,71 @@ const MaxTold = maxTold
 // Admission is the door's admission, for tests.
 type Admission struct{ a *admission }
 
-// NewAdmission makes one for so many exchanges.
-func NewAdmission(exchanges int) Admission { return Admission{newAdmission(exchanges)} }
+// NewAdmission makes one.
+func NewAdmission(limits Limits) Admission { return Admission{newAdmission(limits)} }
 
-// Enter, Grow and Leave are the admission's own.
-func (a Admission) Enter(participant int32) bool          { return a.a.enter(participant) }
-func (a Admission) Grow(participant int32, n int64) bool  { return a.a.grow(participant, n) }
-func (a Admission) Leave(participant int32, held int64)   { a.a.leave(participant, held) }
-func (a Admission) Idle() (participants int, bytes int64) { return len(a.a.loads), a.a.total }
+// Enter takes a request's place and tells the quota's limit, remaining and reset.
+func (a Admission) Enter(participant int32, now time.Time) (limit, remaining int, reset time.Duration, reason string) {
+	q, reason := a.a.enter(participant, now)
+	return q.limit, q.remaining, q.reset, reason
+}
 
-// BodiesTotal is how many bytes of bodies may be under way.
-const BodiesTotal = bodiesTotal
+// Grow, Leave and Stranger are the admission's own.
+func (a Admission) Grow(participant int32, n int64) string { return a.a.grow(participant, n) }
+func (a Admission) Leave(participant int32, held int64)    { a.a.leave(participant, held) }
+func (a Admission) Stranger(now time.Time) bool            { return a.a.stranger(now) }
+func (a Admission) Idle() (participants int, bytes int64)  { return len(a.a.loads), a.a.room }
+
+// Framing follows the bytes of a connection, for tests.
+type Framing struct{ f framing }
+
+// Feed, Heads, Flaw, Waiting and Got are the framing's own.
+func (f *Framing) Feed(p []byte) { f.f.feed(p) }
+func (f *Framing) Heads() int    { return f.f.heads }
+func (f *Framing) Flaw() string  { return string(f.f.flaw) }
+func (f *Framing) Waiting() bool { return f.f.waiting() }
+func (f *Framing) Got() int64    { return f.f.got }
+
+// Connections are the door's, with a clock of the test's.
+type Connections struct{ d *connections }
+
+// NewConnections makes them.
+func NewConnections(limits Limits, now func() time.Time, registerer prometheus.Registerer) Connections {
+	return Connections{newConnections(limits, now, registerer)}
+}
+
+// Guard, Look and States are the connections' own.
+func (c Connections) Guard(l net.Listener) net.Listener { return guarded{l, c.d} }
+func (c Connections) Look()                             { c.d.look() }
+func (c Connections) States() map[string]int {
+	counts := map[string]int{}
+	for _, one := range c.d.snapshot() {
+		counts[one.state()]++
+	}
+	return counts
+}
+
+// Request is what a handler of a test sees of its connection.
+type Request struct {
+	*http.Request
+
+	Flaw string
+}
+
+// Identify makes the connection a participant's.
+func (r Request) Identify(participant int32) (full string, ok bool) {
+	return connectionOf(r.Request).identify(participant)
+}
+
+// Serve is a server over guarded connections.
+func (c Connections) Serve(handler func(http.ResponseWriter, Request)) *http.Server {
+	return &http.Server{
+		ConnContext: withConnection, ConnState: connectionState,
+		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			handler(w, Request{r, string(connectionOf(r).begin())})
+		}),
+	}
+}
+
+// Connections of a gateway.
+func (g *Gateway) Connections() Connections { return Connections{g.connections} }

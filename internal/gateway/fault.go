@@ -39,8 +39,10 @@ type treatment struct {
 func treatments() map[hub.Kind]treatment {
 	return map[hub.Kind]treatment{
 		hub.Internal:         {soap.Receiver, http.StatusInternalServerError, "internal", zapcore.ErrorLevel},
+		hub.BadRequest:       {soap.Sender, http.StatusBadRequest, "bad_request", zapcore.WarnLevel},
 		hub.Unauthenticated:  {soap.Sender, http.StatusUnauthorized, "unauthenticated", zapcore.WarnLevel},
 		hub.TooLarge:         {soap.Sender, http.StatusRequestEntityTooLarge, "too_large", zapcore.WarnLevel},
+		hub.RateLimited:      {soap.Receiver, http.StatusTooManyRequests, "rate_limited", zapcore.WarnLevel},
 		hub.Overloaded:       {soap.Receiver, http.StatusServiceUnavailable, "overloaded", zapcore.WarnLevel},
 		hub.UnsupportedMedia: {soap.Sender, http.StatusUnsupportedMediaType, "unsupported_media", zapcore.InfoLevel},
 		hub.Malformed:        {soap.Sender, http.StatusInternalServerError, "malformed", zapcore.InfoLevel},

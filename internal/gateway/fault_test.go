@@ -40,6 +40,7 @@ func TestEveryKindHasATreatment(t *testing.T) {
 	}
 	// Contract: any refusal of a message is 500; these have a status of their own.
 	want := map[hub.Kind]int{
+		hub.BadRequest: 400, hub.RateLimited: 429,
 		hub.Unauthenticated: 401, hub.TooLarge: 413, hub.UnsupportedMedia: 415, hub.Overloaded: 503, hub.Unavailable: 503,
 	}
 	for _, kind := range hub.Kinds() {
@@ -143,7 +144,7 @@ func TestBodyIsReadWholeOrRefused(t *testing.T) {
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			text, err := gateway.ReadBody(c.body, c.length, func(int64) bool { return true })
+			text, err := gateway.ReadBody(c.body, c.length, func(int64) *hub.Error { return nil })
 			var refusal *hub.Error
 			switch {
 			case c.want == "" && (err != nil || string(text) != "abc"):

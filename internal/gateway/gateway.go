@@ -32,8 +32,8 @@ type Config struct {
 	PublicURL string
 	// Version of the hub, told by echo.
 	Version string
-	// Exchanges at once, half of them at most of one participant; more get 503.
-	Exchanges int
+	// Limits of what is let in.
+	Limits Limits
 }
 
 // Parts are what the gateway works with.
@@ -72,12 +72,15 @@ type Gateway struct {
 	codes      map[hub.Code]hub.Text
 	treatments map[hub.Kind]treatment
 	metrics    *metrics
-	slots      chan struct{}
-	admission  *admission
-	stopping   atomic.Bool
-	reference  atomic.Pointer[Reference]
-	accepting  accepting
-	strangers  *strangers
+	// slots are the exchanges at once.
+	slots       chan struct{}
+	admission   *admission
+	connections *connections
+	stopping    atomic.Bool
+	reference   atomic.Pointer[Reference]
+	accepting   accepting
+	strangers   *strangers
+	codesPage   []byte
 }
 
 // New makes the handler.
@@ -86,10 +89,12 @@ func New(cfg Config, reference Reference, parts Parts) *Gateway {
 		cfg: cfg, Parts: parts, log: parts.Logger.Named("gateway"),
 		limits: soap.DefaultLimits(), codes: map[hub.Code]hub.Text{},
 		treatments: treatments(), metrics: newMetrics(parts.Registerer),
-		slots:     make(chan struct{}, cfg.Exchanges),
-		admission: newAdmission(cfg.Exchanges),
-		strangers: &strangers{counts: map[stranger]int32{}},
-		accepting: accepting{keys: map[postgres.Key]struct{}{}},
+		slots:       make(chan struct{}, cfg.Limits.Exchanges),
+		admission:   newAdmission(cfg.Limits),
+		connections: newConnections(cfg.Limits, parts.Now, parts.Registerer),
+		strangers:   &strangers{counts: map[stranger]int32{}},
+		accepting:   accepting{keys: map[postgres.Key]struct{}{}},
+		codesPage:   renderCodes(),
 	}
 	for _, text := range hub.Codes() {
 		g.codes[text.Code] = text
@@ -101,41 +106,8 @@ func New(cfg Config, reference Reference, parts Parts) *Gateway {
 // Refer puts another reference in force for the exchanges that begin from now on.
 func (g *Gateway) Refer(r Reference) { g.reference.Store(&r) }
 
-// Handler routes the SOAP listener: the service, its description, and the table of codes.
-func (g *Gateway) Handler() http.Handler {
-	mux := http.NewServeMux()
-	mux.HandleFunc("GET "+contract.Path, g.describe)
-	mux.HandleFunc("POST "+contract.Path, g.serve)
-	mux.HandleFunc("GET "+codesPath, g.serveCodes)
-	return mux
-}
-
 // Stop makes every further request get 503; those in flight are finished by the server.
 func (g *Gateway) Stop() { g.stopping.Store(true) }
-
-// describe answers ?wsdl, ?wsdl=1.1 and ?xsd=NAME.
-func (g *Gateway) describe(w http.ResponseWriter, r *http.Request) {
-	query := r.URL.Query()
-	address := g.base(r) + contract.Path
-	w.Header().Set("X-Content-Type-Options", "nosniff")
-	switch {
-	case query.Has("wsdl") || query.Has("WSDL"):
-		w.Header().Set("Content-Type", "text/xml; charset=utf-8")
-		_, _ = w.Write(g.Contract.WSDL(address, query.Get("wsdl") == "1.1")) //nolint:gosec // the address is escaped, and it is no HTML
-	case query.Has("xsd"):
-		text, ok := g.Contract.XSD(query.Get("xsd"))
-		if !ok {
-			http.Error(w, "no such schema", http.StatusNotFound)
-			return
-		}
-		w.Header().Set("Content-Type", "text/xml; charset=utf-8")
-		_, _ = w.Write(text) //nolint:gosec // a published schema, embedded
-	default:
-		w.Header().Set("Allow", http.MethodPost)
-		w.Header().Set("X-Sinba-Codice", string(hub.CodeMethod))
-		http.Error(w, "POST a SOAP message; the WSDL is at ?wsdl", http.StatusMethodNotAllowed)
-	}
-}
 
 // base is the service's own address as this client sees it, without a path.
 func (g *Gateway) base(r *http.Request) string {
@@ -149,10 +121,15 @@ func (g *Gateway) base(r *http.Request) string {
 	return scheme + r.Host
 }
 
-// serve is the outer function of every exchange: it alone writes, logs, counts and journals.
+// serve is the way of every exchange that may begin.
 func (g *Gateway) serve(w http.ResponseWriter, r *http.Request) {
 	x := g.begin(r)
 	answer, err := g.run(r.Context(), x, w, r)
+	g.finish(w, x, answer, err)
+}
+
+// finish is the outer function of every exchange: it alone writes, logs, counts and journals.
+func (g *Gateway) finish(w http.ResponseWriter, x *exchange, answer []byte, err error) {
 	status := http.StatusOK
 	label := "accepted"
 	if err != nil {

@@ -64,8 +64,9 @@ func newMetrics(registerer prometheus.Registerer) *metrics {
 	for _, kind := range []string{"repeat", "in_progress", "conflict"} {
 		m.duplicates.WithLabelValues(kind)
 	}
-	m.rejected.WithLabelValues("overload")
-	m.rejected.WithLabelValues("memory")
+	for _, reason := range []string{rejectOverload, rejectMemory, rejectShare, rejectRate, rejectStrangers} {
+		m.rejected.WithLabelValues(reason)
+	}
 	for _, code := range hub.Codes() {
 		m.violations.WithLabelValues(string(code.Code), hub.Grave.String())
 	}

@@ -3,7 +3,6 @@ package gateway
 import (
 	"context"
 	"errors"
-	"math/rand/v2"
 	"net/http"
 	"strconv"
 	"strings"
@@ -32,6 +31,8 @@ type exchange struct {
 	body        []byte
 	held        int64 // bytes of the admission this request has
 	arrived     bool  // the whole body
+	quota       quota // of the participant, if it has one
+	quiet       bool  // not for the log: one of too many
 	participant *hub.Participant
 	ente        hub.Ente
 	verdict     validator.Result
@@ -39,15 +40,6 @@ type exchange struct {
 	event       *sinba.Event
 	outcome     string    // of an acceptance, for the log
 	message     uuid.UUID // IdRicevuta, for the log: it joins the exchange with its attempts
-}
-
-// retryAfter is when a sender should come back at the soonest if nothing better is known.
-const retryAfter = 2 * time.Second
-
-// jittered is a waiting time of least to three times least, in whole seconds, so that those who
-// were refused together do not come back together.
-func jittered(least time.Duration) time.Duration {
-	return least + time.Duration(rand.Int64N(int64(2*least/time.Second)+1))*time.Second //nolint:gosec // no secret
 }
 
 // begin reads what the headers alone say, so that even an early refusal is answered in the
@@ -70,15 +62,21 @@ func (g *Gateway) run(ctx context.Context, x *exchange, w http.ResponseWriter, r
 		}
 	}()
 	if g.stopping.Load() {
-		return nil, overloaded(hub.CodeStopping)
+		return nil, hub.NewError(hub.Overloaded, hub.CodeStopping, nil)
 	}
 	if x.participant, err = g.Registry.Basic(r); err != nil {
-		g.strangers.count(r.RemoteAddr, asRefusal(err))
-		return nil, err
+		return nil, g.refuseStranger(x, r, asRefusal(err))
 	}
-	if !g.admission.enter(x.participant.ID) {
-		g.metrics.rejected.WithLabelValues("overload").Inc()
-		return nil, overloaded(hub.CodeOverloaded)
+	if full, ok := connectionOf(r).identify(x.participant.ID); !ok {
+		reason := rejectOverload
+		if full == overParticipant {
+			reason = rejectShare
+		}
+		return nil, g.reject(x, reason)
+	}
+	var reason string
+	if x.quota, reason = g.admission.enter(x.participant.ID, x.receivedAt); reason != "" {
+		return nil, g.reject(x, reason)
 	}
 	defer func() { g.admission.leave(x.participant.ID, x.held) }()
 	if answer, err = g.admitted(ctx, x, w, r); err != nil {
@@ -87,6 +85,33 @@ func (g *Gateway) run(ctx context.Context, x *exchange, w http.ResponseWriter, r
 		g.recordRefusal(context.WithoutCancel(ctx), x, asRefusal(err))
 	}
 	return answer, err
+}
+
+// refuseStranger counts a refusal of an unknown sender. Beyond the strangers' rate all of them
+// get the same 503, and the log is spared.
+func (g *Gateway) refuseStranger(x *exchange, r *http.Request, refusal *hub.Error) *hub.Error {
+	if !g.admission.stranger(x.receivedAt) {
+		x.quiet = true
+		return g.reject(x, rejectStrangers)
+	}
+	g.strangers.count(r.RemoteAddr, refusal)
+	return refusal
+}
+
+// reject refuses what has no room now: 429 if it is the participant's own share or rate that is
+// used up, else 503.
+func (g *Gateway) reject(x *exchange, reason string) *hub.Error {
+	g.metrics.rejected.WithLabelValues(reason).Inc()
+	kind, code, wait := hub.Overloaded, hub.CodeOverloaded, jittered(retryAfter)
+	switch reason {
+	case rejectShare:
+		kind, code = hub.RateLimited, hub.CodeRateLimited
+		x.quota = quota{limit: g.admission.mostRequests(), reset: wait}
+	case rejectRate:
+		kind, code = hub.RateLimited, hub.CodeRateLimited
+		wait = max(x.quota.reset, time.Second)
+	}
+	return &hub.Error{Kind: kind, RetryAfter: wait, Public: []hub.Violation{{Code: code, Severity: hub.Grave, Path: "/"}}}
 }
 
 // admitted is what a participant with a place gets.
@@ -98,17 +123,23 @@ func (g *Gateway) admitted(ctx context.Context, x *exchange, w http.ResponseWrit
 	case g.slots <- struct{}{}:
 		defer func() { <-g.slots }()
 	default:
-		g.metrics.rejected.WithLabelValues("overload").Inc()
-		return nil, overloaded(hub.CodeOverloaded)
+		return nil, g.reject(x, rejectOverload)
 	}
 	return g.Exchange(ctx, x)
 }
 
 // transport is step 1 once the peer is known: media type and a bounded body. How long the body
-// may take is the server's ReadTimeout.
+// may take, the connection's watch decides.
 func (g *Gateway) transport(x *exchange, w http.ResponseWriter, r *http.Request) error {
-	if encoding := r.Header.Get("Content-Encoding"); encoding != "" && !strings.EqualFold(encoding, "identity") {
-		return hub.NewError(hub.UnsupportedMedia, hub.CodeContentEncoding, nil)
+	for _, name := range []string{"Content-Type", "Soapaction", "Authorization"} {
+		if len(r.Header[name]) > 1 {
+			return badFraming(flawTwice)
+		}
+	}
+	for _, encoding := range r.Header["Content-Encoding"] {
+		if encoding != "" && !strings.EqualFold(encoding, "identity") {
+			return hub.NewError(hub.UnsupportedMedia, hub.CodeContentEncoding, nil)
+		}
 	}
 	media, ok := soap.ParseMedia(r.Header.Get("Content-Type"))
 	if !ok {
@@ -118,15 +149,16 @@ func (g *Gateway) transport(x *exchange, w http.ResponseWriter, r *http.Request)
 	if r.ContentLength > int64(g.limits.Bytes) {
 		return hub.NewError(hub.TooLarge, hub.CodeBodyTooLarge, nil)
 	}
-	body, err := readBody(http.MaxBytesReader(w, r.Body, int64(g.limits.Bytes)), r.ContentLength, func(n int64) bool {
-		ok := g.admission.grow(x.participant.ID, n)
-		if ok {
-			x.held += n
-		} else {
-			g.metrics.rejected.WithLabelValues("memory").Inc()
+	body, err := readBody(http.MaxBytesReader(w, r.Body, int64(g.limits.Bytes)), r.ContentLength, func(n int64) *hub.Error {
+		if reason := g.admission.grow(x.participant.ID, n); reason != "" {
+			return g.reject(x, reason)
 		}
-		return ok
+		x.held += n
+		return nil
 	})
+	if why := connectionOf(r).bodyFlaw(); why != flawNone {
+		return badFraming(why)
+	}
 	if err != nil {
 		return err
 	}
@@ -145,7 +177,7 @@ func (g *Gateway) setRefusalHeaders(h http.Header, x *exchange, refusal *hub.Err
 		h.Set("WWW-Authenticate", `Basic realm="SinbaEventi", charset="UTF-8"`)
 	}
 	if wait > 0 {
-		h.Set("Retry-After", strconv.Itoa(int((wait+time.Second-1)/time.Second)))
+		h.Set("Retry-After", strconv.Itoa(seconds(wait)))
 	}
 	// What was refused before its body was read must not be read on: net/http would wait for it
 	// before it sends the answer.
@@ -160,6 +192,11 @@ func (g *Gateway) write(w http.ResponseWriter, x *exchange, status int, answer [
 	h.Set("Content-Type", x.version.ContentType())
 	h.Set("Content-Length", strconv.Itoa(len(answer)))
 	h.Set("X-Content-Type-Options", "nosniff")
+	if x.quota.limit > 0 {
+		h.Set("X-RateLimit-Limit", strconv.Itoa(x.quota.limit))
+		h.Set("X-RateLimit-Remaining", strconv.Itoa(x.quota.remaining))
+		h.Set("X-RateLimit-Reset", strconv.Itoa(seconds(x.quota.reset)))
+	}
 	w.WriteHeader(status)
 	if _, err := w.Write(answer); err != nil { //nolint:gosec // XML of ours; every text in it is escaped
 		g.log.Info("answer not delivered", zap.String("exchange_id", x.id.String()))
@@ -169,6 +206,9 @@ func (g *Gateway) write(w http.ResponseWriter, x *exchange, status int, answer [
 // logExchange writes the one log event of an exchange: ids of ours and words from closed
 // lists, nothing of the message.
 func (g *Gateway) logExchange(x *exchange, status int, label string, err error) {
+	if x.quiet {
+		return
+	}
 	fields := []zap.Field{
 		zap.String("exchange_id", x.id.String()),
 		zap.String("operation", string(x.operation.Name)),

@@ -29,6 +29,7 @@ const (
 	CodeVersion           Code = "SINBA_013"
 	CodeEnvelopeVersion   Code = "SINBA_014"
 	CodeSlowRequest       Code = "SINBA_015"
+	CodeBadRequest        Code = "SINBA_016"
 	CodeNoCredential      Code = "SINBA_101"
 	CodeEnvironment       Code = "SINBA_102"
 	CodeNilID             Code = "SINBA_103"
@@ -62,6 +63,7 @@ const (
 	CodeOverloaded        Code = "SINBA_503"
 	CodeNotImplemented    Code = "SINBA_504"
 	CodeStopping          Code = "SINBA_505"
+	CodeRateLimited       Code = "SINBA_506"
 )
 
 // Codes is the one table of codes, in their order. It is served at /docs/codici.
@@ -82,6 +84,7 @@ func Codes() []Text {
 		{CodeVersion, "La versione del contratto dichiarata non è servita; è servita la 1.0.", "The declared contract version is not served; 1.0 is served."},
 		{CodeEnvelopeVersion, "La busta non è né SOAP 1.1 né SOAP 1.2.", "The envelope is neither SOAP 1.1 nor SOAP 1.2."},
 		{CodeSlowRequest, "La richiesta non è arrivata intera entro il tempo previsto.", "The request did not arrive whole in time."},
+		{CodeBadRequest, "La richiesta HTTP è ambigua o non conforme a RFC 9112 (lunghezza, Transfer-Encoding, intestazioni).", "The HTTP request is ambiguous or not as RFC 9112 asks (length, Transfer-Encoding, headers)."},
 		{CodeNoCredential, "Credenziale assente o non valida.", "Missing or invalid credential."},
 		{CodeEnvironment, "L'Ambiente dichiarato non è quello di questo servizio.", "The declared Ambiente is not this service's."},
 		{CodeNilID, "L'identificativo nullo (tutti zeri) non è ammesso.", "The nil identifier (all zeroes) is not allowed."},
@@ -115,5 +118,6 @@ func Codes() []Text {
 		{CodeOverloaded, "Servizio sovraccarico: ripetere dopo il tempo indicato in Retry-After.", "Service overloaded: repeat after the time in Retry-After."},
 		{CodeNotImplemented, "Operazione prevista dal contratto ma non ancora attiva.", "Operation of the contract that is not active yet."},
 		{CodeStopping, "Il servizio si sta fermando: ripetere tra poco.", "The service is stopping: repeat shortly."},
+		{CodeRateLimited, "Il mittente ha raggiunto il proprio limite di richieste: ripetere dopo il tempo indicato in Retry-After.", "The sender reached its own limit of requests: repeat after the time in Retry-After."},
 	}
 }

@@ -9,8 +9,10 @@ type Kind uint8
 // The kinds, in the order of the way of a message (architecture, section 3).
 const (
 	Internal         Kind = iota // our own defect
+	BadRequest                   // HTTP that others might read as another request
 	Unauthenticated              // no or wrong credential
 	TooLarge                     // over a limit of size
+	RateLimited                  // try again later: the participant's own share or rate is used up
 	Overloaded                   // try again later: load, a key being accepted now
 	UnsupportedMedia             // content type or encoding
 	Malformed                    // not the XML or SOAP the contract asks for

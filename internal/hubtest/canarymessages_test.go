@@ -13,10 +13,18 @@ import (
 	"github.com/sinbahub/sinbahub/pkg/soap"
 )
 
-// loud writes remarks and instructions that name people between the elements.
+// loud names people in whatever of a good message is no element of the contract: prefixes and
+// namespaces, remarks, targets and texts of instructions, hints where a schema might be.
 func loud(document *element) []byte {
-	text := document.render(style{prefix: "p", indent: true, remarks: true, attributes: `versione="1.0"`})
-	return []byte(strings.NewReplacer("<!-- ", "<!-- Zqxjvk ", "<?product ", "<?product zqxjvk ").Replace(string(text)))
+	text := document.render(style{prefix: "zqxjvk", indent: true, remarks: true, attributes: `versione="1.0" xmlns:Zqxjvk="urn:zqxjvk" ` +
+		`xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance" xsi:schemaLocation="urn:sinba:eventi:v1 http://127.0.0.1:9/Zqxjvk.xsd"`})
+	return []byte(strings.NewReplacer("<!-- ", "<!-- Zqxjvk ", "<?product ", "<?zqxjvk Zqxjvk ").Replace(string(text)))
+}
+
+// headed puts a block that names people into the Header of a message.
+func headed(v soap.Version, document []byte) []byte {
+	block := `<soap:Header><zqxjvk:Zqxjvk xmlns:zqxjvk="urn:zqxjvk" zqxjvk="Zqxjvk"><!--Zqxjvk--><?zqxjvk Zqxjvk?><![CDATA[Zqxjvk]]></zqxjvk:Zqxjvk></soap:Header><soap:Body>`
+	return bytes.Replace(soap.AppendEnvelope(nil, v, document), []byte("<soap:Body>"), []byte(block), 1)
 }
 
 // plainly writes nothing but the elements.
@@ -53,7 +61,7 @@ func (c *canary) sendAccepted() []*element {
 		if a := c.send(name, v, text); a.Receipt == nil || a.Receipt.Esito == "DUPLICATO" {
 			c.t.Errorf("%s: %s", name, a.Body)
 		}
-		if a := c.send(name+" again", v, text); a.Receipt == nil || a.Receipt.Esito != "DUPLICATO" {
+		if a := c.post(name+" again", v, headed(v, text), nil); a.Receipt == nil || a.Receipt.Esito != "DUPLICATO" {
 			c.t.Errorf("%s: %s", name, a.Body)
 		}
 	}
@@ -172,6 +180,14 @@ func (c *canary) badBodies(known *element) map[string]func(soap.Version) []byte 
 		"text between":           edit("<Cartella>", "Zqxjvk "+c.marks.code()+"<Cartella>"),
 		"entity":                 leaf("Cognome", "&Zqxjvk;"),
 		"prefix":                 edit("<Cartella>", "<zqxjvk:a/><Cartella>"),
+		"prefix, declared":       edit("<Cartella>", `<zqxjvk:a xmlns:zqxjvk="urn:x"/><Cartella>`),
+		"namespace of a leaf":    edit("<Cognome>", `<Cognome xmlns="urn:zqxjvk">`),
+		"CDATA":                  leaf("Sesso", "<![CDATA[Zqxjvk]]>"),
+		"CDATA between":          edit("<Cartella>", "<![CDATA[Zqxjvk]]><Cartella>"),
+		"instruction, broken":    edit("<Cartella>", "<?zqxjvk Zqxjvk><Cartella>"),
+		"instruction of XML":     edit("<Cartella>", "<?xml zqxjvk?><Cartella>"),
+		"type of a namespace":    edit("<Cognome>", `<Cognome xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance" xmlns:zqxjvk="urn:zqxjvk" xsi:type="zqxjvk:Zqxjvk">`),
+		"schema location":        edit("<Cognome>", `<Cognome xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance" xsi:schemaLocation="urn:zqxjvk Zqxjvk.xsd" xsi:zqxjvk="1">`),
 		"two attributes":         edit("<Cognome>", `<Cognome zqxjvk="1" zqxjvk="2">`),
 		"end tag":                edit("</Cognome>", "</Zqxjvk>"),
 		"no end":                 edit("</Cartella>", ""),
@@ -224,8 +240,19 @@ func (c *canary) badRequests() map[string]func(*http.Request) {
 		"content encoding": header("Content-Encoding", "zqxjvk"),
 		"SOAPAction":       header("SOAPAction", `"urn:zqxjvk/`+c.marks.code()+`"`),
 		"action":           header("Content-Type", `application/soap+xml; action="urn:zqxjvk"`),
-		"method":           func(r *http.Request) { r.Method = "ZQXJVK" },
-		"path":             func(r *http.Request) { r.URL.Path = "/soap/zqxjvk/" + c.marks.code() },
+		"query string": func(r *http.Request) {
+			r.URL.RawQuery = "zqxjvk=Zqxjvk&cf=" + c.marks.code()
+			r.Header.Set("Content-Type", "text/plain")
+		},
+		"headers": func(r *http.Request) {
+			for _, name := range []string{"User-Agent", "X-Forwarded-For", "X-Request-Id", "Referer", "Cookie", "Traceparent", "X-Zqxjvk", "Accept-Language", "From", "Host"} {
+				r.Header.Set(name, "Zqxjvk "+c.marks.code())
+			}
+			r.Header.Set("Content-Type", "text/plain; zqxjvk=Zqxjvk")
+		},
+		"action of 1.2 on 1.1": header("Content-Type", `text/xml; charset=utf-8; action="urn:zqxjvk"`),
+		"method":               func(r *http.Request) { r.Method = "ZQXJVK" },
+		"path":                 func(r *http.Request) { r.URL.Path = "/soap/zqxjvk/" + c.marks.code() },
 		"schema": func(r *http.Request) {
 			r.Method, r.Body, r.ContentLength, r.URL.RawQuery = http.MethodGet, nil, 0, "xsd=Zqxjvk.xsd"
 		},

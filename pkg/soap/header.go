@@ -20,7 +20,16 @@ type Block struct {
 	MustUnderstand bool
 	// ForUs tells whether the block is addressed to the ultimate receiver or the next node.
 	ForUs bool
+	// Elsewhere tells whether the block wants the answer or the fault at an address of its own
+	// (wsa:ReplyTo, wsa:FaultTo) and not where the request came from.
+	Elsewhere bool
 }
+
+// The namespaces of WS-Addressing 1.0 and of its submission, which older stacks speak.
+const (
+	addressing     = "http://www.w3.org/2005/08/addressing"
+	addressing2004 = "http://schemas.xmlsoap.org/ws/2004/08/addressing"
+)
 
 // ReadHeader lists the blocks of a canonical Header element (the validator wrote it, so that
 // encoding/xml is safe here). An empty header gives none.
@@ -31,6 +40,7 @@ func ReadHeader(canonical []byte, v Version) ([]Block, error) {
 	d := xml.NewDecoder(bytes.NewReader(canonical))
 	var blocks []Block
 	depth := 0
+	address := false // inside the Address of the last block
 	for {
 		token, err := d.Token()
 		if errors.Is(err, io.EOF) {
@@ -44,8 +54,14 @@ func ReadHeader(canonical []byte, v Version) ([]Block, error) {
 			if depth == 1 {
 				blocks = append(blocks, readBlock(t, v))
 			}
+			address = depth == 2 && t.Name.Local == "Address" && t.Name.Space == blocks[len(blocks)-1].Namespace
 			depth++
+		case xml.CharData:
+			if last := len(blocks) - 1; address && isAnonymous(strings.TrimSpace(string(t))) {
+				blocks[last].Elsewhere = false
+			}
 		case xml.EndElement:
+			address = false
 			depth--
 		}
 	}
@@ -53,6 +69,9 @@ func ReadHeader(canonical []byte, v Version) ([]Block, error) {
 
 func readBlock(t xml.StartElement, v Version) Block {
 	b := Block{Namespace: t.Name.Space, Name: t.Name.Local, ForUs: true}
+	if b.Namespace == addressing || b.Namespace == addressing2004 {
+		b.Elsewhere = b.Name == "ReplyTo" || b.Name == "FaultTo" // until its address says otherwise
+	}
 	for _, a := range t.Attr {
 		if a.Name.Space != v.Namespace() {
 			continue
@@ -66,6 +85,11 @@ func readBlock(t xml.StartElement, v Version) Block {
 		}
 	}
 	return b
+}
+
+// isAnonymous tells whether an address means the connection the request came by.
+func isAnonymous(address string) bool {
+	return address == addressing+"/anonymous" || address == addressing2004+"/role/anonymous"
 }
 
 // forUs tells whether an actor (1.1) or role (1.2) means this node, which is always the

@@ -6,13 +6,15 @@ import (
 )
 
 // Limits bound what may reach a parser. libxml2 2.9.14 is quadratic in the attributes of one
-// element, so they are counted before it sees a byte.
+// element, and looks through every namespace in scope for each name it reads, so both are counted
+// before it sees a byte.
 type Limits struct {
 	Bytes      int // whole document
 	Depth      int // nested elements
 	Elements   int // in the document
 	Attributes int // of one element, namespace declarations included
 	Namespaces int // declarations on one element
+	Scope      int // declarations in scope at one place, those of open elements together
 	Name       int // bytes of one element or attribute name
 	Text       int // bytes of one text, attribute value, comment, CDATA or PI
 	Misc       int // comments, PIs and CDATA sections in the document
@@ -22,7 +24,7 @@ type Limits struct {
 func DefaultLimits() Limits {
 	return Limits{
 		Bytes: 2 << 20, Depth: 64, Elements: 200_000, Attributes: 128,
-		Namespaces: 64, Name: 256, Text: 64 << 10, Misc: 1_000,
+		Namespaces: 64, Scope: 128, Name: 256, Text: 64 << 10, Misc: 1_000,
 	}
 }
 
@@ -43,13 +45,16 @@ const (
 	TextTooLong
 	TooManyMisc
 	Doctype
+	// Broken is markup at which a parser may take up its work elsewhere than this pass does: it
+	// is not well-formed, and what follows could not be counted.
+	Broken
 )
 
 // String names the reason in a form fit for a rule name.
 func (r Reason) String() string {
 	names := [...]string{
 		"", "empty", "encoding", "null-byte", "bytes", "depth", "elements", "attributes",
-		"namespaces", "name-length", "text-length", "comments-and-instructions", "doctype",
+		"namespaces", "name-length", "text-length", "comments-and-instructions", "doctype", "markup",
 	}
 	if int(r) < len(names) {
 		return names[r]
@@ -74,8 +79,10 @@ func (e *LimitError) Error() string {
 	return "limit: " + e.Reason.String()
 }
 
-// Scan passes once over doc in linear time and counts. It does not judge well-formedness: what
-// it lets through is only known to be UTF-8 without DOCTYPE and within the limits. The error
+// Scan passes once over doc in linear time and counts. It does not judge well-formedness but
+// where it must, to agree with the parser on what is markup: libxml2 goes on behind an error, and
+// an element that this pass took for part of a comment or a value would not have been counted.
+// What it lets through is only known to be UTF-8 without DOCTYPE and within the limits. The error
 // is a *LimitError.
 func Scan(doc []byte, limits Limits) error {
 	if len(doc) > limits.Bytes {
@@ -85,92 +92,17 @@ func Scan(doc []byte, limits Limits) error {
 		return err
 	}
 	s := scanner{doc: doc, limits: limits}
+	stop := forbidden(doc)
 	for s.pos < len(doc) {
-		if reason := s.step(); reason != 0 {
+		reason := s.step()
+		if reason == 0 && s.pos > stop {
+			reason, s.pos = Broken, stop
+		}
+		if reason != 0 {
 			return &LimitError{Reason: reason, Line: 1 + bytes.Count(doc[:min(s.pos, len(doc))], []byte{'\n'})}
 		}
 	}
 	return nil
-}
-
-// checkEncoding lets only UTF-8 through, said so or not, with or without its mark.
-func checkEncoding(doc []byte) error {
-	if len(bytes.TrimLeft(doc, " \t\r\n")) == 0 {
-		return &LimitError{Reason: Empty}
-	}
-	if found := foreignMark(doc); found != "" {
-		return &LimitError{Reason: NotUTF8, Encoding: found}
-	}
-	if before, _, found := bytes.Cut(doc, []byte{0}); found {
-		return &LimitError{Reason: NullByte, Line: 1 + bytes.Count(before, []byte{'\n'})}
-	}
-	if found := declaredEncoding(doc); found != "" {
-		return &LimitError{Reason: NotUTF8, Encoding: found, Line: 1}
-	}
-	if !utf8.Valid(doc) {
-		return &LimitError{Reason: NotUTF8, Encoding: "bytes"}
-	}
-	return nil
-}
-
-// foreignMark recognises other encodings by their first bytes (XML 1.0, appendix F).
-func foreignMark(doc []byte) string {
-	marks := []struct{ prefix, name string }{
-		{"\x00\x00\xfe\xff", "UTF-32BE"},
-		{"\xff\xfe\x00\x00", "UTF-32LE"},
-		{"\xfe\xff", "UTF-16BE"},
-		{"\xff\xfe", "UTF-16LE"},
-		{"\x00\x00\x00<", "UTF-32BE"},
-		{"<\x00\x00\x00", "UTF-32LE"},
-		{"\x00<", "UTF-16BE"},
-		{"<\x00", "UTF-16LE"},
-		{"\x4c\x6f\xa7\x94", "EBCDIC"},
-		{"+ADw", "UTF-7"},
-		{"+/v", "UTF-7"},
-	}
-	for _, m := range marks {
-		if bytes.HasPrefix(doc, []byte(m.prefix)) {
-			return m.name
-		}
-	}
-	return ""
-}
-
-// declaredEncoding gives the name in the XML declaration if it is not UTF-8: one of the usual
-// names, or "other", so that nothing of the message comes back.
-func declaredEncoding(doc []byte) string {
-	doc = bytes.TrimPrefix(doc, []byte("\xef\xbb\xbf"))
-	if !bytes.HasPrefix(doc, []byte("<?xml")) {
-		return ""
-	}
-	end := bytes.Index(doc, []byte("?>"))
-	if end < 0 {
-		return ""
-	}
-	_, rest, found := bytes.Cut(doc[:end], []byte("encoding"))
-	if !found {
-		return ""
-	}
-	rest = bytes.TrimLeft(rest, " \t\r\n=")
-	if len(rest) == 0 || rest[0] != '"' && rest[0] != '\'' {
-		return "other"
-	}
-	name, _, found := bytes.Cut(rest[1:], rest[:1])
-	if !found {
-		return "other"
-	}
-	for _, usual := range []string{
-		"UTF-8", "UTF-16", "UTF-16LE", "UTF-16BE", "UTF-7", "UTF-32", "US-ASCII",
-		"ISO-8859-1", "ISO-8859-15", "windows-1252", "IBM037", "EBCDIC-CP-US",
-	} {
-		if bytes.EqualFold(name, []byte(usual)) {
-			if usual == "UTF-8" {
-				return ""
-			}
-			return usual
-		}
-	}
-	return "other"
 }
 
 // scanner is the state of one pass.
@@ -181,12 +113,16 @@ type scanner struct {
 	depth    int
 	elements int
 	misc     int
+	// scope is how many namespace declarations are in scope, and declared how many of them each
+	// open element has.
+	scope    int
+	declared []int
 	// Of the element being passed.
 	attributes, namespaces int
 }
 
-// step passes one text or one piece of markup. Whatever is broken is left to the parser: the
-// pass then simply goes on behind it, still counting.
+// step passes one text or one piece of markup. What is broken without moving the next markup is
+// left to the parser.
 func (s *scanner) step() Reason {
 	if s.doc[s.pos] != '<' {
 		n := bytes.IndexByte(s.doc[s.pos:], '<')
@@ -207,18 +143,9 @@ func (s *scanner) step() Reason {
 	case '!':
 		return s.declaration(rest)
 	case '?':
-		return s.skip(2, "?>")
+		return s.instruction(rest[2:])
 	case '/':
-		s.depth--
-		n := bytes.IndexByte(rest, '>')
-		if n < 0 {
-			n = len(rest) - 1
-		}
-		if n > s.limits.Name+s.limits.Text {
-			return NameTooLong
-		}
-		s.pos += n + 1
-		return 0
+		return s.endTag(rest)
 	}
 	return s.startTag()
 }
@@ -227,29 +154,77 @@ func (s *scanner) step() Reason {
 func (s *scanner) declaration(rest []byte) Reason {
 	switch {
 	case bytes.HasPrefix(rest, []byte("<!--")):
-		return s.skip(4, "-->")
+		body, reason := s.skip(4, "-->")
+		if reason == 0 && bytes.Contains(body, []byte("--")) {
+			// Not allowed (production Comment), and libxml2 needs quadratic time to say so.
+			return Broken
+		}
+		return reason
 	case bytes.HasPrefix(rest, []byte("<![CDATA[")):
-		return s.skip(9, "]]>")
+		_, reason := s.skip(9, "]]>")
+		return reason
+	case bytes.HasPrefix(rest, []byte("<!DOCTYPE")):
+		return Doctype
 	}
-	// In UTF-8 nothing else but a DOCTYPE can start so outside of one.
-	return Doctype
+	return Broken
 }
 
-// skip passes a comment, CDATA section or PI up to its end.
-func (s *scanner) skip(open int, end string) Reason {
+// instruction passes a PI, or the XML declaration; rest is what follows its first two characters.
+func (s *scanner) instruction(rest []byte) Reason {
+	if r, n := utf8.DecodeRune(rest); n == 0 || !isNameStart(r) {
+		return Broken
+	}
+	first := s.elements == 0 && s.misc == 0
+	body, reason := s.skip(2, "?>")
+	if reason != 0 {
+		return reason
+	}
+	target := body
+	if n := bytes.IndexAny(body, " \t\r\n"); n >= 0 {
+		target = body[:n]
+	}
+	switch {
+	case len(target) > s.limits.Name:
+		return NameTooLong
+	case first && string(target) == "xml" && bytes.ContainsAny(body, "<>"):
+		return Broken // libxml2 ends a broken XML declaration at the first bracket
+	}
+	return 0
+}
+
+// skip passes a comment, CDATA section or PI up to its end and gives its content.
+func (s *scanner) skip(open int, end string) (body []byte, reason Reason) {
 	s.misc++
 	if s.misc > s.limits.Misc {
-		return TooManyMisc
+		return nil, TooManyMisc
 	}
-	body := s.doc[min(s.pos+open, len(s.doc)):]
-	n := bytes.Index(body, []byte(end))
+	body = s.doc[min(s.pos+open, len(s.doc)):]
+	if n := bytes.Index(body, []byte(end)); n >= 0 {
+		body = body[:n]
+	}
+	if len(body) > s.limits.Text {
+		return nil, TextTooLong
+	}
+	s.pos = min(s.pos+open+len(body)+len(end), len(s.doc))
+	return body, 0
+}
+
+// endTag passes </name>.
+func (s *scanner) endTag(rest []byte) Reason {
+	n := bytes.IndexByte(rest, '>')
 	if n < 0 {
-		n = len(body)
+		n = len(rest) - 1
 	}
-	if n > s.limits.Text {
-		return TextTooLong
+	if s.depth == 0 || bytes.IndexByte(rest[1:n+1], '<') >= 0 {
+		return Broken
 	}
-	s.pos = min(s.pos+open+n+len(end), len(s.doc))
+	if n > s.limits.Name+s.limits.Text {
+		return NameTooLong
+	}
+	s.depth--
+	s.scope -= s.declared[s.depth]
+	s.declared = s.declared[:s.depth]
+	s.pos += n + 1
 	return 0
 }
 
@@ -267,16 +242,9 @@ func (s *scanner) startTag() Reason {
 	for s.pos < len(s.doc) {
 		switch c := s.doc[s.pos]; c {
 		case '>':
-			if s.doc[s.pos-1] != '/' {
-				s.depth++
-			}
-			s.pos++
-			if s.depth > s.limits.Depth {
-				return TooDeep
-			}
-			return 0
+			return s.open(s.doc[s.pos-1] == '/')
 		case '<':
-			return 0 // broken markup: the parser will say so
+			return Broken
 		case '"', '\'':
 			if reason := s.value(c); reason != 0 {
 				return reason
@@ -289,6 +257,24 @@ func (s *scanner) startTag() Reason {
 			}
 		}
 	}
+	return 0
+}
+
+// open ends a start tag, whose element stays open unless it is empty.
+func (s *scanner) open(empty bool) Reason {
+	s.pos++
+	if s.scope+s.namespaces > s.limits.Scope {
+		return TooManyNamespaces
+	}
+	if empty {
+		return 0
+	}
+	if s.depth == s.limits.Depth {
+		return TooDeep
+	}
+	s.depth++
+	s.scope += s.namespaces
+	s.declared = append(s.declared, s.namespaces)
 	return 0
 }
 
@@ -342,6 +328,9 @@ func (s *scanner) value(quote byte) Reason {
 	}
 	if n > s.limits.Text {
 		return TextTooLong
+	}
+	if bytes.IndexByte(s.doc[s.pos:s.pos+n], '<') >= 0 {
+		return Broken
 	}
 	s.pos = min(s.pos+n+1, len(s.doc))
 	return 0

@@ -3,6 +3,7 @@ package soap_test
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"unicode/utf16"
@@ -35,6 +36,10 @@ func TestScanRefusesWhatIsOverALimit(t *testing.T) {
 		{"one attribute too many", attributes(limits.Attributes+1, ""), soap.TooManyAttributes},
 		{"one namespace too many", attributes(limits.Namespaces+1, "xmlns:"), soap.TooManyNamespaces},
 		{"attribute flood", attributes(100_000, ""), soap.TooManyAttributes},
+		{"most namespaces in scope", nested(2, limits.Scope/2, "<b/>"), 0},
+		{"an empty element's count too", nested(2, limits.Scope/2, `<b xmlns:c="d"/>`), soap.TooManyNamespaces},
+		{"one namespace in scope too many", nested(2, limits.Scope/2, `<b xmlns="c"></b>`), soap.TooManyNamespaces},
+		{"closed elements have none in scope", "<a>" + strings.Repeat(nested(2, limits.Scope/2, ""), 10) + "</a>", 0},
 		{"longest name", "<" + strings.Repeat("n", limits.Name) + "/>", 0},
 		{"name too long", "<" + strings.Repeat("n", limits.Name+1) + "/>", soap.NameTooLong},
 		{"attribute name too long", "<a " + strings.Repeat("n", limits.Name+1) + "='1'/>", soap.NameTooLong},
@@ -55,6 +60,7 @@ func TestScanRefusesWhatIsOverALimit(t *testing.T) {
 		{"not UTF-8", "<a>\xe8</a>", soap.NotUTF8},
 		{"declared UTF-8", "<?xml version='1.0' encoding='utf-8'?><a/>", 0},
 		{"marked UTF-8", "\xef\xbb\xbf<?xml version='1.0' encoding=\"UTF-8\"?><a/>", 0},
+		{"an instruction before the root", `<?xml version="1.0"?><?xml-stylesheet href="<a>"?><?è x?><a/>`, 0},
 		{"broken end is the parser's business", "<a b='1", 0},
 		{"lone bracket is the parser's business", "<", 0},
 	}
@@ -63,6 +69,57 @@ func TestScanRefusesWhatIsOverALimit(t *testing.T) {
 			t.Parallel()
 			if got := reason(t, soap.Scan([]byte(c.doc), limits)); got != c.want {
 				t.Errorf("Scan: %v, want %v", got, c.want)
+			}
+		})
+	}
+}
+
+// nested opens depth elements with so many namespace declarations each around content.
+func nested(depth, declarations int, content string) string {
+	var b strings.Builder
+	for d := range depth {
+		b.WriteString("<e")
+		for i := range declarations {
+			fmt.Fprintf(&b, ` xmlns:p%d_%d="u"`, d, i)
+		}
+		b.WriteString(">")
+	}
+	return b.String() + content + strings.Repeat("</e>", depth)
+}
+
+// TestScanRefusesMarkupAtWhichAParserTakesUpItsWorkElsewhere hides elements where this pass would
+// not count them and libxml2, which goes on behind an error, would read them.
+func TestScanRefusesMarkupAtWhichAParserTakesUpItsWorkElsewhere(t *testing.T) {
+	t.Parallel()
+	const hidden = "<x/>"
+	for name, doc := range map[string]string{
+		"instruction without name":           "<a><?" + hidden + "?></a>",
+		"instruction with a digit":           "<a><?1" + hidden + "?></a>",
+		"instruction with a sign of no name": "<a><?\u00d7" + hidden + "?></a>",
+		"instruction at the end":             "<a><?",
+		"XML declaration without its end":    "<?xml version='1.0'>" + hidden + "<?b?>",
+		"marked XML declaration":             "\xef\xbb\xbf<?xml version='1.0'>" + hidden + "<?b?>",
+		"hyphens in a comment":               "<a><!-- -- " + hidden + "--></a>",
+		"control character in a comment":     "<a><!--\x01" + hidden + "--></a>",
+		"control character in a section":     "<a><![CDATA[\x1f" + hidden + "]]></a>",
+		"control character in a value":       "<a b='\x0b" + hidden + "'/>",
+		"control character far in":           "<a>" + strings.Repeat("\n", 99) + "1234567\x08</a>",
+		"no character U+FFFE":                "<a><!--\ufffe" + hidden + "--></a>",
+		"no character U+FFFF":                "<a b='\uffff" + hidden + "'/>",
+		"element in a value":                 "<a b='" + hidden + "'/>",
+		"element in a value without end":     "<a b='" + hidden,
+		"element in a start tag":             "<a b=1 " + hidden + "></a>",
+		"element in an end tag":              "<a><b></b " + hidden + "></a>",
+		"end tag before the start":           "</a>" + hidden,
+		"end tag too many":                   "<a></a></a>" + hidden,
+		"small doctype":                      "<!doctype a><a/>",
+		"declaration of a document type":     "<a><!ELEMENT b (c)></a>",
+		"broken section":                     "<a><![cdata[" + hidden + "]]></a>",
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			if got := reason(t, soap.Scan([]byte(doc), soap.DefaultLimits())); got != soap.Broken {
+				t.Errorf("Scan: %v, want %v", got, soap.Broken)
 			}
 		})
 	}
@@ -132,7 +189,7 @@ func TestScanEndsOnAnything(t *testing.T) {
 	piece := rapid.SampledFrom([]string{"<", ">", "/", "</", "/>", "<!--", "-->", "<![CDATA[", "]]>", "<?", "?>", "<!", "=", "'", `"`, "a", " ", "\n", "xmlns:b", "è"})
 	rapid.Check(t, func(t *rapid.T) {
 		doc := strings.Join(rapid.SliceOf(piece).Draw(t, "pieces"), "")
-		_ = soap.Scan([]byte(doc), soap.Limits{Bytes: 1 << 20, Depth: 3, Elements: 5, Attributes: 3, Namespaces: 2, Name: 4, Text: 6, Misc: 2})
+		_ = soap.Scan([]byte(doc), soap.Limits{Bytes: 1 << 20, Depth: 3, Elements: 5, Attributes: 3, Namespaces: 2, Scope: 3, Name: 4, Text: 6, Misc: 2})
 	})
 }
 

@@ -89,6 +89,42 @@ func TestReadHeaderFindsWhatMustBeUnderstood(t *testing.T) {
 	}
 }
 
+func TestReadHeaderFindsWhoWantsTheAnswerElsewhere(t *testing.T) {
+	t.Parallel()
+	const w3c, submission = "http://www.w3.org/2005/08/addressing", "http://schemas.xmlsoap.org/ws/2004/08/addressing"
+	block := func(name, namespace, content string) string {
+		return `<a:` + name + ` xmlns:a="` + namespace + `">` + content + `</a:` + name + `>`
+	}
+	address := func(text string) string { return "<a:Address>" + text + "</a:Address>" }
+	cases := []struct {
+		name, block string
+		elsewhere   bool
+	}{
+		{"reply", block("ReplyTo", w3c, address("http://127.0.0.1/")), true},
+		{"fault", block("FaultTo", w3c, address("http://127.0.0.1/")), true},
+		{"reply of the submission", block("ReplyTo", submission, address("urn:x")), true},
+		{"reply to nobody", block("ReplyTo", w3c, address(w3c+"/none")), true},
+		{"reply without address", block("ReplyTo", w3c, ""), true},
+		{"an address of another namespace", block("ReplyTo", w3c, `<Address>`+w3c+`/anonymous</Address>`), true},
+		{"an address deeper down", block("ReplyTo", w3c, "<a:b>"+address(w3c+"/anonymous")+"</a:b>"), true},
+		{"anonymous", block("ReplyTo", w3c, address(" "+w3c+"/anonymous\n")+"<a:ReferenceParameters><a:Address>x</a:Address></a:ReferenceParameters>"), false},
+		{"anonymous of the submission", block("FaultTo", submission, address(submission+"/role/anonymous")), false},
+		{"where the message goes", block("To", w3c, "http://127.0.0.1/"), false},
+		{"who sent it", block("From", w3c, address("http://127.0.0.1/")), false},
+		{"of nobody", block("ReplyTo", "urn:a", address("http://127.0.0.1/")), false},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			header := `<e:Header xmlns:e="` + soap.Namespace12 + `">` + c.block + `<b:Other xmlns:b="urn:b"></b:Other></e:Header>`
+			got, err := soap.ReadHeader([]byte(header), soap.V12)
+			if err != nil || len(got) != 2 || got[0].Elsewhere != c.elsewhere || got[1].Elsewhere {
+				t.Errorf("%v %+v, want %v", err, got, c.elsewhere)
+			}
+		})
+	}
+}
+
 func TestAppendTextIsReadBackUnchanged(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
