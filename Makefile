@@ -13,8 +13,10 @@ LINT_VERSION := 2.15.0
 CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/sinbahub
 LINT  := $(CACHE)/golangci-lint-$(LINT_VERSION)-$(shell $(GO) env GOVERSION)
 
-# How long `make fuzz` stays with each target.
+# How long `make fuzz` stays with each target. To make each input that is new as small as can be
+# would take most of that time.
 FUZZTIME ?= 30s
+FUZZ = $(TEST) -run '^$$' -fuzztime $(FUZZTIME) -fuzzminimizetime 10x
 
 # How many workers `make segv` kills.
 SEGV ?= 1000
@@ -22,6 +24,9 @@ SEGV ?= 1000
 # What `make bench-compare` compares with, and how often.
 BASE   ?= HEAD~1
 ROUNDS ?= 5
+
+# How long `make slow` takes, in seconds.
+SLOW ?= 60
 
 NODE := internal/hubtest/clients/node
 
@@ -64,6 +69,10 @@ smoke: build deps-clients deps-stacks ## Everything slow in its short form
 segv: build ## Campaign: SIGSEGV to SEGV=1000 workers of the validator under load
 	SINBAHUB_TEST_SEGV=$(SEGV) $(TEST) -tags smoke -run '^TestSmokeWorkerKills$$' -count=1 -v -timeout 30m ./internal/hubtest
 
+.PHONY: slow
+slow: build ## Campaign: thousands of useless connections for SLOW=60 seconds beside a participant
+	SINBAHUB_TEST_SLOW_SECONDS=$(SLOW) $(TEST) -tags smoke -run '^TestSmokeSlowConnections$$' -count=1 -v -timeout 30m ./internal/hubtest
+
 .PHONY: check
 check: lint test e2e ## Linters, tests, one end-to-end run
 
@@ -77,13 +86,16 @@ fmt: $(LINT) ## Format the Go files
 	$(LINT) fmt
 
 .PHONY: fuzz
-fuzz: deps ## Fuzz every reader of foreign bytes, FUZZTIME=30s each
+fuzz: deps ## Fuzz every reader of foreign bytes, FUZZTIME=30s each, and the C core with a sanitizer
 	@set -eu; for package in $$($(GO) list ./...); do \
-		for target in $$($(TEST) -list '^Fuzz' $$package | grep '^Fuzz' || true); do \
+		targets=$$($(TEST) -list '^Fuzz' $$package); \
+		for target in $$(echo "$$targets" | grep '^Fuzz' || true); do \
 			echo "== $$package $$target"; \
-			$(TEST) -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) $$package; \
+			$(FUZZ) -fuzz "^$$target\$$" $$package; \
 		done; \
 	done
+	@echo "== FuzzCheck with the address sanitizer"
+	ASAN_OPTIONS=detect_leaks=0 $(FUZZ) -asan -fuzz '^FuzzCheck$$' ./pkg/xmlschema
 
 .PHONY: bench
 bench: build ## Measure the main line end to end and print the figures

@@ -113,6 +113,7 @@ func TestStrangersGetWhatHTTPAsks(t *testing.T) {
 					// net/http waits for a body that never comes.
 					d.await("map[body:1]")
 					d.pass(6 * time.Second)
+					d.wantCut("slow_body")
 				}
 				client.closed()
 				return

@@ -174,7 +174,6 @@ func (s *scanner) instruction(rest []byte) Reason {
 	if r, n := utf8.DecodeRune(rest); n == 0 || !isNameStart(r) {
 		return Broken
 	}
-	first := s.elements == 0 && s.misc == 0
 	body, reason := s.skip(2, "?>")
 	if reason != 0 {
 		return reason
@@ -186,7 +185,7 @@ func (s *scanner) instruction(rest []byte) Reason {
 	switch {
 	case len(target) > s.limits.Name:
 		return NameTooLong
-	case first && string(target) == "xml" && bytes.ContainsAny(body, "<>"):
+	case string(target) == "xml" && bytes.ContainsAny(body, "<>"):
 		return Broken // libxml2 ends a broken XML declaration at the first bracket
 	}
 	return 0

@@ -46,6 +46,8 @@ func TestScanRefusesWhatIsOverALimit(t *testing.T) {
 		{"longest text", "<a>" + strings.Repeat("t", limits.Text) + "</a>", 0},
 		{"text too long", "<a>" + strings.Repeat("t", limits.Text+1) + "</a>", soap.TextTooLong},
 		{"attribute value too long", `<a b="` + strings.Repeat("t", limits.Text+1) + `"/>`, soap.TextTooLong},
+		{"instruction's name too long", "<a><?" + strings.Repeat("n", limits.Name+1) + " x?></a>", soap.NameTooLong},
+		{"longest name of an instruction", "<a><?" + strings.Repeat("n", limits.Name) + " " + strings.Repeat("x", limits.Name) + "?></a>", 0},
 		{"comment too long", "<a><!--" + strings.Repeat("t", limits.Text+1) + "--></a>", soap.TextTooLong},
 		{"cdata too long", "<a><![CDATA[" + strings.Repeat("t", limits.Text+1) + "]]></a>", soap.TextTooLong},
 		{"markup in a comment does not count", "<a><!-- " + strings.Repeat("<b>", 100) + " --></a>", 0},
@@ -105,10 +107,10 @@ func TestScanRefusesMarkupAtWhichAParserTakesUpItsWorkElsewhere(t *testing.T) {
 		"control character in a value":       "<a b='\x0b" + hidden + "'/>",
 		"control character far in":           "<a>" + strings.Repeat("\n", 99) + "1234567\x08</a>",
 		"no character U+FFFE":                "<a><!--\ufffe" + hidden + "--></a>",
-		"no character U+FFFF":                "<a b='\uffff" + hidden + "'/>",
+		"no character U+FFFF":                "<a>\uffff</a>",
 		"element in a value":                 "<a b='" + hidden + "'/>",
 		"element in a value without end":     "<a b='" + hidden,
-		"element in a start tag":             "<a b=1 " + hidden + "></a>",
+		"element in a start tag":             "<a><b c=1 " + hidden + "</a>",
 		"element in an end tag":              "<a><b></b " + hidden + "></a>",
 		"end tag before the start":           "</a>" + hidden,
 		"end tag too many":                   "<a></a></a>" + hidden,
@@ -176,10 +178,12 @@ func TestScanNamesTheEncodingFound(t *testing.T) {
 
 func TestScanTellsTheLine(t *testing.T) {
 	t.Parallel()
-	err := soap.Scan([]byte("<a>\n\n<!DOCTYPE a>"), soap.DefaultLimits())
-	var limit *soap.LimitError
-	if !errors.As(err, &limit) || limit.Line != 3 {
-		t.Errorf("line %+v, want 3", limit)
+	for _, doc := range []string{"<a>\n\n<!DOCTYPE a>", "<a>\n\n\x01\n\n</a>", "<a>\n\n\x00", "<a\n\n b='<'/>"} {
+		err := soap.Scan([]byte(doc), soap.DefaultLimits())
+		var limit *soap.LimitError
+		if !errors.As(err, &limit) || limit.Line != 3 {
+			t.Errorf("%q: line %+v, want 3", doc, limit)
+		}
 	}
 }
 
