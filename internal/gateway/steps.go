@@ -24,14 +24,18 @@ func (g *Gateway) checkLimits(x *exchange) error {
 		return hub.NewError(hub.TooLarge, hub.CodeBodyTooLarge, nil)
 	}
 	code, special := map[soap.Reason]hub.Code{
-		soap.NotUTF8: hub.CodeEncoding, soap.NullByte: hub.CodeEncoding, soap.Empty: hub.CodeMalformed, soap.Doctype: hub.CodeDoctype,
+		soap.NotUTF8: hub.CodeEncoding, soap.NullByte: hub.CodeEncoding, soap.Empty: hub.CodeMalformed, soap.Broken: hub.CodeMalformed,
+		soap.Doctype: hub.CodeDoctype,
 	}[limit.Reason]
 	if !special {
 		code = hub.CodeLimit
 	}
 	rule := "limit:" + limit.Reason.String()
-	if limit.Encoding != "" {
+	switch {
+	case limit.Encoding != "":
 		rule = "encoding:" + limit.Encoding
+	case limit.Reason == soap.Broken:
+		rule = "" // as the parser's own refusals
 	}
 	return &hub.Error{Kind: hub.Malformed, Public: []hub.Violation{{
 		Code: code, Severity: hub.Grave, Rule: rule, Path: "/", Line: limit.Line,
@@ -68,6 +72,9 @@ func (g *Gateway) authoriseOperation(x *exchange) error {
 	for _, block := range blocks {
 		if block.MustUnderstand && block.ForUs {
 			return hub.NewError(hub.NotUnderstood, hub.CodeMustUnderstand, nil)
+		}
+		if block.Elsewhere {
+			return hub.NewError(hub.Invalid, hub.CodeAnswerElsewhere, nil)
 		}
 	}
 	if !operation.AgreesWith(x.action) {

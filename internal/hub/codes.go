@@ -30,6 +30,7 @@ const (
 	CodeEnvelopeVersion   Code = "SINBA_014"
 	CodeSlowRequest       Code = "SINBA_015"
 	CodeBadRequest        Code = "SINBA_016"
+	CodeAnswerElsewhere   Code = "SINBA_017"
 	CodeNoCredential      Code = "SINBA_101"
 	CodeEnvironment       Code = "SINBA_102"
 	CodeNilID             Code = "SINBA_103"
@@ -85,6 +86,7 @@ func Codes() []Text {
 		{CodeEnvelopeVersion, "La busta non è né SOAP 1.1 né SOAP 1.2.", "The envelope is neither SOAP 1.1 nor SOAP 1.2."},
 		{CodeSlowRequest, "La richiesta non è arrivata intera entro il tempo previsto.", "The request did not arrive whole in time."},
 		{CodeBadRequest, "La richiesta HTTP è ambigua o non conforme a RFC 9112 (lunghezza, Transfer-Encoding, intestazioni).", "The HTTP request is ambiguous or not as RFC 9112 asks (length, Transfer-Encoding, headers)."},
+		{CodeAnswerElsewhere, "La risposta va solo sulla connessione della richiesta: wsa:ReplyTo e wsa:FaultTo possono essere soltanto anonimi.", "The answer goes over the request's connection only: wsa:ReplyTo and wsa:FaultTo can only be anonymous."},
 		{CodeNoCredential, "Credenziale assente o non valida.", "Missing or invalid credential."},
 		{CodeEnvironment, "L'Ambiente dichiarato non è quello di questo servizio.", "The declared Ambiente is not this service's."},
 		{CodeNilID, "L'identificativo nullo (tutti zeri) non è ammesso.", "The nil identifier (all zeroes) is not allowed."},

@@ -44,6 +44,18 @@ type child struct {
 // kill ends the process at once. It may be called more than once.
 func (c *child) kill() { _ = c.process.Kill() }
 
+// giveWay lets the process wait for all others that want a processor, by so much more niceness than
+// ours. It is a courtesy: where the system refuses, nothing is wrong.
+func (c *child) giveWay(nice int) {
+	if nice == 0 {
+		return
+	}
+	if own, err := syscall.Getpriority(syscall.PRIO_PROCESS, 0); err == nil {
+		// The system call gives 20 minus the niceness.
+		_ = syscall.Setpriority(syscall.PRIO_PROCESS, c.process.Pid, min(19, 20-own+nice))
+	}
+}
+
 // release frees what is held for a process that ended or is about to.
 func (c *child) release() {
 	c.kill()

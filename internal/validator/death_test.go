@@ -320,7 +320,7 @@ func TestLongValuesAreJudgedInTime(t *testing.T) {
 func TestMetricsShowWorkersAndEveryReason(t *testing.T) {
 	t.Parallel()
 	p := newPool(t, func(c *validator.Config) { c.Workers = 3 })
-	until(t, "all workers count", func() bool { return p.metric(t, "hub_validator_workers", "") == 3 })
+	until(t, "all workers count", func() bool { return p.metric(t, "hub_validator_workers", "") == 4 })
 	for _, reason := range []string{"crash", "deadline", "protocol", "age"} {
 		if n := p.restarts(t, reason); n != 0 {
 			t.Errorf("%s: %d", reason, n)

@@ -187,7 +187,8 @@ func TestWorkerThatTalksOrListensNoMoreIsReplaced(t *testing.T) {
 		t.Run(what, func(t *testing.T) {
 			t.Parallel()
 			p := lying(t, 500*time.Millisecond)
-			if _, err := p.validate(t, what); codeOf(t, err) != "" && codeOf(t, err) != hub.CodeValidatorDied {
+			// A large one, so that the next go to the same worker.
+			if _, err := p.validate(t, what+strings.Repeat(" ", 1<<20)); codeOf(t, err) != "" && codeOf(t, err) != hub.CodeValidatorDied {
 				t.Error(err)
 			}
 			// More than a socket holds, so that the writer waits as well.

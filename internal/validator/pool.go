@@ -41,8 +41,9 @@ type Pool struct {
 	maxServed int
 	maxAge    time.Duration
 
-	queue  chan *call
-	starts chan startRequest
+	// queue has the documents that every message is like, large those above largeDocument.
+	queue, large chan *call
+	starts       chan startRequest
 	// ways are those to start a worker in, the best first.
 	ways []syscall.SysProcAttr
 
@@ -78,7 +79,7 @@ func New(cfg Config) (*Pool, error) {
 		cfg: cfg, log: cfg.Logger,
 		names:     map[Schema]xmlschema.Names{},
 		maxServed: maxServed, maxAge: maxAge,
-		queue:  make(chan *call),
+		queue: make(chan *call), large: make(chan *call),
 		starts: make(chan startRequest),
 		ways:   waysToStart(os.Getuid(), os.Getgid()),
 		closed: make(chan struct{}),
@@ -155,17 +156,24 @@ func (p *Pool) Start(ctx context.Context) error {
 		return errClosed
 	}
 	p.starter.Go(func() { p.runStarter(p.endOf) })
-	first := make(chan spawned, p.cfg.Workers)
-	for range p.cfg.Workers {
+	first := make(chan spawned, p.cfg.Workers+1)
+	for i := range p.cfg.Workers + 1 {
+		l := lane{p.queue, 0}
+		if i == 0 {
+			l = lane{p.large, largeNiceness}
+		}
 		p.slots.Go(func() {
 			c, err := p.spawn()
+			if err == nil {
+				c.giveWay(l.nice)
+			}
 			first <- spawned{c, err}
 			if err == nil {
-				p.runSlot(c)
+				p.runSlot(c, l)
 			}
 		})
 	}
-	for range p.cfg.Workers {
+	for range p.cfg.Workers + 1 {
 		select {
 		case s := <-first:
 			if s.err != nil {
@@ -214,19 +222,32 @@ func (p *Pool) isClosed() bool {
 	}
 }
 
+// lane is what a slot takes its documents from, and how much its workers give way to others.
+//
+// Large documents have a lane of their own: one of 2 MB takes as long as three hundred messages,
+// and a sender who keeps fifty of them under way would keep all others waiting for seconds. There
+// is one worker for them, and it gets a processor when nobody else wants it.
+type lane struct {
+	queue chan *call
+	nice  int
+}
+
 // runSlot keeps one worker running until the pool is closed: when it ends or wears out the
 // next takes over, with the documents it left unanswered.
-func (p *Pool) runSlot(c *child) {
+func (p *Pool) runSlot(c *child, l lane) {
 	var left []*call
 	for c != nil {
 		p.alive.Add(1)
-		t := newTurn(p, c)
+		t := newTurn(p, c, l.queue)
 		left = t.run(left)
 		p.alive.Add(-1)
 		p.note(t.session, len(left))
 		c = t.successor
 		if c == nil {
 			c = p.respawn(len(left) > 0)
+		}
+		if c != nil {
+			c.giveWay(l.nice)
 		}
 	}
 	for _, lost := range left {

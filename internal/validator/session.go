@@ -18,6 +18,10 @@ const (
 	window = 16
 	// mostPerWrite is how many go into one write.
 	mostPerWrite = 8
+	// largeDocument is how large a document must be to go to the lane of the large ones.
+	largeDocument = 64 << 10
+	// largeNiceness is how much that lane's worker gives way (setpriority(2)).
+	largeNiceness = 10
 	// bigDocument is how large a document must be to have its worker to itself: a lot of a
 	// hundred events takes as long as a hundred events.
 	bigDocument = 256 << 10

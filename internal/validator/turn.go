@@ -12,6 +12,7 @@ import (
 // turn is what a slot does with one worker.
 type turn struct {
 	pool    *Pool
+	queue   chan *call
 	session *session
 
 	// age fires when the worker has become too old, counted from its first document.
@@ -29,10 +30,10 @@ type spawned struct {
 	err   error
 }
 
-func newTurn(p *Pool, c *child) *turn {
+func newTurn(p *Pool, c *child, queue chan *call) *turn {
 	age := time.NewTimer(p.maxAge)
 	age.Stop()
-	return &turn{pool: p, session: newSession(p, c), age: age}
+	return &turn{pool: p, queue: queue, session: newSession(p, c), age: age}
 }
 
 // run serves with one worker until it has ended, and gives the calls it left unanswered. First
@@ -84,7 +85,7 @@ func (t *turn) serve() {
 	s := t.session
 	calls := make([]*call, 0, mostPerWrite)
 	for {
-		queue, free := t.pool.queue, s.free()
+		queue, free := t.queue, s.free()
 		var roomy <-chan struct{}
 		if free == 0 {
 			queue, roomy = nil, s.answered
@@ -115,7 +116,7 @@ func (t *turn) serve() {
 func (t *turn) gather(calls []*call, free int) []*call {
 	for len(calls) < min(free, mostPerWrite) && len(calls[len(calls)-1].doc) <= bigDocument {
 		select {
-		case c := <-t.pool.queue:
+		case c := <-t.queue:
 			calls = append(calls, c)
 		default:
 			return calls

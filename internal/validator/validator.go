@@ -68,7 +68,8 @@ type SchemaFiles struct {
 
 // Config is what a pool needs.
 type Config struct {
-	// Workers is how many there are; 0 means one per processor (GOMAXPROCS).
+	// Workers is how many there are, besides one for large documents; 0 means one per processor
+	// (GOMAXPROCS).
 	Workers int
 	// Deadline is how long a worker may take for one document before it is killed; 0 means
 	// two seconds.
@@ -136,8 +137,12 @@ func (p *Pool) Validate(ctx context.Context, s Schema, m Mode, doc []byte) (Resu
 		return Result{}, hub.NewError(hub.TooLarge, hub.CodeBodyTooLarge, errTooLarge)
 	}
 	c := &call{schema: s, mode: m, doc: doc, answer: make(chan outcome, 1)}
+	queue := p.queue
+	if len(doc) > largeDocument {
+		queue = p.large
+	}
 	select {
-	case p.queue <- c:
+	case queue <- c:
 	case <-ctx.Done():
 		return Result{}, hub.NewError(hub.Unavailable, hub.CodeUnavailable, ctx.Err())
 	case <-p.closed:
