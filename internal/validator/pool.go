@@ -158,9 +158,9 @@ func (p *Pool) Start(ctx context.Context) error {
 	p.starter.Go(func() { p.runStarter(p.endOf) })
 	first := make(chan spawned, p.cfg.Workers+1)
 	for i := range p.cfg.Workers + 1 {
-		l := lane{p.queue, 0}
+		l := lane{p.queue, 0, p.cfg.Deadline}
 		if i == 0 {
-			l = lane{p.large, largeNiceness}
+			l = lane{p.large, largeNiceness, largePatience * p.cfg.Deadline}
 		}
 		p.slots.Go(func() {
 			c, err := p.spawn()
@@ -222,14 +222,17 @@ func (p *Pool) isClosed() bool {
 	}
 }
 
-// lane is what a slot takes its documents from, and how much its workers give way to others.
+// lane is what a slot takes its documents from, how much its workers give way to others, and how
+// long they may take for a document.
 //
 // Large documents have a lane of their own: one of 2 MB takes as long as three hundred messages,
 // and a sender who keeps fifty of them under way would keep all others waiting for seconds. There
-// is one worker for them, and it gets a processor when nobody else wants it.
+// is one worker for them, which gives way to the others and therefore may take longer: who waits
+// for a processor has done nothing wrong.
 type lane struct {
-	queue chan *call
-	nice  int
+	queue    chan *call
+	nice     int
+	deadline time.Duration
 }
 
 // runSlot keeps one worker running until the pool is closed: when it ends or wears out the
@@ -238,7 +241,7 @@ func (p *Pool) runSlot(c *child, l lane) {
 	var left []*call
 	for c != nil {
 		p.alive.Add(1)
-		t := newTurn(p, c, l.queue)
+		t := newTurn(p, c, l)
 		left = t.run(left)
 		p.alive.Add(-1)
 		p.note(t.session, len(left))

@@ -21,7 +21,9 @@ const (
 	// largeDocument is how large a document must be to go to the lane of the large ones.
 	largeDocument = 64 << 10
 	// largeNiceness is how much that lane's worker gives way (setpriority(2)).
-	largeNiceness = 10
+	largeNiceness = 5
+	// largePatience is how many times the deadline that worker has for a document.
+	largePatience = 5
 	// bigDocument is how large a document must be to have its worker to itself: a lot of a
 	// hundred events takes as long as a hundred events.
 	bigDocument = 256 << 10
@@ -64,9 +66,9 @@ type session struct {
 	buf  []byte
 }
 
-func newSession(p *Pool, c *child) *session {
+func newSession(p *Pool, c *child, deadline time.Duration) *session {
 	s := &session{
-		child: c, names: p.names, deadline: p.cfg.Deadline,
+		child: c, names: p.names, deadline: deadline,
 		answered: make(chan struct{}, 1),
 		dead:     make(chan struct{}),
 	}

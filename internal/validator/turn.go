@@ -30,10 +30,10 @@ type spawned struct {
 	err   error
 }
 
-func newTurn(p *Pool, c *child, queue chan *call) *turn {
+func newTurn(p *Pool, c *child, l lane) *turn {
 	age := time.NewTimer(p.maxAge)
 	age.Stop()
-	return &turn{pool: p, queue: queue, session: newSession(p, c), age: age}
+	return &turn{pool: p, queue: l.queue, session: newSession(p, c, l.deadline), age: age}
 }
 
 // run serves with one worker until it has ended, and gives the calls it left unanswered. First

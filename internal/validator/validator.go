@@ -71,7 +71,8 @@ type Config struct {
 	// Workers is how many there are, besides one for large documents; 0 means one per processor
 	// (GOMAXPROCS).
 	Workers int
-	// Deadline is how long a worker may take for one document before it is killed; 0 means
+	// Deadline is how long a worker may take for one document before it is killed, and the one for
+	// large documents five times as long; 0 means
 	// two seconds.
 	Deadline time.Duration
 	// Schemas are the contracts to validate against, at least one.
