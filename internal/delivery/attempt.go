@@ -80,6 +80,10 @@ func (d *Dispatcher) note(v Verdict) {
 	}
 }
 
+// patientAttempts is how many attempts a national event has on which validator workers ended before
+// it is parked.
+const patientAttempts = 3
+
 // prepare makes the national event and checks it against the national schema. unfit is what to
 // settle instead of sending: nothing that does not conform ever leaves.
 func (d *Dispatcher) prepare(ctx context.Context, c *postgres.Claimed) (national []byte, unfit *Verdict) {
@@ -98,6 +102,9 @@ func (d *Dispatcher) prepare(ctx context.Context, c *postgres.Claimed) (national
 	var refusal *hub.Error
 	switch {
 	case err != nil && (ctx.Err() != nil || errors.As(err, &refusal) && refusal.Kind == hub.Unavailable):
+		return nil, &Verdict{Result: Retry, Codes: []string{reasonValidator}}
+	case err != nil && refusal != nil && refusal.Kind == hub.Internal && c.Attempt < patientAttempts:
+		// Two workers ended with it, which may be bad luck: a person is asked if it goes on.
 		return nil, &Verdict{Result: Retry, Codes: []string{reasonValidator}}
 	case err != nil:
 		codes := []string{reasonEvent}
