@@ -203,10 +203,12 @@ func (v *Vault) confirmIDs(ctx context.Context, ids []uuid.UUID) (map[uuid.UUID]
 	return there, err
 }
 
+// Confirmed at once: between two statements another sweep, which asked before the event came, could
+// take the subject again.
 const restoreSubjectSQL = `
-INSERT INTO vault.subject (id, environment, secret, created_at, reserved_at)
-SELECT $1, $2, $3, c.now, c.now FROM (SELECT vault.now() AS now) c
-ON CONFLICT (id) DO NOTHING`
+INSERT INTO vault.subject (id, environment, secret, state, created_at, reserved_at, confirmed_at)
+SELECT $1, $2, $3, 'confirmed', c.now, c.now, c.now FROM (SELECT vault.now() AS now) c
+ON CONFLICT (id) DO UPDATE SET state = 'confirmed', confirmed_at = coalesce(subject.confirmed_at, excluded.confirmed_at)`
 
 const restoreLinkSQL = `
 INSERT INTO vault.subject_link (link_index, key_epoch, subject_id, sealed_identity, created_at)
@@ -220,11 +222,8 @@ func (v *Vault) restore(ctx context.Context, s Subject) error {
 		return ErrNoSubject
 	}
 	id := [16]byte(s.ID)
-	// The secret first, and confirmed: whatever happens next, the accepted event can be opened.
+	// The secret first: whatever happens next, the accepted event can be opened.
 	if _, err := v.pool.Exec(ctx, restoreSubjectSQL, id, v.environment.String(), s.secret.reveal()); err != nil {
-		return unavailable(err)
-	}
-	if _, err := v.confirmIDs(ctx, []uuid.UUID{s.ID}); err != nil {
 		return unavailable(err)
 	}
 	if len(s.identity) == 0 {

@@ -228,6 +228,35 @@ func TestConfirmRestoresWhatWasSweptTooEarly(t *testing.T) {
 	}
 }
 
+// TestConfirmRestoresAgainstASecondSweep: a sweep that asked before the event came takes whatever is
+// pending in the same moment as it is written.
+func TestConfirmRestoresAgainstASecondSweep(t *testing.T) {
+	t.Parallel()
+	d, keys := newDatabase(t), newKeys(t, hub.Prod)
+	now, after := d.vault(t, keys), d.vaultAhead(t, keys, later)
+	index := anyone(keys)
+	mine := mustReserve(t, now, index, pseudonym.NewSubject())
+	if n, err := after.Sweep(t.Context(), events()); n != 1 || err != nil {
+		t.Fatal(n, err)
+	}
+	for _, sql := range []string{
+		`CREATE FUNCTION second_sweep() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS
+		$$ BEGIN DELETE FROM vault.subject WHERE id = NEW.id AND state = 'pending'; RETURN NULL; END $$`,
+		`CREATE CONSTRAINT TRIGGER second_sweep AFTER INSERT ON vault.subject
+		DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION second_sweep()`,
+	} {
+		if _, err := d.super.Exec(t.Context(), sql); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := now.Confirm(t.Context(), mine); err != nil {
+		t.Fatal(err)
+	}
+	if got := mustResolve(t, now, index); !same(got, mine) || got.Pending {
+		t.Error("the subject of an accepted event is lost")
+	}
+}
+
 func TestConfirmTellsASplit(t *testing.T) {
 	t.Parallel()
 	d, keys := newDatabase(t), newKeys(t, hub.Prod)
