@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"net/url"
 	"os"
@@ -102,12 +103,24 @@ func ours(pid int, marker string) bool {
 	return err == nil && bytes.Contains(line, []byte(marker))
 }
 
+// Ports that freeAddress chooses from: none that a Linux system gives to outgoing connections
+// (ip_local_port_range begins at 32768), which would take it while serve restarts.
+const (
+	firstPort  = 16384
+	behindPort = 32768
+	portTries  = 64
+)
+
 // freeAddress gives the host:port of a URL used before if it can be listened on, else a free
-// one of the system's choosing.
+// one of this machine's.
 func freeAddress(ctx context.Context, before string) (string, error) {
-	candidates := []string{"127.0.0.1:0"}
+	var candidates []string
 	if u, err := url.Parse(before); err == nil && u.Host != "" {
-		candidates = append([]string{u.Host}, candidates...)
+		candidates = append(candidates, u.Host)
+	}
+	for range portTries {
+		port := firstPort + rand.IntN(behindPort-firstPort) //nolint:gosec // no secret
+		candidates = append(candidates, net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
 	}
 	var lc net.ListenConfig
 	var last error
