@@ -12,14 +12,8 @@ import (
 // counts nothing. Step 1, transport, was taken by the caller: the bytes are bounded and, in the
 // profile with a channel credential, the peer is known.
 func (g *Gateway) Exchange(ctx context.Context, x *exchange) ([]byte, error) {
-	// 2 limits: one linear pass over the bytes.
-	if err := g.checkLimits(x); err != nil {
-		return nil, err
-	}
-
-	// No input can make the parser quadratic.
-	// 3 validator: in the jail.
-	if err := g.validate(ctx, x); err != nil {
+	// 2 limits and 3 validator, in the sender's turn.
+	if err := g.inspect(ctx, x); err != nil {
 		return nil, err
 	}
 

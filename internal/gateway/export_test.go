@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"context"
 	"net"
 	"net/http"
 	"time"
@@ -119,3 +120,25 @@ func (c Connections) Serve(handler func(http.ResponseWriter, Request)) *http.Ser
 
 // Connections of a gateway.
 func (g *Gateway) Connections() Connections { return Connections{g.connections} }
+
+// Turns are those to inspect documents, for tests.
+type Turns struct{ t *turns }
+
+// NewTurns makes them.
+func NewTurns(exchanges, processors int) Turns { return Turns{newTurns(exchanges, processors)} }
+
+// Begin waits for a turn; end ends it.
+func (t Turns) Begin(ctx context.Context, participant int32, bytes int) (end func(good bool), err error) {
+	own, err := t.t.begin(ctx, participant, bytes)
+	return own.end, err
+}
+
+// Waiting is how many of a participant's documents wait.
+func (t Turns) Waiting(participant int32) (n int) {
+	t.t.mu.Lock()
+	defer t.t.mu.Unlock()
+	for _, g := range t.t.gates[participant] {
+		n += len(g.waiting)
+	}
+	return n
+}

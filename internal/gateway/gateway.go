@@ -7,6 +7,7 @@ package gateway
 
 import (
 	"net/http"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -75,6 +76,7 @@ type Gateway struct {
 	// slots are the exchanges at once.
 	slots       chan struct{}
 	admission   *admission
+	turns       *turns
 	connections *connections
 	stopping    atomic.Bool
 	reference   atomic.Pointer[Reference]
@@ -91,6 +93,7 @@ func New(cfg Config, reference Reference, parts Parts) *Gateway {
 		treatments: treatments(), metrics: newMetrics(parts.Registerer),
 		slots:       make(chan struct{}, cfg.Limits.Exchanges),
 		admission:   newAdmission(cfg.Limits),
+		turns:       newTurns(cfg.Limits.Exchanges, runtime.GOMAXPROCS(0)),
 		connections: newConnections(cfg.Limits, parts.Now, parts.Registerer),
 		strangers:   &strangers{counts: map[stranger]int32{}},
 		accepting:   accepting{keys: map[postgres.Key]struct{}{}},

@@ -11,6 +11,30 @@ import (
 	"github.com/sinbahub/sinbahub/pkg/soap"
 )
 
+// inspect is steps 2 and 3: what costs time by the will of the sender. The turn of a document that
+// is found bad ends when it has been refused, by the caller.
+func (g *Gateway) inspect(ctx context.Context, x *exchange) error {
+	waited := g.metrics.step("turn")
+	var err error
+	x.turn, err = g.turns.begin(ctx, x.participant.ID, len(x.body))
+	waited()
+	if err != nil {
+		return err
+	}
+	// One linear pass over the bytes.
+	if err := g.checkLimits(x); err != nil {
+		return err
+	}
+	// No input can make the parser quadratic. It runs in the jail.
+	if err := g.validate(ctx, x); err != nil {
+		return err
+	}
+	if len(x.verdict.Violations) == 0 {
+		x.turn.end(true)
+	}
+	return nil
+}
+
 // checkLimits is step 2. What the pass found becomes a code; the encoding it found stands in
 // the rule's name, from a closed list.
 func (g *Gateway) checkLimits(x *exchange) error {
@@ -45,7 +69,10 @@ func (g *Gateway) checkLimits(x *exchange) error {
 // validate is step 3. A schema-invalid document is no error yet: verificaEvento reports it.
 func (g *Gateway) validate(ctx context.Context, x *exchange) error {
 	defer g.metrics.step("validate")()
-	verdict, err := g.Validator.Validate(ctx, validator.SinbaEventi, validator.Envelope, x.body)
+	// To its end even if the sender has gone: who hangs up must not get more of the workers than who
+	// waits.
+	ctx = context.WithoutCancel(ctx)
+	verdict, err := g.Validator.ValidateFor(ctx, validator.Sender(x.participant.ID), validator.SinbaEventi, validator.Envelope, x.body)
 	if verdict.SOAP != 0 {
 		x.version = verdict.SOAP
 	}

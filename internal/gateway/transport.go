@@ -31,6 +31,7 @@ type exchange struct {
 	body        []byte
 	held        int64 // bytes of the admission this request has
 	arrived     bool  // the whole body
+	turn        *turn // to inspect it; nil before
 	quota       quota // of the participant, if it has one
 	quiet       bool  // not for the log: one of too many
 	participant *hub.Participant
@@ -79,6 +80,7 @@ func (g *Gateway) run(ctx context.Context, x *exchange, w http.ResponseWriter, r
 		return nil, g.reject(x, reason)
 	}
 	defer func() { g.admission.leave(x.participant.ID, x.held) }()
+	defer func() { x.turn.end(false) }()
 	if answer, err = g.admitted(ctx, x, w, r); err != nil {
 		// The bytes are of no use any more, and the journal may be slow.
 		x.body, x.verdict = nil, validator.Result{Root: x.verdict.Root}

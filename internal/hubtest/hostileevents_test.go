@@ -62,15 +62,7 @@ func hostileEvents(t *testing.T) []hostile {
 // manyViolations are events of about a size with as many faults as fit.
 func manyViolations(t *testing.T, size int) []hostile {
 	t.Helper()
-	files, err := filepath.Glob(filepath.Join(hubtest.Root(), "testdata/events/06-arretrato/06-arretrato-01-*.xml"))
-	if err != nil || len(files) != 1 {
-		t.Fatalf("the event with a list without end: %v %v", files, err)
-	}
-	text, err := os.ReadFile(files[0])
-	if err != nil {
-		t.Fatal(err)
-	}
-	photo := strings.ReplaceAll(string(soap.TrimDeclaration(text)), "\n", "")
+	photo := backlog(t)
 	const list = "<Intervento>"
 	begin, end, _ := strings.Cut(photo, list)
 	with := func(name, piece string, n int, code string, each int) hostile {
@@ -90,4 +82,18 @@ func manyViolations(t *testing.T, size int) []hostile {
 	dry.name, dry.status, dry.code, dry.total = "most violations, only asked", http.StatusOK, "", 0
 	dry.body = []byte(strings.ReplaceAll(string(dry.body), "InviaEvento", "VerificaEvento"))
 	return append(cases, dry)
+}
+
+// backlog is the event of testdata with a list that may be of any length, without line breaks.
+func backlog(t *testing.T) string {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(hubtest.Root(), "testdata/events/06-arretrato/06-arretrato-01-*.xml"))
+	if err != nil || len(files) != 1 {
+		t.Fatalf("the event with a list of any length: %v %v", files, err)
+	}
+	text, err := os.ReadFile(files[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.ReplaceAll(string(soap.TrimDeclaration(text)), "\n", "")
 }

@@ -35,8 +35,8 @@ func TestSmokeHostileSpellingsAreReadAsAnotherParserReadsThem(t *testing.T) {
 	if _, err := exec.LookPath("xmllint"); err != nil {
 		t.Fatal("xmllint is missing: install the Debian package libxml2-utils")
 	}
-	events, pool := catalogueOf(t), poolOf(t)
 	m := &speller{rand: rand.New(rand.NewPCG(7, 7)), pieces: corpusPieces(t)}
+	events, pool := catalogueOf(t), poolOf(t)
 	documents := sampleEvents(t)
 	compared, refused, values := 0, 0, 0
 	for n := 0; compared < valuesCompared; n++ {

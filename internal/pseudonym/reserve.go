@@ -207,7 +207,7 @@ func (v *Vault) confirmIDs(ctx context.Context, ids []uuid.UUID) (map[uuid.UUID]
 // take the subject again.
 const restoreSubjectSQL = `
 INSERT INTO vault.subject (id, environment, secret, state, created_at, reserved_at, confirmed_at)
-SELECT $1, $2, $3, 'confirmed', c.now, c.now, c.now FROM (SELECT vault.now() AS now) c
+SELECT $1, $2, $3, 'confirmed', c.now, c.now AS reserved, c.now AS confirmed FROM (SELECT vault.now() AS now) c
 ON CONFLICT (id) DO UPDATE SET state = 'confirmed', confirmed_at = coalesce(subject.confirmed_at, excluded.confirmed_at)`
 
 const restoreLinkSQL = `

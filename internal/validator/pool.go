@@ -41,8 +41,8 @@ type Pool struct {
 	maxServed int
 	maxAge    time.Duration
 
-	// queue has the documents that every message is like, large those above largeDocument.
-	queue, large chan *call
+	// usual has the documents that every message is like, large those above LargeDocument.
+	usual, large *queue
 	starts       chan startRequest
 	// ways are those to start a worker in, the best first.
 	ways []syscall.SysProcAttr
@@ -79,7 +79,7 @@ func New(cfg Config) (*Pool, error) {
 		cfg: cfg, log: cfg.Logger,
 		names:     map[Schema]xmlschema.Names{},
 		maxServed: maxServed, maxAge: maxAge,
-		queue: make(chan *call), large: make(chan *call),
+		usual: newQueue(), large: newQueue(),
 		starts: make(chan startRequest),
 		ways:   waysToStart(os.Getuid(), os.Getgid()),
 		closed: make(chan struct{}),
@@ -158,7 +158,7 @@ func (p *Pool) Start(ctx context.Context) error {
 	p.starter.Go(func() { p.runStarter(p.endOf) })
 	first := make(chan spawned, p.cfg.Workers+1)
 	for i := range p.cfg.Workers + 1 {
-		l := lane{p.queue, 0, p.cfg.Deadline}
+		l := lane{p.usual, 0, p.cfg.Deadline}
 		if i == 0 {
 			l = lane{p.large, largeNiceness, largePatience * p.cfg.Deadline}
 		}
@@ -230,7 +230,7 @@ func (p *Pool) isClosed() bool {
 // is one worker for them, which gives way to the others and therefore may take longer: who waits
 // for a processor has done nothing wrong.
 type lane struct {
-	queue    chan *call
+	queue    *queue
 	nice     int
 	deadline time.Duration
 }

@@ -14,19 +14,17 @@ import (
 
 // How much is under way with one worker.
 const (
-	// window is how many documents may be unanswered; so many are sent again if it dies.
+	// window is how many documents may be unanswered at most; so many are sent again if it dies.
 	window = 16
 	// mostPerWrite is how many go into one write.
 	mostPerWrite = 8
-	// largeDocument is how large a document must be to go to the lane of the large ones.
-	largeDocument = 64 << 10
 	// largeNiceness is how much that lane's worker gives way (setpriority(2)).
 	largeNiceness = 5
 	// largePatience is how many times the deadline that worker has for a document.
 	largePatience = 5
-	// bigDocument is how large a document must be to have its worker to itself: a lot of a
-	// hundred events takes as long as a hundred events.
-	bigDocument = 256 << 10
+	// windowTime is how much of a worker's time the documents under way may be worth, if more than
+	// one is: a document that comes waits for no more than that.
+	windowTime = 4 * time.Millisecond
 	// keepBuffer is the largest write buffer that is kept for the next write.
 	keepBuffer = 1 << 20
 	// readBuffer holds many answers, so that one read brings what the worker wrote at once.
@@ -58,7 +56,8 @@ type session struct {
 	why  reason
 
 	mu      sync.Mutex
-	waiting []*call // under way, in the order sent
+	waiting []*call       // under way, in the order sent
+	cost    time.Duration // of a document, as the last ones were
 	hungUp  bool
 	ending  reason // why the worker was told to end
 
@@ -102,10 +101,26 @@ func (s *session) free() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	n := len(s.waiting)
-	if n > 0 && len(s.waiting[n-1].doc) > bigDocument {
+	if n > 0 && s.waiting[n-1].isBig() {
 		return 0
 	}
-	return window - n
+	most := window
+	if s.cost > 0 {
+		most = int(min(window, max(1, windowTime/s.cost)))
+	}
+	return max(0, most-n)
+}
+
+// measure notes what n documents cost the worker. It believes in more sooner than in less.
+func (s *session) measure(n int, took time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	change := took/time.Duration(n) - s.cost
+	if change > 0 {
+		s.cost += change / 2
+	} else {
+		s.cost += change / 8
+	}
 }
 
 func (s *session) isDead() bool {
@@ -154,12 +169,18 @@ func (s *session) send(calls ...*call) {
 func (s *session) read() {
 	defer close(s.dead)
 	in := bufio.NewReaderSize(s.child.conn, readBuffer)
+	used, measured := processorTime(s.child.process.Pid), uint32(0)
 	for id := uint32(1); ; id++ {
 		c, v, err := s.readAnswer(in, id)
 		if err != nil {
 			s.why = s.reasonOf(err)
 			s.child.release()
 			return
+		}
+		if in.Buffered() == 0 { // what one read brought is measured together
+			now := processorTime(s.child.process.Pid)
+			s.measure(int(id-measured), now-used)
+			used, measured = now, id
 		}
 		s.pop()
 		c.answer <- outcome{verdict: v}

@@ -12,7 +12,7 @@ import (
 // turn is what a slot does with one worker.
 type turn struct {
 	pool    *Pool
-	queue   chan *call
+	queue   *queue
 	session *session
 
 	// age fires when the worker has become too old, counted from its first document.
@@ -62,8 +62,9 @@ func (t *turn) run(left []*call) []*call {
 // too, while it has nothing else to do, the call is the reason and is refused.
 func (t *turn) retry(c *call) {
 	s := t.session
-	again := &call{schema: c.schema, mode: c.mode, doc: c.doc, answer: make(chan outcome, 1)}
-	s.send(again)
+	again := *c
+	again.answer = make(chan outcome, 1)
+	s.send(&again)
 	select {
 	case o := <-again.answer:
 		c.answer <- o
@@ -85,16 +86,17 @@ func (t *turn) serve() {
 	s := t.session
 	calls := make([]*call, 0, mostPerWrite)
 	for {
-		queue, free := t.queue, s.free()
+		ready, free := t.queue.ready, s.free()
 		var roomy <-chan struct{}
 		if free == 0 {
-			queue, roomy = nil, s.answered
+			ready, roomy = nil, s.answered
 		}
 		select {
-		case c := <-queue:
+		case <-ready:
 			runtime.Gosched() // whoever is ready to ask as well comes into the same write
-			calls = t.gather(append(calls[:0], c), free)
-			t.send(calls)
+			if calls = t.queue.take(min(free, mostPerWrite), calls[:0]); len(calls) > 0 {
+				t.send(calls)
+			}
 		case <-roomy:
 		case <-s.dead:
 			return
@@ -109,20 +111,6 @@ func (t *turn) serve() {
 			return
 		}
 	}
-}
-
-// gather adds what waits in the queue, without waiting itself: that is the batch. A big
-// document ends it.
-func (t *turn) gather(calls []*call, free int) []*call {
-	for len(calls) < min(free, mostPerWrite) && len(calls[len(calls)-1].doc) <= bigDocument {
-		select {
-		case c := <-t.queue:
-			calls = append(calls, c)
-		default:
-			return calls
-		}
-	}
-	return calls
 }
 
 func (t *turn) send(calls []*call) {

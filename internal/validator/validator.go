@@ -56,6 +56,15 @@ const (
 // keeps a worker's buffers bounded whoever calls.
 const MaxDocument = 4 << 20
 
+// Documents that take longer, by their bytes.
+const (
+	// BigDocument is how many a document must have more than to have its worker to itself, so that
+	// nothing waits behind it.
+	BigDocument = 16 << 10
+	// LargeDocument is how many it must have more than to go to the worker of the large ones.
+	LargeDocument = 64 << 10
+)
+
 // SchemaFiles is one contract: its files by the names they include each other with.
 type SchemaFiles struct {
 	// Main is the name of the file to begin with.
@@ -88,6 +97,12 @@ type Config struct {
 	// Registerer takes the pool's metrics; nil means that they are not published.
 	Registerer prometheus.Registerer
 }
+
+// Sender says whose a document is: senders take turns at the workers.
+type Sender int32
+
+// Hub is the sender of the hub's own documents.
+const Hub Sender = 0
 
 // Result is what a worker found in a document that is well-formed and has the right frame.
 type Result struct {
@@ -131,42 +146,53 @@ var (
 // (SINBA_501) if it ended two workers, Unavailable if ctx ended or the pool is closed. Beside
 // an error the result holds the envelope's version, if there was one.
 func (p *Pool) Validate(ctx context.Context, s Schema, m Mode, doc []byte) (Result, error) {
+	return p.ValidateFor(ctx, Hub, s, m, doc)
+}
+
+// ValidateFor is Validate for a document of a sender's.
+func (p *Pool) ValidateFor(ctx context.Context, sender Sender, s Schema, m Mode, doc []byte) (Result, error) {
 	if _, ok := p.names[s]; !ok || m > Judge {
 		return Result{}, hub.NewError(hub.Internal, hub.CodeInternal, errSchema)
 	}
 	if len(doc) > MaxDocument {
 		return Result{}, hub.NewError(hub.TooLarge, hub.CodeBodyTooLarge, errTooLarge)
 	}
-	c := &call{schema: s, mode: m, doc: doc, answer: make(chan outcome, 1)}
-	queue := p.queue
-	if len(doc) > largeDocument {
+	c := &call{sender: sender, schema: s, mode: m, doc: doc, answer: make(chan outcome, 1)}
+	queue := p.usual
+	if len(doc) > LargeDocument {
 		queue = p.large
 	}
-	select {
-	case queue <- c:
-	case <-ctx.Done():
-		return Result{}, hub.NewError(hub.Unavailable, hub.CodeUnavailable, ctx.Err())
-	case <-p.closed:
-		return Result{}, hub.NewError(hub.Unavailable, hub.CodeStopping, errClosed)
-	}
-	select {
-	case o := <-c.answer:
-		if o.err != nil {
-			return Result{}, o.err
+	queue.put(c)
+	closed := p.closed
+	for {
+		select {
+		case o := <-c.answer:
+			if o.err != nil {
+				return Result{}, o.err
+			}
+			return result(o.verdict)
+		case <-ctx.Done():
+			queue.remove(c)
+			return Result{}, hub.NewError(hub.Unavailable, hub.CodeUnavailable, ctx.Err())
+		case <-closed:
+			if queue.remove(c) {
+				return Result{}, hub.NewError(hub.Unavailable, hub.CodeStopping, errClosed)
+			}
+			closed = nil // a worker has it, and answers before it ends
 		}
-		return result(o.verdict)
-	case <-ctx.Done():
-		return Result{}, hub.NewError(hub.Unavailable, hub.CodeUnavailable, ctx.Err())
 	}
 }
 
 // call is one document on its way. Whoever takes it off the queue answers it exactly once.
 type call struct {
+	sender Sender
 	schema Schema
 	mode   Mode
 	doc    []byte
 	answer chan outcome
 }
+
+func (c *call) isBig() bool { return len(c.doc) > BigDocument }
 
 // outcome is what becomes of a call. err is a *hub.Error if there is no verdict.
 type outcome struct {
