@@ -53,16 +53,21 @@ func schemas() (map[validator.Schema]validator.SchemaFiles, error) {
 
 // jail is one pool for all tests of this process; it ends with it.
 var jail = sync.OnceValues(func() (*validator.Pool, error) {
+	return startPool(20 * time.Second)
+})
+
+// startPool starts a pool whose workers may take so long for a document.
+func startPool(deadline time.Duration) (*validator.Pool, error) {
 	all, err := schemas()
 	if err != nil {
 		return nil, err
 	}
-	pool, err := validator.New(validator.Config{Schemas: all, Deadline: 20 * time.Second})
+	pool, err := validator.New(validator.Config{Schemas: all, Deadline: deadline})
 	if err != nil {
 		return nil, err
 	}
 	return pool, pool.Start(context.Background())
-})
+}
 
 func pool(tb testing.TB) *validator.Pool {
 	tb.Helper()

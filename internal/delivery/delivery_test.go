@@ -289,6 +289,46 @@ func TestEventThatDoesNotConformIsParkedAndNeverLeaves(t *testing.T) {
 	}
 }
 
+// TestEventThatEndsWorkersIsTriedAgainBeforeItIsParked: that workers end may be bad luck, so only an
+// event on which they end three times is set aside; and nothing of it ever leaves.
+func TestEventThatEndsWorkersIsTriedAgainBeforeItIsParked(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	s, file := nation(t, siss.Faults{})
+	deadly, err := startPool(time.Nanosecond) // no worker is ever fast enough
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = deadly.Close() })
+	lucky := w.accept(t, newChild(), nil)
+	// So long that the next attempt is the other carrier's.
+	k := w.carryWith(t, s.URL(), deadly, func(c *delivery.Config) { c.FirstRetry, c.MostRetry = 3*time.Second, 3*time.Second })
+	if seen := k.until(t, lucky.transmission, hub.Retrying, hub.Parked); seen[0].state == string(hub.Parked) {
+		t.Fatal("parked at once")
+	}
+	k.stop()
+	k = w.carry(t, s.URL(), nil)
+	if seen := k.until(t, lucky.transmission, hub.Delivered, hub.Parked); seen[len(seen)-1].state != string(hub.Delivered) {
+		t.Errorf("with workers that live: %+v", seen)
+	}
+	k.stop()
+
+	unlucky := w.accept(t, newChild(), nil)
+	k = w.carryWith(t, s.URL(), deadly, nil)
+	if seen := k.until(t, unlucky.transmission, hub.Parked, hub.Dead); len(seen) != 3 {
+		t.Errorf("parked after %+v", seen)
+	}
+	k.stop()
+	if state := w.state(t, unlucky); !slices.Equal(state.Codes, []string{"national_event", "SINBA_501"}) {
+		t.Errorf("parked: %+v", state)
+	}
+	for _, l := range taken(t, file) {
+		if l.ID == unlucky.transmission.String() {
+			t.Error("an event that no worker judged has left")
+		}
+	}
+}
+
 // attempts reads hub_attempts_total.
 func attempts(t *testing.T, k *carrier, result string) float64 {
 	t.Helper()

@@ -24,6 +24,7 @@ import (
 	"github.com/sinbahub/sinbahub/internal/pseudonym"
 	"github.com/sinbahub/sinbahub/internal/sinba"
 	"github.com/sinbahub/sinbahub/internal/siss"
+	"github.com/sinbahub/sinbahub/internal/validator"
 	"github.com/sinbahub/sinbahub/pkg/xmlschema"
 	"github.com/sinbahub/sinbahub/xsd"
 )
@@ -243,6 +244,12 @@ type carrier struct {
 // carry runs a dispatcher until the test ends or stop is called. Its retries come at once.
 func (w *world) carry(tb testing.TB, url string, change func(*delivery.Config)) *carrier {
 	tb.Helper()
+	return w.carryWith(tb, url, pool(tb), change)
+}
+
+// carryWith is carry with a pool of the test's own.
+func (w *world) carryWith(tb testing.TB, url string, p *validator.Pool, change func(*delivery.Config)) *carrier {
+	tb.Helper()
 	cfg := delivery.Config{
 		Environment: hub.Prod, URL: url, Workers: 4, Gather: time.Millisecond, Poll: 5 * time.Millisecond,
 		FirstRetry: time.Millisecond, MostRetry: 2 * time.Millisecond, Attempts: 1000, Failures: 1000,
@@ -253,7 +260,7 @@ func (w *world) carry(tb testing.TB, url string, change func(*delivery.Config)) 
 	k := &carrier{watch: newWatch(), registry: prometheus.NewRegistry()}
 	var err error
 	k.Dispatcher, err = delivery.New(cfg, delivery.Parts{
-		Store: w.store, Keys: w.keys, Events: w.events, Validator: pool(tb), Logger: zap.New(k.watch),
+		Store: w.store, Keys: w.keys, Events: w.events, Validator: p, Logger: zap.New(k.watch),
 		Registerer: k.registry, Now: time.Now,
 	})
 	if err != nil {
