@@ -27,8 +27,12 @@ func (c *Catalogue) Read(canonical []byte) (*Event, error) {
 		if !ok {
 			break
 		}
+		text, ok := decode(value)
+		if !ok {
+			return nil, errNotCanonical
+		}
 		if string(name) == "versione" {
-			m.version = string(value)
+			m.version = string(text)
 		}
 		rest = left
 	}
