@@ -81,8 +81,7 @@ type Config struct {
 	// (GOMAXPROCS).
 	Workers int
 	// Deadline is how long a worker may take for one document before it is killed, and the one for
-	// large documents five times as long; 0 means
-	// two seconds.
+	// large documents five times as long; 0 means two seconds.
 	Deadline time.Duration
 	// Schemas are the contracts to validate against, at least one.
 	Schemas map[Schema]SchemaFiles
