@@ -7,6 +7,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/sinbahub/sinbahub/internal/door"
 	"github.com/sinbahub/sinbahub/internal/gateway"
 )
 
@@ -14,9 +15,9 @@ import (
 // delivery's connections, the validator's workers, the admin listener, files.
 const otherDescriptors = 512
 
-// doorLimits are the configured limits in the gateway's words, with no more connections than the
+// doorLimits are the configured limits in the door's words, with no more connections than the
 // system has descriptors for.
-func (s *server) doorLimits() gateway.Limits {
+func (s *server) doorLimits() door.Limits {
 	l := s.cfg.Limits
 	connections := l.Connections
 	var files syscall.Rlimit
@@ -27,6 +28,15 @@ func (s *server) doorLimits() gateway.Limits {
 				zap.Int("connections", connections), zap.Int("files", room))
 		}
 	}
+	return door.Limits{
+		Connections: connections, ConnectionsPerAddress: l.ConnectionsPerAddress, ConnectionsPerParticipant: l.ConnectionsPerParticipant,
+		HeaderTimeout: l.HeaderTimeout, BodyTimeout: l.BodyTimeout, IdleTimeout: l.IdleTimeout, Grace: l.Grace, LeastRate: l.LeastRate,
+	}
+}
+
+// gatewayLimits are the configured limits in the gateway's words.
+func (s *server) gatewayLimits() gateway.Limits {
+	l := s.cfg.Limits
 	burst := l.Burst
 	if burst == 0 {
 		burst = 2 * l.Rate
@@ -34,8 +44,6 @@ func (s *server) doorLimits() gateway.Limits {
 	return gateway.Limits{
 		Exchanges: l.Exchanges, BodyMemory: l.BodyMemory,
 		Rate: l.Rate, Burst: burst, StrangerRate: l.StrangerRate,
-		Connections: connections, ConnectionsPerAddress: l.ConnectionsPerAddress, ConnectionsPerParticipant: l.ConnectionsPerParticipant,
-		HeaderTimeout: l.HeaderTimeout, BodyTimeout: l.BodyTimeout, IdleTimeout: l.IdleTimeout, Grace: l.Grace, LeastRate: l.LeastRate,
 	}
 }
 

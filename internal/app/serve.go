@@ -162,7 +162,7 @@ func (s *server) buildGateway(ctx context.Context) error {
 	s.members = authn.NewRegistry(credentials(s.cfg, roll))
 	s.gateway = gateway.New(gateway.Config{
 		Environment: s.cfg.Env(), PublicURL: s.cfg.PublicURL, Version: s.opts.Version,
-		Limits: s.doorLimits(),
+		Door: s.doorLimits(), Limits: s.gatewayLimits(),
 	}, reference, gateway.Parts{
 		Contract: catalogue, Validator: s.pool, Registry: s.members, Keys: s.keys,
 		Vault: s.stores.vault, Sealer: s.sealer, Store: s.stores.store,

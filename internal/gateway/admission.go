@@ -12,7 +12,7 @@ import (
 	"github.com/sinbahub/sinbahub/internal/hub"
 )
 
-// Limits is what the door lets in. internal/config describes each with its unit and default.
+// Limits is what the gateway lets in. internal/config describes each with its unit and default.
 type Limits struct {
 	Exchanges  int
 	BodyMemory int
@@ -20,16 +20,6 @@ type Limits struct {
 	Rate         int
 	Burst        int
 	StrangerRate int
-
-	Connections               int
-	ConnectionsPerAddress     int
-	ConnectionsPerParticipant int
-
-	HeaderTimeout time.Duration
-	BodyTimeout   time.Duration
-	IdleTimeout   time.Duration
-	Grace         time.Duration
-	LeastRate     int
 }
 
 // firstRead is the room a body gets before its first byte.

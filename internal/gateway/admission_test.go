@@ -15,11 +15,7 @@ import (
 func noon() time.Time { return time.Date(2024, 4, 8, 12, 0, 0, 0, time.UTC) }
 
 func limits() gateway.Limits {
-	return gateway.Limits{
-		Exchanges: 10, BodyMemory: 64 << 20, StrangerRate: 5,
-		Connections: 16, ConnectionsPerAddress: 16, ConnectionsPerParticipant: 4,
-		HeaderTimeout: 5 * time.Second, BodyTimeout: 30 * time.Second, IdleTimeout: time.Minute, Grace: 5 * time.Second, LeastRate: 10_000,
-	}
+	return gateway.Limits{Exchanges: 10, BodyMemory: 64 << 20, StrangerRate: 5}
 }
 
 func enter(a gateway.Admission, participant int32) string {

@@ -2,12 +2,9 @@ package gateway
 
 import (
 	"context"
-	"net"
-	"net/http"
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap/zapcore"
 
 	"github.com/sinbahub/sinbahub/internal/hub"
@@ -66,60 +63,6 @@ func (a Admission) Grow(participant int32, n int64) string { return a.a.grow(par
 func (a Admission) Leave(participant int32, held int64)    { a.a.leave(participant, held) }
 func (a Admission) Stranger(now time.Time) bool            { return a.a.stranger(now) }
 func (a Admission) Idle() (participants int, bytes int64)  { return len(a.a.loads), a.a.room }
-
-// Framing follows the bytes of a connection, for tests.
-type Framing struct{ f framing }
-
-// Feed, Heads, Flaw, Waiting and Got are the framing's own.
-func (f *Framing) Feed(p []byte) { f.f.feed(p) }
-func (f *Framing) Heads() int    { return f.f.heads }
-func (f *Framing) Flaw() string  { return string(f.f.flaw) }
-func (f *Framing) Waiting() bool { return f.f.waiting() }
-func (f *Framing) Got() int64    { return f.f.got }
-
-// Connections are the door's, with a clock of the test's.
-type Connections struct{ d *connections }
-
-// NewConnections makes them.
-func NewConnections(limits Limits, now func() time.Time, registerer prometheus.Registerer) Connections {
-	return Connections{newConnections(limits, now, registerer)}
-}
-
-// Guard, Look and States are the connections' own.
-func (c Connections) Guard(l net.Listener) net.Listener { return guarded{l, c.d} }
-func (c Connections) Look()                             { c.d.look() }
-func (c Connections) States() map[string]int {
-	counts := map[string]int{}
-	for _, one := range c.d.snapshot() {
-		counts[one.state()]++
-	}
-	return counts
-}
-
-// Request is what a handler of a test sees of its connection.
-type Request struct {
-	*http.Request
-
-	Flaw string
-}
-
-// Identify makes the connection a participant's.
-func (r Request) Identify(participant int32) (full string, ok bool) {
-	return connectionOf(r.Request).identify(participant)
-}
-
-// Serve is a server over guarded connections.
-func (c Connections) Serve(handler func(http.ResponseWriter, Request)) *http.Server {
-	return &http.Server{
-		ConnContext: withConnection, ConnState: connectionState,
-		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			handler(w, Request{r, string(connectionOf(r).begin())})
-		}),
-	}
-}
-
-// Connections of a gateway.
-func (g *Gateway) Connections() Connections { return Connections{g.connections} }
 
 // Turns are those to inspect documents, for tests.
 type Turns struct{ t *turns }

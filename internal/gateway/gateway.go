@@ -17,6 +17,7 @@ import (
 
 	"github.com/sinbahub/sinbahub/internal/authn"
 	"github.com/sinbahub/sinbahub/internal/contract"
+	"github.com/sinbahub/sinbahub/internal/door"
 	"github.com/sinbahub/sinbahub/internal/hub"
 	"github.com/sinbahub/sinbahub/internal/postgres"
 	"github.com/sinbahub/sinbahub/internal/pseudonym"
@@ -33,7 +34,9 @@ type Config struct {
 	PublicURL string
 	// Version of the hub, told by echo.
 	Version string
-	// Limits of what is let in.
+	// Door limits the connections.
+	Door door.Limits
+	// Limits of what is let in over them.
 	Limits Limits
 }
 
@@ -77,7 +80,7 @@ type Gateway struct {
 	slots       chan struct{}
 	admission   *admission
 	turns       *turns
-	connections *connections
+	connections *door.Connections
 	stopping    atomic.Bool
 	reference   atomic.Pointer[Reference]
 	accepting   accepting
@@ -94,7 +97,7 @@ func New(cfg Config, reference Reference, parts Parts) *Gateway {
 		slots:       make(chan struct{}, cfg.Limits.Exchanges),
 		admission:   newAdmission(cfg.Limits),
 		turns:       newTurns(cfg.Limits.Exchanges, runtime.GOMAXPROCS(0)),
-		connections: newConnections(cfg.Limits, parts.Now, parts.Registerer),
+		connections: door.New(cfg.Door, parts.Now, parts.Registerer),
 		strangers:   &strangers{counts: map[stranger]int32{}},
 		accepting:   accepting{keys: map[postgres.Key]struct{}{}},
 		codesPage:   renderCodes(),

@@ -12,6 +12,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/sinbahub/sinbahub/internal/contract"
+	"github.com/sinbahub/sinbahub/internal/door"
 	"github.com/sinbahub/sinbahub/internal/hub"
 	"github.com/sinbahub/sinbahub/internal/sinba"
 	"github.com/sinbahub/sinbahub/internal/validator"
@@ -68,9 +69,9 @@ func (g *Gateway) run(ctx context.Context, x *exchange, w http.ResponseWriter, r
 	if x.participant, err = g.Registry.Basic(r); err != nil {
 		return nil, g.refuseStranger(x, r, asRefusal(err))
 	}
-	if full, ok := connectionOf(r).identify(x.participant.ID); !ok {
+	if full, ok := door.Identify(r, x.participant.ID); !ok {
 		reason := rejectOverload
-		if full == overParticipant {
+		if full == door.OverParticipant {
 			reason = rejectShare
 		}
 		return nil, g.reject(x, reason)
@@ -158,7 +159,7 @@ func (g *Gateway) transport(x *exchange, w http.ResponseWriter, r *http.Request)
 		x.held += n
 		return nil
 	})
-	if why := connectionOf(r).bodyFlaw(); why != flawNone {
+	if why := door.BodyFlaw(r); why != door.FlawNone {
 		return badFraming(why)
 	}
 	if err != nil {

@@ -1,4 +1,4 @@
-package gateway
+package door
 
 import (
 	"container/list"
@@ -29,19 +29,20 @@ const strangersShare = 4
 
 // Reasons for which a connection is refused, or another one closed in its favour.
 const (
-	overAddress     = "address"
-	overStrangers   = "strangers"
-	overParticipant = "participant"
-	overAll         = "all"
+	overAddress   = "address"
+	overStrangers = "strangers"
+	overAll       = "all"
+	// OverParticipant says that the participant's own share of connections is taken.
+	OverParticipant = "participant"
 )
 
-// connections are those of the SOAP listener. Two shares keep newcomers and participants apart:
+// Connections are those of the SOAP listener. Two shares keep newcomers and participants apart:
 // a connection is a stranger's until a request with a valid credential has come over it, and then
 // that participant's. Who is over a share gets room at the cost of its own: of the strangers
 // the longest there from the address that has most, of a participant the longest idle. So thousands
 // of connections of strangers keep nobody out, and only a participant that has nothing idle to give
 // is refused.
-type connections struct {
+type Connections struct {
 	limits Limits
 	now    func() time.Time
 	begun  time.Time
@@ -58,8 +59,9 @@ type connections struct {
 	cuts    *prometheus.CounterVec
 }
 
-func newConnections(limits Limits, now func() time.Time, registerer prometheus.Registerer) *connections {
-	d := &connections{
+// New makes an empty door, and registers its figures.
+func New(limits Limits, now func() time.Time, registerer prometheus.Registerer) *Connections {
+	d := &Connections{
 		limits: limits, now: now, begun: now(), sources: map[netip.Addr]*list.List{}, participants: map[int32]map[*connection]struct{}{},
 		refused: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "hub_connections_refused_total", Help: "Connections beyond a share, refused or let in at the cost of an idle one of the same share, by share.",
@@ -68,7 +70,7 @@ func newConnections(limits Limits, now func() time.Time, registerer prometheus.R
 			Name: "hub_connections_cut_total", Help: "Connections the hub ended, by what their client was too slow with.",
 		}, []string{"reason"}),
 	}
-	for _, reason := range []string{overAddress, overStrangers, overParticipant, overAll} {
+	for _, reason := range []string{overAddress, overStrangers, OverParticipant, overAll} {
 		d.refused.WithLabelValues(reason)
 	}
 	for _, reason := range []cutReason{slowHead, slowBody, slowAnswer, longIdle, displaced} {
@@ -80,15 +82,15 @@ func newConnections(limits Limits, now func() time.Time, registerer prometheus.R
 }
 
 // time is the door's clock: since it was built, at most watchPeriod old.
-func (d *connections) time() time.Duration { return time.Duration(d.clock.Load()) }
+func (d *Connections) time() time.Duration { return time.Duration(d.clock.Load()) }
 
 // mostStrangers is how many connections of unknown senders there may be.
-func (d *connections) mostStrangers() int { return max(1, d.limits.Connections/strangersShare) }
+func (d *Connections) mostStrangers() int { return max(1, d.limits.Connections/strangersShare) }
 
 // guarded is a listener whose connections are counted, bounded and watched.
 type guarded struct {
 	net.Listener
-	door *connections
+	door *Connections
 }
 
 // Accept waits for the next connection and makes room for it.
@@ -122,7 +124,7 @@ func sourceOf(conn net.Conn) netip.Addr {
 }
 
 // enter gives a new connection a place among the strangers.
-func (d *connections) enter(c *connection) {
+func (d *Connections) enter(c *connection) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.came++
@@ -142,7 +144,7 @@ func (d *connections) enter(c *connection) {
 
 // most are the strangers of the address that has most of them; of several such the one that has
 // the oldest. Who comes from an address of its own is not pushed out by a crowd.
-func (d *connections) most() *list.List {
+func (d *Connections) most() *list.List {
 	var most *list.List
 	for _, own := range d.sources {
 		if most == nil || own.Len() > most.Len() || own.Len() == most.Len() && numberOf(own.Front()) < numberOf(most.Front()) {
@@ -160,7 +162,7 @@ func numberOf(place *list.Element) uint64 {
 
 // closeStranger closes a stranger, whatever it is at: an answer to a stranger takes no time but the
 // client's own.
-func (d *connections) closeStranger(reason string, place *list.Element) {
+func (d *Connections) closeStranger(reason string, place *list.Element) {
 	d.refused.WithLabelValues(reason).Inc()
 	if c, ok := place.Value.(*connection); ok {
 		c.displace(false)
@@ -169,7 +171,7 @@ func (d *connections) closeStranger(reason string, place *list.Element) {
 }
 
 // close closes a connection that was displaced.
-func (d *connections) close(c *connection) {
+func (d *Connections) close(c *connection) {
 	d.cuts.WithLabelValues(string(displaced)).Inc()
 	d.remove(c)
 	// It waits for the goroutine that reads, and nobody else should.
@@ -177,7 +179,7 @@ func (d *connections) close(c *connection) {
 }
 
 // remove gives a connection's place back.
-func (d *connections) remove(c *connection) {
+func (d *Connections) remove(c *connection) {
 	if c.closed {
 		return
 	}
@@ -186,7 +188,7 @@ func (d *connections) remove(c *connection) {
 }
 
 // detach takes a connection out of its share.
-func (d *connections) detach(c *connection) {
+func (d *Connections) detach(c *connection) {
 	if c.place == nil {
 		members := d.participants[c.participant]
 		delete(members, c)
@@ -205,7 +207,7 @@ func (d *connections) detach(c *connection) {
 }
 
 // leave is called when a connection is closed, however often.
-func (d *connections) leave(c *connection) {
+func (d *Connections) leave(c *connection) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.remove(c)
@@ -225,8 +227,8 @@ func (c *connection) identify(participant int32) (full string, ok bool) {
 	}
 	switch {
 	case len(d.participants[participant]) >= d.limits.ConnectionsPerParticipant:
-		if !d.closeIdle(overParticipant, maps.Keys(d.participants[participant])) {
-			return overParticipant, false
+		if !d.closeIdle(OverParticipant, maps.Keys(d.participants[participant])) {
+			return OverParticipant, false
 		}
 	case c.place != nil && d.known >= d.limits.Connections-d.mostStrangers():
 		if !d.closeIdle(overAll, d.members) {
@@ -244,7 +246,7 @@ func (c *connection) identify(participant int32) (full string, ok bool) {
 }
 
 // members goes through the participants' connections.
-func (d *connections) members(yield func(*connection) bool) {
+func (d *Connections) members(yield func(*connection) bool) {
 	for _, of := range d.participants {
 		for c := range of {
 			if !yield(c) {
@@ -255,7 +257,7 @@ func (d *connections) members(yield func(*connection) bool) {
 }
 
 // closeIdle closes the connection longest idle of some.
-func (d *connections) closeIdle(reason string, of iter.Seq[*connection]) (ok bool) {
+func (d *Connections) closeIdle(reason string, of iter.Seq[*connection]) (ok bool) {
 	d.refused.WithLabelValues(reason).Inc()
 	var longest *connection
 	var least time.Duration
@@ -271,8 +273,9 @@ func (d *connections) closeIdle(reason string, of iter.Seq[*connection]) (ok boo
 	return true
 }
 
-// watch looks at the connections until ctx ends.
-func (d *connections) watch(ctx context.Context) {
+// Watch cuts off the connections of too slow clients until ctx ends. Connections outlive the
+// order to stop: end ctx after the server's shutdown.
+func (d *Connections) Watch(ctx context.Context) {
 	ticker := time.NewTicker(watchPeriod)
 	defer ticker.Stop()
 	for {
@@ -286,7 +289,7 @@ func (d *connections) watch(ctx context.Context) {
 }
 
 // look cuts off every connection whose client is too slow.
-func (d *connections) look() {
+func (d *Connections) look() {
 	d.clock.Store(int64(d.now().Sub(d.begun)))
 	now := d.time()
 	for _, c := range d.snapshot() {
@@ -297,7 +300,7 @@ func (d *connections) look() {
 }
 
 // snapshot lists all connections.
-func (d *connections) snapshot() []*connection {
+func (d *Connections) snapshot() []*connection {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	all := make([]*connection, 0, d.known+d.strangers)
@@ -313,7 +316,7 @@ func (d *connections) snapshot() []*connection {
 
 // connectionStates counts the connections when the metrics are read, so that no request pays for it.
 type connectionStates struct {
-	door *connections
+	door *Connections
 	desc *prometheus.Desc
 }
 

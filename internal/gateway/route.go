@@ -7,43 +7,30 @@ import (
 	"strconv"
 	"time"
 
-	"go.uber.org/zap"
-
 	"github.com/sinbahub/sinbahub/internal/contract"
+	"github.com/sinbahub/sinbahub/internal/door"
 	"github.com/sinbahub/sinbahub/internal/hub"
 )
 
-// maxHead bounds a request's line and headers, in bytes; net/http allows 4096 more.
-const maxHead = 16 << 10
+// flawTwice is the one flaw that only who knows what headers mean can see: Content-Type,
+// SOAPAction or Authorization told twice.
+const flawTwice door.Flaw = "header-twice"
 
 // Server makes the HTTP server of the SOAP listener: it serves HTTP/1.1 and 1.0 on what Guard
 // accepts while Watch runs. Upgrades are ignored.
-func (g *Gateway) Server() *http.Server {
-	limits := g.cfg.Limits
-	return &http.Server{
-		Handler: http.HandlerFunc(g.route), ConnContext: withConnection, ConnState: connectionState,
-		// The watch is at work long before these; they hold should it not be.
-		ReadHeaderTimeout: 2 * limits.HeaderTimeout, IdleTimeout: 2 * limits.IdleTimeout,
-		MaxHeaderBytes: maxHead,
-		// Else net/http answers OPTIONS * itself, and the requests of a connection are miscounted.
-		DisableGeneralOptionsHandler: true,
-		ErrorLog:                     zap.NewStdLog(zap.NewNop()),
-	}
-}
+func (g *Gateway) Server() *http.Server { return g.connections.Server(http.HandlerFunc(g.route)) }
 
 // Guard bounds and watches the connections of a listener, for Server.
-func (g *Gateway) Guard(listener net.Listener) net.Listener {
-	return guarded{listener, g.connections}
-}
+func (g *Gateway) Guard(listener net.Listener) net.Listener { return g.connections.Guard(listener) }
 
 // Watch cuts off the connections of too slow clients until ctx ends. Connections outlive the
 // order to stop: end ctx after the server's shutdown.
-func (g *Gateway) Watch(ctx context.Context) { g.connections.watch(ctx) }
+func (g *Gateway) Watch(ctx context.Context) { g.connections.Watch(ctx) }
 
 // route is the handler of the SOAP listener: the service, its description, and the table of
 // codes. Paths are compared as they are; nothing of a request's address comes back.
 func (g *Gateway) route(w http.ResponseWriter, r *http.Request) {
-	if why := connectionOf(r).begin(); why != flawNone {
+	if why := door.Begin(r); why != door.FlawNone {
 		g.refuseFraming(w, r, why)
 		return
 	}
@@ -77,7 +64,7 @@ func (g *Gateway) route(w http.ResponseWriter, r *http.Request) {
 
 // refuseFraming answers a request whose bytes another program might read as another request, and
 // ends the connection.
-func (g *Gateway) refuseFraming(w http.ResponseWriter, r *http.Request, why flaw) {
+func (g *Gateway) refuseFraming(w http.ResponseWriter, r *http.Request, why door.Flaw) {
 	x := g.begin(r)
 	refusal := badFraming(why)
 	g.strangers.count(r.RemoteAddr, refusal)
@@ -86,7 +73,7 @@ func (g *Gateway) refuseFraming(w http.ResponseWriter, r *http.Request, why flaw
 }
 
 // badFraming refuses a request for a flaw.
-func badFraming(why flaw) *hub.Error {
+func badFraming(why door.Flaw) *hub.Error {
 	return &hub.Error{Kind: hub.BadRequest, Public: []hub.Violation{{
 		Code: hub.CodeBadRequest, Severity: hub.Grave, Rule: "http:" + string(why), Path: "/",
 	}}}

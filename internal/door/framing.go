@@ -1,4 +1,4 @@
-package gateway
+package door
 
 import (
 	"bytes"
@@ -23,22 +23,23 @@ const (
 	broken // a rule was violated: what follows cannot be told apart any more
 )
 
-// flaw is why a request cannot be framed without doubt; its values are labels and rule names.
-type flaw string
+// Flaw is why a request cannot be framed without doubt; its values are labels and rule names.
+type Flaw string
+
+// FlawNone is said of a request whose framing is without doubt.
+const FlawNone Flaw = ""
 
 const (
-	flawNone          flaw = ""
-	flawLineEnd       flaw = "line-end"        // a bare LF
-	flawFold          flaw = "folded-header"   // obs-fold, RFC 9112 section 5.2
-	flawVersion       flaw = "http-version"    // neither HTTP/1.1 nor HTTP/1.0
-	flawBlank         flaw = "blank-lines"     // more than one before the request line
-	flawLong          flaw = "line-length"     // over longestLine
-	flawLength        flaw = "content-length"  // no number, or told twice
-	flawCoding        flaw = "transfer-coding" // anything but one "chunked", or in HTTP/1.0
-	flawLengthAndCode flaw = "length-and-transfer-coding"
-	flawChunk         flaw = "chunk"        // RFC 9112, section 7.1
-	flawTwice         flaw = "header-twice" // Content-Type, SOAPAction or Authorization
-	flawUnseen        flaw = "unseen-head"  // cannot be, and is refused
+	flawLineEnd       Flaw = "line-end"        // a bare LF
+	flawFold          Flaw = "folded-header"   // obs-fold, RFC 9112 section 5.2
+	flawVersion       Flaw = "http-version"    // neither HTTP/1.1 nor HTTP/1.0
+	flawBlank         Flaw = "blank-lines"     // more than one before the request line
+	flawLong          Flaw = "line-length"     // over longestLine
+	flawLength        Flaw = "content-length"  // no number, or told twice
+	flawCoding        Flaw = "transfer-coding" // anything but one "chunked", or in HTTP/1.0
+	flawLengthAndCode Flaw = "length-and-transfer-coding"
+	flawChunk         Flaw = "chunk"       // RFC 9112, section 7.1
+	flawUnseen        Flaw = "unseen-head" // cannot be, and is refused
 )
 
 // framing follows the bytes of a connection from request to request and finds what RFC 9112
@@ -53,7 +54,7 @@ type framing struct {
 	part part
 	// heads counts the requests whose head came whole and flawless.
 	heads int
-	flaw  flaw
+	flaw  Flaw
 	// inBody says that the flaw is in the body of the last of these requests.
 	inBody bool
 	// got counts the bytes of content of the body under way.
@@ -122,7 +123,7 @@ func (f *framing) keep(p []byte) {
 	f.line = append(f.line, p...)
 }
 
-func (f *framing) fail(why flaw) {
+func (f *framing) fail(why Flaw) {
 	if f.part != broken {
 		f.inBody = f.inside()
 		f.part, f.flaw, f.line = broken, why, nil

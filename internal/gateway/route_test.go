@@ -1,8 +1,15 @@
 package gateway_test
 
 import (
+	"bufio"
+	"context"
+	"errors"
+	"io"
+	"net"
 	"net/http"
+	"os"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -12,27 +19,160 @@ import (
 
 	"github.com/sinbahub/sinbahub/internal/authn"
 	"github.com/sinbahub/sinbahub/internal/contract"
+	"github.com/sinbahub/sinbahub/internal/door"
 	"github.com/sinbahub/sinbahub/internal/gateway"
 	"github.com/sinbahub/sinbahub/internal/hub"
 )
 
 const path = "/soap/sociale/v1/SinbaEventi"
 
-// strangersDoor is a whole gateway that knows nobody, and what it logs.
-func strangersDoor(t *testing.T, limits gateway.Limits) (*door, *observer.ObservedLogs) {
+// entrance is a whole gateway that knows nobody, with a clock of the test's.
+type entrance struct {
+	t        *testing.T
+	registry *prometheus.Registry
+	address  string
+
+	mu  sync.Mutex
+	now time.Time
+}
+
+// newEntrance serves on a free port until the test ends, and keeps what the gateway logs.
+func newEntrance(t *testing.T, limits gateway.Limits) (*entrance, *observer.ObservedLogs) {
 	t.Helper()
 	catalogue, err := contract.New()
 	if err != nil {
 		t.Fatal(err)
 	}
 	core, logs := observer.New(zap.DebugLevel)
-	d := &door{t: t, registry: prometheus.NewRegistry(), now: noon()}
-	g := gateway.New(gateway.Config{Environment: hub.Prod, Limits: limits}, gateway.Reference{}, gateway.Parts{
-		Contract: catalogue, Registry: authn.NewRegistry(nil), Logger: zap.New(core), Registerer: d.registry, Now: d.time,
+	e := &entrance{t: t, registry: prometheus.NewRegistry(), now: noon()}
+	g := gateway.New(gateway.Config{Environment: hub.Prod, Limits: limits, Door: door.Limits{
+		Connections: 16, ConnectionsPerAddress: 16, ConnectionsPerParticipant: 4,
+		HeaderTimeout: 5 * time.Second, BodyTimeout: 30 * time.Second, IdleTimeout: time.Minute, Grace: 5 * time.Second, LeastRate: 10_000,
+	}}, gateway.Reference{}, gateway.Parts{
+		Contract: catalogue, Registry: authn.NewRegistry(nil), Logger: zap.New(core), Registerer: e.registry, Now: e.time,
 	})
-	d.connections = g.Connections()
-	d.serve(g.Server(), d.connections)
-	return d, logs
+	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	e.address = listener.Addr().String()
+	server := g.Server()
+	ctx, stop := context.WithCancel(context.WithoutCancel(t.Context()))
+	var running sync.WaitGroup
+	running.Go(func() { g.Watch(ctx) })
+	running.Go(func() {
+		if err := server.Serve(g.Guard(listener)); !errors.Is(err, http.ErrServerClosed) {
+			t.Error(err)
+		}
+	})
+	t.Cleanup(func() {
+		_ = server.Close()
+		stop()
+		running.Wait()
+	})
+	return e, logs
+}
+
+func (e *entrance) time() time.Time {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.now
+}
+
+// pass lets time pass.
+func (e *entrance) pass(by time.Duration) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.now = e.now.Add(by)
+}
+
+// figure reads a metric by the value of its first label.
+func (e *entrance) figure(name, label string) int {
+	e.t.Helper()
+	families, err := e.registry.Gather()
+	if err != nil {
+		e.t.Fatal(err)
+	}
+	for _, family := range families {
+		for _, metric := range family.GetMetric() {
+			if family.GetName() == name && metric.GetLabel()[0].GetValue() == label {
+				return int(metric.GetCounter().GetValue() + metric.GetGauge().GetValue())
+			}
+		}
+	}
+	e.t.Fatalf("no metric %s of %s", name, label)
+	return 0
+}
+
+// await waits until a metric is 1.
+func (e *entrance) await(name, label string) {
+	e.t.Helper()
+	ticker := time.NewTicker(10 * time.Millisecond)
+	defer ticker.Stop()
+	for range 3_000 {
+		if e.figure(name, label) == 1 {
+			return
+		}
+		<-ticker.C
+	}
+	e.t.Fatalf("%s of %s is %d", name, label, e.figure(name, label))
+}
+
+// client is one connection as its client has it.
+type client struct {
+	net.Conn
+	t      *testing.T
+	reader *bufio.Reader
+}
+
+func (e *entrance) dial() *client {
+	e.t.Helper()
+	dialer := net.Dialer{Timeout: 10 * time.Second}
+	conn, err := dialer.DialContext(e.t.Context(), "tcp", e.address)
+	if err != nil {
+		e.t.Fatal(err)
+	}
+	e.t.Cleanup(func() { _ = conn.Close() })
+	_ = conn.SetDeadline(time.Now().Add(time.Minute))
+	return &client{conn, e.t, bufio.NewReader(conn)}
+}
+
+func (c *client) send(text string) {
+	c.t.Helper()
+	if _, err := io.WriteString(c, text); err != nil {
+		c.t.Fatal(err)
+	}
+}
+
+// reply is an answer without its body.
+type reply struct {
+	StatusCode int
+	Header     http.Header
+	Close      bool
+}
+
+// answer reads an answer to its end.
+func (c *client) answer() (reply, string) {
+	c.t.Helper()
+	response, err := http.ReadResponse(c.reader, nil)
+	if err != nil {
+		c.t.Fatalf("no answer: %v", err)
+	}
+	defer response.Body.Close() //nolint:errcheck // read to its end
+	body, err := io.ReadAll(response.Body)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	return reply{response.StatusCode, response.Header, response.Close}, string(body)
+}
+
+// closed wants the hub to have ended the connection without another word.
+func (c *client) closed() {
+	c.t.Helper()
+	n, err := c.reader.Read(make([]byte, 1))
+	if n > 0 || err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
+		c.t.Errorf("the connection is not closed: %d bytes, %v", n, err)
+	}
 }
 
 // TestStrangersGetWhatHTTPAsks sends what a stack, a scanner or a smuggler might, byte by byte.
@@ -92,8 +232,8 @@ func TestStrangersGetWhatHTTPAsks(t *testing.T) {
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			d, _ := strangersDoor(t, l)
-			client := d.dial()
+			e, _ := newEntrance(t, l)
+			client := e.dial()
 			client.send(c.request)
 			r, body := client.answer()
 			if r.StatusCode != c.status || r.Header.Get("X-Sinba-Codice") != c.code {
@@ -111,9 +251,9 @@ func TestStrangersGetWhatHTTPAsks(t *testing.T) {
 			if c.closes {
 				if strings.Contains(c.request, "100-continue") {
 					// net/http waits for a body that never comes.
-					d.await("map[body:1]")
-					d.pass(6 * time.Second)
-					d.wantCut("slow_body")
+					e.await("hub_connections", "body")
+					e.pass(6 * time.Second)
+					e.await("hub_connections_cut_total", "slow_body")
 				}
 				client.closed()
 				return
@@ -132,8 +272,8 @@ func TestPipelinedRequestsAreAnsweredInOrder(t *testing.T) {
 	t.Parallel()
 	l := limits()
 	l.StrangerRate = 1000
-	d, _ := strangersDoor(t, l)
-	c := d.dial()
+	e, _ := newEntrance(t, l)
+	c := e.dial()
 	get := func(target, headers string) string {
 		return "GET " + target + " HTTP/1.1\r\nHost: hub\r\n" + headers + "\r\n"
 	}
@@ -152,11 +292,11 @@ func TestPipelinedRequestsAreAnsweredInOrder(t *testing.T) {
 // and cost no line of the log.
 func TestTooManyStrangersAreCountedNotLogged(t *testing.T) {
 	t.Parallel()
-	d, logs := strangersDoor(t, limits()) // 5 a second, 10 at once
+	e, logs := newEntrance(t, limits()) // 5 a second, 10 at once
 	post := "POST " + path + " HTTP/1.1\r\nHost: hub\r\nContent-Type: text/xml\r\nContent-Length: 0\r\n\r\n"
 	statuses := map[int]int{}
 	for range 30 {
-		c := d.dial()
+		c := e.dial()
 		c.send(post)
 		r, _ := c.answer()
 		statuses[r.StatusCode]++
@@ -167,13 +307,13 @@ func TestTooManyStrangersAreCountedNotLogged(t *testing.T) {
 	if statuses[401] != 10 || statuses[503] != 20 || logs.Len() != 10 {
 		t.Errorf("answers %v, %d lines of log", statuses, logs.Len())
 	}
-	c := d.dial()
+	c := e.dial()
 	c.send("GET " + path + "?wsdl HTTP/1.1\r\nHost: hub\r\n\r\n")
 	if r, _ := c.answer(); r.StatusCode != http.StatusServiceUnavailable || r.Header.Get("Retry-After") == "" {
 		t.Errorf("the description costs nothing: %d", r.StatusCode)
 	}
 	for range 5 {
-		c := d.dial()
+		c := e.dial()
 		c.send("GET / HTTP/1.1\r\nHost: hub\r\nX: y\n\r\n")
 		if r, _ := c.answer(); r.StatusCode != http.StatusBadRequest {
 			t.Errorf("a flawed request: %d", r.StatusCode)
@@ -182,11 +322,11 @@ func TestTooManyStrangersAreCountedNotLogged(t *testing.T) {
 	if logs.Len() != 10 {
 		t.Errorf("flawed requests cost %d lines of log", logs.Len()-10)
 	}
-	if n := d.count("hub_admission_rejected_total", "strangers"); n != 21 {
+	if n := e.figure("hub_admission_rejected_total", "strangers"); n != 21 {
 		t.Errorf("%d counted", n)
 	}
-	d.pass(time.Second)
-	c = d.dial()
+	e.pass(time.Second)
+	c = e.dial()
 	c.send(post)
 	if r, _ := c.answer(); r.StatusCode != http.StatusUnauthorized {
 		t.Errorf("a second later: %d", r.StatusCode)

@@ -1,4 +1,4 @@
-package gateway_test
+package door_test
 
 import (
 	"bufio"
@@ -8,14 +8,14 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/sinbahub/sinbahub/internal/gateway"
+	"github.com/sinbahub/sinbahub/internal/door"
 )
 
 const post = "POST /soap HTTP/1.1\r\nHost: hub\r\n"
 
 // follow feeds a connection's bytes in pieces of one size; 0 is all at once.
-func follow(stream string, piece int) *gateway.Framing {
-	f := &gateway.Framing{}
+func follow(stream string, piece int) *door.Framing {
+	f := &door.Framing{}
 	for p := []byte(stream); len(p) > 0; {
 		n := len(p)
 		if piece > 0 {
@@ -157,7 +157,7 @@ func BenchmarkFraming(b *testing.B) {
 	} {
 		b.Run(name, func(b *testing.B) {
 			b.ReportAllocs()
-			f, p := gateway.Framing{}, []byte(request)
+			f, p := door.Framing{}, []byte(request)
 			for b.Loop() {
 				// As net/http reads.
 				f.Feed(p[:4096])

@@ -1,4 +1,4 @@
-package gateway
+package door
 
 import (
 	"container/list"
@@ -32,7 +32,7 @@ const writePiece = 16 << 10
 // TLS goes below it: it must see the bytes of HTTP.
 type connection struct {
 	net.Conn
-	door   *connections
+	door   *Connections
 	source netip.Addr
 
 	// Of the list of connections, under its lock.
@@ -82,9 +82,9 @@ func connectionState(conn net.Conn, state http.ConnState) {
 // begin is called once for each request the handler gets. It tells what is wrong with its head,
 // and starts the clock of its body: what is waited for while an earlier exchange runs is not the
 // client's fault.
-func (c *connection) begin() flaw {
+func (c *connection) begin() Flaw {
 	if c == nil {
-		return flawNone
+		return FlawNone
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -92,8 +92,8 @@ func (c *connection) begin() flaw {
 	c.serving, c.since, c.wrote, c.stalled = true, c.door.time(), 0, 0
 	switch {
 	case c.served <= c.heads:
-		return flawNone
-	case c.flaw != flawNone:
+		return FlawNone
+	case c.flaw != FlawNone:
 		return c.flaw
 	}
 	return flawUnseen
@@ -152,16 +152,16 @@ func (c *connection) writePiece(p []byte) (int, error) {
 }
 
 // bodyFlaw tells what is wrong with the framing of the body that was just read.
-func (c *connection) bodyFlaw() flaw {
+func (c *connection) bodyFlaw() Flaw {
 	if c == nil {
-		return flawNone
+		return FlawNone
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.inBody && c.served == c.heads {
 		return c.flaw
 	}
-	return flawNone
+	return FlawNone
 }
 
 // SetReadDeadline is net/http's; one that was cut stays cut.
