@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/sinbahub/sinbahub/internal/contract"
 	"github.com/sinbahub/sinbahub/internal/hub"
@@ -11,14 +12,19 @@ import (
 	"github.com/sinbahub/sinbahub/pkg/soap"
 )
 
+const (
+	// turnPatience is how long a document waits for its sender's others; it is below the time a stop
+	// leaves.
+	turnPatience = 10 * time.Second
+	// validatorPatience is above what the workers take for any document: it ends the waiting when
+	// none can be started.
+	validatorPatience = time.Minute
+)
+
 // inspect is steps 2 and 3: what costs time by the will of the sender. The turn of a document that
-// is found bad ends when it has been refused, by the caller.
+// is found bad ends when it has been refused or, as a dry run, told what is wrong: by the caller.
 func (g *Gateway) inspect(ctx context.Context, x *exchange) error {
-	waited := g.metrics.step("turn")
-	var err error
-	x.turn, err = g.turns.begin(ctx, x.participant.ID, len(x.body))
-	waited()
-	if err != nil {
+	if err := g.awaitTurn(ctx, x); err != nil {
 		return err
 	}
 	// One linear pass over the bytes.
@@ -33,6 +39,20 @@ func (g *Gateway) inspect(ctx context.Context, x *exchange) error {
 		x.turn.end(true)
 	}
 	return nil
+}
+
+// awaitTurn waits until the sender's others leave this one room. Whoever waits for longer than its
+// patience has its share taken by its own: its place here may be of use to others.
+func (g *Gateway) awaitTurn(ctx context.Context, x *exchange) error {
+	defer g.metrics.step("turn")()
+	patient, cancel := context.WithTimeout(ctx, turnPatience)
+	defer cancel()
+	var err error
+	x.turn, err = g.turns.begin(patient, x.participant.ID, len(x.body))
+	if err != nil && ctx.Err() == nil {
+		return g.reject(x, rejectShare)
+	}
+	return err
 }
 
 // checkLimits is step 2. What the pass found becomes a code; the encoding it found stands in
@@ -71,7 +91,8 @@ func (g *Gateway) validate(ctx context.Context, x *exchange) error {
 	defer g.metrics.step("validate")()
 	// To its end even if the sender has gone: who hangs up must not get more of the workers than who
 	// waits.
-	ctx = context.WithoutCancel(ctx)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), validatorPatience)
+	defer cancel()
 	verdict, err := g.Validator.ValidateFor(ctx, validator.Sender(x.participant.ID), validator.SinbaEventi, validator.Envelope, x.body)
 	if verdict.SOAP != 0 {
 		x.version = verdict.SOAP

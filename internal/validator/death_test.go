@@ -234,6 +234,34 @@ func TestWorkerIsReplacedAfterSomeDocuments(t *testing.T) {
 	}
 }
 
+// TestWorkerThatBeginsWithARepetitionIsReplacedToo: its first document is one that another worker left
+// unanswered, and it may be its last.
+func TestWorkerThatBeginsWithARepetitionIsReplacedToo(t *testing.T) {
+	t.Parallel()
+	p := newWearingPool(t, func(c *validator.Config) { c.Workers = 1 }, func(p *validator.Pool) { p.SetWear(1<<30, 50*time.Millisecond) })
+	first := p.pids(t)[0]
+	if err := syscall.Kill(first, syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	answers := make(chan error, 2)
+	for range 2 {
+		go func() {
+			_, err := p.validate(t, "<a>"+strings.Repeat(" ", validator.BigDocument)+"</a>")
+			answers <- err
+		}()
+	}
+	until(t, "the worker has one of them to itself", func() bool { return p.Queued() == 1 })
+	if err := syscall.Kill(first, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if err := <-answers; codeOf(t, err) != hub.CodeUnknownOperation {
+			t.Fatal(err)
+		}
+	}
+	until(t, "the worker has been replaced", func() bool { return p.restarts(t, "age") == 1 })
+}
+
 func TestWorkerIsReplacedAfterSomeTime(t *testing.T) {
 	t.Parallel()
 	p := newWearingPool(t, func(c *validator.Config) { c.Workers = 1 }, func(p *validator.Pool) { p.SetWear(1<<30, time.Millisecond) })

@@ -62,6 +62,7 @@ func (t *turn) run(left []*call) []*call {
 // too, while it has nothing else to do, the call is the reason and is refused.
 func (t *turn) retry(c *call) {
 	s := t.session
+	t.ages()
 	again := *c
 	again.answer = make(chan outcome, 1)
 	s.send(&again)
@@ -113,11 +114,16 @@ func (t *turn) serve() {
 	}
 }
 
-func (t *turn) send(calls []*call) {
-	s := t.session
-	if s.sent == 0 {
+// ages starts the worker's clock before its first document.
+func (t *turn) ages() {
+	if t.session.sent == 0 {
 		t.age.Reset(t.pool.maxAge)
 	}
+}
+
+func (t *turn) send(calls []*call) {
+	s := t.session
+	t.ages()
 	s.send(calls...)
 	if s.sent >= t.pool.maxServed && t.spare == nil && !t.resting {
 		t.callSpare()

@@ -161,6 +161,25 @@ func TestValidateRefusesWhatIsNoMessage(t *testing.T) {
 	}
 }
 
+// TestErrorsInLargeDocumentsEndNoWorker: libxml2 goes on in its buffer after it has told an error, which
+// must still be there; whether it is shows only in a fresh worker and a buffer of its own pages.
+func TestErrorsInLargeDocumentsEndNoWorker(t *testing.T) {
+	t.Parallel()
+	filler := strings.Repeat("<p>"+strings.Repeat("z", 900)+"</p>", 300)
+	for _, trouble := range []string{"]]>", "&a;", "&#0;", "<q:p/>", "\x01", "<a b=1/>", "<!-- a -- b -->", "</x>"} {
+		p := newPool(t, func(c *validator.Config) { c.Workers = 1 })
+		for _, header := range []string{trouble + filler, filler + trouble, strings.Repeat(trouble, len(filler)/len(trouble))} {
+			doc := `<s:Envelope xmlns:s="` + soap12 + `"><s:Header><h>` + header + `</h></s:Header><s:Body><a/></s:Body></s:Envelope>`
+			if _, err := p.Validate(t.Context(), validator.SinbaEventi, validator.Envelope, []byte(doc)); codeOf(t, err) != hub.CodeMalformed {
+				t.Errorf("%q in %d bytes: %v", trouble, len(doc), err)
+			}
+		}
+		if n := p.restarts(t, "crash"); n != 0 {
+			t.Errorf("%q: %d workers died of it", trouble, n)
+		}
+	}
+}
+
 func TestValidateUsesTheSchemaAskedFor(t *testing.T) {
 	t.Parallel()
 	small := func(name, included string) validator.SchemaFiles {

@@ -126,6 +126,13 @@ unsigned xs_soap_version(const char *uri);
  */
 int xs_is_version_1_0(const xmlChar *version);
 
+/*
+ * For handlers of the parser's errors: nothing more is read. Left alone, libxml2 reads on behind an
+ * error, takes up at places of its own choosing and reports the next million: most of a second for
+ * 2 MiB of "&a;", ten for hyphens in comments. The last call of an error's handler, at every error.
+ */
+void xs_stop_at_error(xmlParserCtxtPtr parser);
+
 /* The answer up to the header's length. version is the subject's attribute, NULL without one. */
 void xs_write_head(xs_buf *out, int status, unsigned soap, const char *root, const char *version, size_t len);
 

@@ -48,6 +48,18 @@ static void refuse_doctype(void *ctx, const xmlChar *name, const xmlChar *id, co
 	xmlStopParser(parser);
 }
 
+/*
+ * Unlike xmlStopParser it frees nothing: libxml2 2.9.14 goes on in its buffer after it has told an
+ * error (xmlParseCharData sets the place behind a misplaced "]]>").
+ */
+void xs_stop_at_error(xmlParserCtxtPtr parser)
+{
+	parser->disableSAX = 1;
+	parser->instate = XML_PARSER_EOF;
+	if (parser->input != NULL)
+		parser->input->cur = parser->input->end;
+}
+
 static void note_parser_error(void *ctx, xmlErrorPtr error)
 {
 	xmlParserCtxtPtr parser = ctx;
@@ -55,15 +67,13 @@ static void note_parser_error(void *ctx, xmlErrorPtr error)
 
 	if (error->code == XML_ERR_NO_MEMORY)
 		run->no_memory = 1;
-	if (error->level < XML_ERR_ERROR || run->broken)
+	/* A value of xml:id is no matter of being well-formed. */
+	if (error->level < XML_ERR_ERROR || error->domain == XML_FROM_VALID || error->domain == XML_FROM_DTD)
 		return;
-	run->line = error->line;
-	/*
-	 * Left alone, libxml2 reads on behind an error, takes up at places of its own choosing and
-	 * reports the next million: half a second for 2 MiB of "&a;", four for hyphens in comments.
-	 */
+	if (!run->broken)
+		run->line = error->line;
 	run->broken = 1;
-	xmlStopParser(parser);
+	xs_stop_at_error(parser);
 }
 
 /* The thread's own channel, for what libxml2 reports without a context. */

@@ -248,8 +248,10 @@ static void on_parser_error(void *ctx, xmlErrorPtr error)
 {
 	xs_stream *s = ((xmlParserCtxtPtr)ctx)->_private;
 
-	if (error->level >= XML_ERR_ERROR)
-		s->declined = 1;
+	if (error->level < XML_ERR_ERROR)
+		return;
+	s->declined = 1;
+	xs_stop_at_error(s->parser);
 }
 
 static void on_violation(void *ctx, xmlErrorPtr error)

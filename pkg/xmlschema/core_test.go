@@ -261,6 +261,36 @@ func TestCoreSurvivesBrokenDocuments(t *testing.T) {
 	}
 }
 
+// TestErrorsAnywhere puts each kind of error, and what looks like one, into small and large valid
+// messages: both ways must agree.
+func TestErrorsAnywhere(t *testing.T) {
+	t.Parallel()
+	event := string(samples(t)["intervento.xml"])
+	frames := eventFiles(t)
+	want := 0
+	for _, trouble := range []string{
+		"]]>", "&a;", "&#0;", "<q:p/>", "\x01", "\xff", "<a b='<'/>", "<a b=1/>", "<a b='' b=''/>", "<!-- a -- b -->", "<!-- a --->",
+		"<?xml a?>", "<?a:b c?>", "<![CDATA[x]]>", "</x>", "<", "<a", `<a xml:id="1 x"/>`, `<a xml:id="x"/><a xml:id="x"/>`,
+		`<a xml:lang="-"/>`, `<a xml:space="x"/>`, `<a xmlns:q=""/>`, `<a xmlns:q="not a uri"/>`,
+	} {
+		for _, room := range []int{0, 300, 5000} {
+			filler := strings.Repeat("<p>zzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzz</p>", room)
+			for _, comment := range []string{"", "<!-- c -->"} { // which takes the long way
+				for _, parts := range [][3]string{{trouble + filler, comment}, {filler + trouble, comment}, {filler, comment, trouble}} {
+					at := strings.LastIndex(event, "</")
+					doc := `<s:Envelope xmlns:s="` + soap12 + `"><s:Header><h>` + parts[0] + "</h></s:Header><s:Body>" +
+						event[:at] + parts[1] + parts[2] + event[at:] + "</s:Body></s:Envelope>"
+					frames = appendFrame(frames, 'd', []byte(doc))
+					want++
+				}
+			}
+		}
+	}
+	if got := len(newHarness(t).run(t, frames)); got != want {
+		t.Errorf("%d answers for %d documents", got, want)
+	}
+}
+
 // corpora gives the public test vectors, or skips: they are not part of this project.
 func corpora(t *testing.T) string {
 	t.Helper()
