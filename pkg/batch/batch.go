@@ -123,10 +123,14 @@ func (g *Group[Q, R]) serve(ctx context.Context, calls []call[Q, R]) {
 }
 
 // Do hands query to the next batch and waits for its result. If ctx ends first the result is
-// lost to the caller although the function may still run: the outcome is then unknown.
+// lost to the caller although the function may still run: the outcome is then unknown. If it has
+// ended before, nothing is begun.
 func (g *Group[Q, R]) Do(ctx context.Context, query Q) (R, error) {
 	c := call[Q, R]{query, make(chan Result[R], 1)}
 	var none R
+	if err := ctx.Err(); err != nil {
+		return none, err
+	}
 	select {
 	case g.queue <- c:
 	case <-ctx.Done():

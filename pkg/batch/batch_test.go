@@ -191,3 +191,20 @@ func TestLingerInCrowdWaitsOnlyAfterACrowd(t *testing.T) {
 		wg.Wait()
 	})
 }
+
+// TestACallerThatHasLeftBeginsNothing: otherwise chance would say whether its call is carried out.
+func TestACallerThatHasLeftBeginsNothing(t *testing.T) {
+	t.Parallel()
+	g := batch.New(8, func(_ context.Context, queries []int) []batch.Result[int] {
+		t.Errorf("%d was begun", queries[0])
+		return make([]batch.Result[int], len(queries))
+	})
+	start(t, g)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	for q := range 100 {
+		if _, err := g.Do(ctx, q); !errors.Is(err, context.Canceled) {
+			t.Errorf("Do(%d): %v", q, err)
+		}
+	}
+}
