@@ -295,7 +295,7 @@ func TestEventThatEndsWorkersIsTriedAgainBeforeItIsParked(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	s, file := nation(t, siss.Faults{})
-	deadly, err := startPool(time.Nanosecond) // no worker is ever fast enough
+	deadly, err := startPool(time.Nanosecond) // hardly a worker is ever fast enough
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -303,8 +303,10 @@ func TestEventThatEndsWorkersIsTriedAgainBeforeItIsParked(t *testing.T) {
 	lucky := w.accept(t, newChild(), nil)
 	// So long that the next attempt is the other carrier's.
 	k := w.carryWith(t, s.URL(), deadly, func(c *delivery.Config) { c.FirstRetry, c.MostRetry = 3*time.Second, 3*time.Second })
-	if seen := k.until(t, lucky.transmission, hub.Retrying, hub.Parked); seen[0].state == string(hub.Parked) {
+	if seen := k.until(t, lucky.transmission, hub.Retrying, hub.Parked, hub.Delivered); seen[0].state == string(hub.Parked) {
 		t.Fatal("parked at once")
+	} else if seen[0].state == string(hub.Delivered) {
+		t.Skip("the answer overtook the deadline at the first attempt")
 	}
 	k.stop()
 	k = w.carry(t, s.URL(), nil)
@@ -313,9 +315,16 @@ func TestEventThatEndsWorkersIsTriedAgainBeforeItIsParked(t *testing.T) {
 	}
 	k.stop()
 
-	unlucky := w.accept(t, newChild(), nil)
 	k = w.carryWith(t, s.URL(), deadly, nil)
-	if seen := k.until(t, unlucky.transmission, hub.Parked, hub.Dead); len(seen) != 3 {
+	unlucky := w.accept(t, newChild(), nil)
+	k.Wake()
+	seen := k.until(t, unlucky.transmission, hub.Parked, hub.Dead, hub.Delivered)
+	for seen[len(seen)-1].state == string(hub.Delivered) { // on a busy machine an answer may overtake the deadline
+		unlucky = w.accept(t, newChild(), nil)
+		k.Wake()
+		seen = k.until(t, unlucky.transmission, hub.Parked, hub.Dead, hub.Delivered)
+	}
+	if len(seen) != 3 {
 		t.Errorf("parked after %+v", seen)
 	}
 	k.stop()
