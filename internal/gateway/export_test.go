@@ -30,10 +30,7 @@ func Treatments() map[hub.Kind]Treatment {
 
 // FaultMessage writes a fault as the door does.
 func FaultMessage(v soap.Version, base string, transaction uuid.UUID, at time.Time, err error) []byte {
-	g := &Gateway{codes: map[hub.Code]hub.Text{}, treatments: treatments()}
-	for _, text := range hub.Codes() {
-		g.codes[text.Code] = text
-	}
+	g := &Gateway{speaker: hub.NewSpeaker(), treatments: treatments()}
 	return g.faultMessage(v, base, transaction, at, asRefusal(err))
 }
 

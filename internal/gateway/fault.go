@@ -82,7 +82,7 @@ func (g *Gateway) faultMessage(v soap.Version, base string, transaction uuid.UUI
 	}
 	detail = append(detail, `</ErroreSinba>`...)
 
-	text := g.codes[told[0].Code]
+	text := g.speaker.Say(told[0])
 	return soap.AppendFault(nil, v, soap.Fault{
 		Code:     g.treatments[refusal.Kind].fault,
 		ReasonIT: string(told[0].Code) + " - " + text.IT,
@@ -93,7 +93,7 @@ func (g *Gateway) faultMessage(v soap.Version, base string, transaction uuid.UUI
 // appendAnomalia writes one AnomaliaType under its name in the contract, Anomalia or, in a
 // receipt, Avviso: xsd/sinba-eventi-v1.xsd.
 func (g *Gateway) appendAnomalia(dst []byte, name, base string, v hub.Violation) []byte {
-	text := g.codes[v.Code]
+	text := g.speaker.Say(v)
 	dst = append(dst, "<"+name+">"...)
 	dst = soap.AppendElement(dst, "Codice", string(v.Code))
 	dst = soap.AppendElement(dst, "Rilevanza", v.Severity.String())

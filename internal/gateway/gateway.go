@@ -73,7 +73,7 @@ type Gateway struct {
 	Parts
 	log        *zap.Logger
 	limits     soap.Limits
-	codes      map[hub.Code]hub.Text
+	speaker    *hub.Speaker
 	treatments map[hub.Kind]treatment
 	metrics    *metrics
 	// slots are the exchanges at once.
@@ -92,7 +92,7 @@ type Gateway struct {
 func New(cfg Config, reference Reference, parts Parts) *Gateway {
 	g := &Gateway{
 		cfg: cfg, Parts: parts, log: parts.Logger.Named("gateway"),
-		limits: soap.DefaultLimits(), codes: map[hub.Code]hub.Text{},
+		limits: soap.DefaultLimits(), speaker: hub.NewSpeaker(),
 		treatments: treatments(), metrics: newMetrics(parts.Registerer),
 		slots:       make(chan struct{}, cfg.Limits.Exchanges),
 		admission:   newAdmission(cfg.Limits),
@@ -101,9 +101,6 @@ func New(cfg Config, reference Reference, parts Parts) *Gateway {
 		strangers:   &strangers{counts: map[stranger]int32{}},
 		accepting:   accepting{keys: map[postgres.Key]struct{}{}},
 		codesPage:   renderCodes(),
-	}
-	for _, text := range hub.Codes() {
-		g.codes[text.Code] = text
 	}
 	g.Refer(reference)
 	return g

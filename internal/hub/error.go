@@ -72,6 +72,11 @@ type Violation struct {
 	Path string
 	// Line in the message as received, from 1; 0 if unknown.
 	Line int
+	// Reason chooses one of the code's Sentences; empty for the code's own text.
+	Reason string
+	// About is what the sentence speaks of: a name of the schema or a number the hub made, never a
+	// value or a name of the message.
+	About string
 }
 
 // Error is the one error type of the hub. Public is told to the sender and holds no content;

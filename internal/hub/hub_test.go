@@ -108,3 +108,30 @@ func TestErrorTellsCodeAndCause(t *testing.T) {
 		t.Errorf("got %q", err.Error())
 	}
 }
+
+// TestSentencesBelongToCodesAndFitTheContract: a name of the schema has at most 40 characters.
+func TestSentencesBelongToCodesAndFitTheContract(t *testing.T) {
+	t.Parallel()
+	codes := map[hub.Code]bool{}
+	for _, text := range hub.Codes() {
+		codes[text.Code] = true
+	}
+	seen := map[[2]string]bool{}
+	speaker := hub.NewSpeaker()
+	for _, row := range hub.Sentences() {
+		key := [2]string{string(row.Code), row.Reason}
+		if !codes[row.Code] || row.Reason == "" || seen[key] {
+			t.Errorf("%v: no such code, no reason, or twice", key)
+		}
+		seen[key] = true
+		said := speaker.Say(hub.Violation{Code: row.Code, Reason: row.Reason, About: strings.Repeat("è", 40)})
+		for _, s := range []string{said.IT, said.EN} {
+			if n := utf8.RuneCountInString(s); n == 0 || n > 256 || strings.Contains(s, "{") {
+				t.Errorf("%v: %q (Testo256Type)", key, s)
+			}
+		}
+	}
+	if said := speaker.Say(hub.Violation{Code: hub.CodeRule03, Reason: "none"}); said.IT == "" {
+		t.Error("an unknown reason is not told by its code's text")
+	}
+}

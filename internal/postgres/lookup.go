@@ -224,6 +224,8 @@ type warning struct {
 	Rule     string       `json:"r,omitempty"`
 	Path     string       `json:"p,omitempty"`
 	Line     int          `json:"l,omitempty"`
+	Reason   string       `json:"w,omitempty"`
+	About    string       `json:"a,omitempty"`
 }
 
 // formatWarnings gives nil for none, so that the column is NULL.

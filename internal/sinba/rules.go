@@ -112,6 +112,14 @@ type finding struct {
 // at reports a violation of the current rule at an element.
 func (j *judgement) at(severity hub.Severity, elem int) { j.missing(severity, elem, "") }
 
+// because reports a violation of the current rule at an element, told by one of its code's sentences
+// about the element's name.
+func (j *judgement) because(reason string, severity hub.Severity, elem int) {
+	j.at(severity, elem)
+	v := &j.findings[len(j.findings)-1].violation
+	v.Reason, v.About = reason, j.cat.nodes[j.elems[elem].node].name
+}
+
 // missing reports a violation at a place below an element where nothing stands. below is a path of
 // the schema's own names.
 func (j *judgement) missing(severity hub.Severity, elem int, below string) {

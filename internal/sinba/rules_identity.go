@@ -16,7 +16,7 @@ func judgeCodiceFiscale(j *judgement) {
 		}
 		code, err := codicefiscale.Parse(j.value(i))
 		if err != nil {
-			j.at(hub.Grave, i)
+			j.because("wrong", hub.Grave, i)
 			continue
 		}
 		if container == j.cat.at.identifier {
@@ -29,13 +29,13 @@ func judgeCodiceFiscale(j *judgement) {
 func judgeCoherence(j *judgement, code codicefiscale.Code) {
 	at := &j.cat.at
 	if i, ok := j.find(at.sex); ok && string(j.raw(i)) != string(code.Sex()) {
-		j.at(hub.Lieve, i)
+		j.because("differs", hub.Lieve, i)
 	}
 	if i, ok := j.find(at.birth); ok && !coherentBirth(j, code, i) {
-		j.at(hub.Lieve, i)
+		j.because("differs", hub.Lieve, i)
 	}
 	if i, ok := j.find(at.birthPlace); ok && string(j.raw(i)) != code.Place() {
-		j.at(hub.Lieve, i)
+		j.because("differs", hub.Lieve, i)
 	}
 }
 
