@@ -154,11 +154,15 @@ func (w *world) accept(tb testing.TB, c *child, change func(string) string) acce
 	}
 	now := time.Now().UTC().Truncate(time.Microsecond)
 	a := accepted{transmission: uuid.New(), message: uuid.Must(uuid.NewV7()), sequence: c.taken}
+	kind := read.Type()
+	if c.taken == 1 {
+		kind = sinba.AperturaCartella // as the store sees it: a case must be opened
+	}
 	result, err := w.store.Accept(tb.Context(), &postgres.Acceptance{
 		Key:         postgres.Key{Environment: hub.Prod, Ente: w.ente.ID, Event: event},
-		Participant: w.participant, ReceiptID: a.message, ReceivedAt: now, Outcome: hub.Accepted, Subject: c.subject,
-		Case: postgres.AcceptedCase{ID: c.id, Index: c.index, IndexEpoch: 1, SealedIDs: []byte("x"), New: c.taken == 1},
-		Type: read.Type(), Operation: read.Operation(), Sequence: c.taken,
+		Participant: w.participant, ReceiptID: a.message, ReceivedAt: now, Subject: c.subject,
+		Case: postgres.AcceptedCase{ID: c.id, Index: c.index, IndexEpoch: 1, SealedIDs: []byte("x"), FactsEpoch: 1, New: c.taken == 1},
+		Type: kind, Operation: read.Operation(), Sequence: c.taken,
 		SchemaVersion: sinba.SchemaVersion, MappingVersion: sinba.MappingVersion, RulesVersion: sinba.RulesVersion,
 		RegionEpoch: w.keys.Epoch(pseudonym.Region), NationEpoch: w.keys.Epoch(pseudonym.Nation),
 		Sealed: postgres.Sealed{Epoch: uuid.New(), Bytes: []byte("sealed")}, Body: body, TransmissionID: a.transmission,

@@ -111,46 +111,44 @@ func (g *Gateway) repeated(ctx context.Context, x *exchange, row *postgres.KeyRo
 // same child or case. Each loss means that somebody else's acceptance succeeded.
 const tries = 4
 
+// acceptance is an event on its way through steps 8 and 9.
+type acceptance struct {
+	warnings []hub.Violation
+	// resolved is the subject its identifier stands for.
+	resolved pseudonym.Subject
+	// newCase: there was no case when it was looked up.
+	newCase                 bool
+	receiptID, transmission uuid.UUID
+}
+
 // accept is steps 8 and 9.
 func (g *Gateway) accept(ctx context.Context, x *exchange, k *known, warnings []hub.Violation) (told, error) {
-	subject, err := g.resolve(ctx, x)
+	resolved, err := g.resolve(ctx, x)
 	if err != nil {
 		return told{}, err
 	}
-	// Whether another ente knows the child must not show in the time either: a new case of this
-	// ente takes the same trips to the vault whoever the child is.
-	newCase := k.found == nil
-	receiptID, transmission := uuid.Must(uuid.NewV7()), uuid.New()
-	for range tries {
-		prepared, err := g.pseudonymise(ctx, x, k, subject, receiptID)
-		if err != nil {
+	a := acceptance{warnings, resolved, k.found == nil, uuid.Must(uuid.NewV7()), uuid.New()}
+	if a.newCase {
+		// What no new case takes does not reach the vault either.
+		if err := g.judgeAsFirst(x, k, warnings); err != nil {
 			return told{}, err
 		}
-		prepared.Warnings, prepared.Outcome, prepared.TransmissionID = warnings, outcomeOf(warnings), transmission
-		// From here on no direct identifier exists outside sealed bytes.
-		if newCase || subject.New || subject.Pending {
-			winner, err := g.reserve(ctx, x, subject)
-			if err != nil {
-				return told{}, err
-			}
-			lost := winner.ID != subject.ID
-			subject = winner
-			if lost {
-				continue
-			}
-		}
-		result, err := g.commit(ctx, prepared)
+	}
+	for range tries {
+		result, prepared, err := g.acceptOnce(ctx, x, k, &a)
 		if err != nil {
 			return told{}, err
 		}
 		switch result.Status {
 		case postgres.StatusAccepted:
-			return g.accepted(ctx, x, subject, prepared, newCase), nil
+			return g.accepted(ctx, x, prepared, &result), nil
 		case postgres.StatusDuplicate:
 			if err := g.compare(x, k, result.Key); err != nil {
 				return told{}, err
 			}
 			return g.repeated(ctx, x, result.Key)
+		case postgres.StatusRefused:
+			return told{}, invalid(result.Violations)
 		case postgres.StatusCaseMoved:
 			k.found = result.Case
 		}
@@ -158,13 +156,66 @@ func (g *Gateway) accept(ctx context.Context, x *exchange, k *known, warnings []
 	return told{}, &hub.Error{Kind: hub.Overloaded, Public: []hub.Violation{{Code: hub.CodeInProgress, Severity: hub.Grave, Path: "/"}}}
 }
 
+// prepared is an acceptance as it was committed.
+type prepared struct {
+	*postgres.Acceptance
+
+	subject pseudonym.Subject
+	// confirm: the subject was reserved for it.
+	confirm bool
+}
+
+// acceptOnce prepares an acceptance and commits it. The zero status asks for another try: another
+// acceptance was first with the same child.
+func (g *Gateway) acceptOnce(ctx context.Context, x *exchange, k *known, a *acceptance) (postgres.AcceptResult, prepared, error) {
+	var p prepared
+	who, err := g.childOf(ctx, x, k, a.resolved)
+	if err != nil {
+		return postgres.AcceptResult{}, p, err
+	}
+	if who.is == otherChild {
+		return postgres.AcceptResult{}, p, g.refuseOtherChild(ctx, x, k, a.warnings)
+	}
+	p.subject = who.subject
+	if p.Acceptance, err = g.pseudonymise(ctx, x, k, p.subject, a.receiptID); err != nil {
+		return postgres.AcceptResult{}, p, err
+	}
+	p.Warnings, p.TransmissionID = a.warnings, a.transmission
+	// From here on no direct identifier exists outside sealed bytes.
+	// Whether another ente knows the child must not show in the time either: a new case of this
+	// ente takes the same trips to the vault whoever the child is.
+	p.confirm = who.is == ownChild && (a.newCase || p.subject.New || p.subject.Pending)
+	switch {
+	case p.confirm:
+		winner, err := g.reserve(ctx, x, p.subject)
+		if err != nil {
+			return postgres.AcceptResult{}, p, err
+		}
+		if winner.ID != p.subject.ID {
+			a.resolved = winner
+			return postgres.AcceptResult{}, p, nil
+		}
+		p.subject = winner
+	case who.is == renamed:
+		if err := g.rename(ctx, x, p.Acceptance, p.subject); err != nil {
+			return postgres.AcceptResult{}, p, err
+		}
+	}
+	result, err := g.commit(ctx, p.Acceptance)
+	return result, p, err
+}
+
 // identity is who the event is about, as the vault knows it.
 func identity(x *exchange) pseudonym.Identity {
-	subject := x.event.Subject()
-	if subject.Kind == sinba.NonIdentificato {
+	return identityOf(x, x.event.Subject())
+}
+
+// identityOf is who an identifier of the event stands for.
+func identityOf(x *exchange, id sinba.Identity) pseudonym.Identity {
+	if id.Kind == sinba.NonIdentificato {
 		return pseudonym.NewLocalIdentity(x.ente.Code, x.event.LocalSubject())
 	}
-	return pseudonym.NewIdentity(string(subject.Kind), subject.Value)
+	return pseudonym.NewIdentity(string(id.Kind), id.Value)
 }
 
 // resolve finds the subject by looking up; an unknown one is random and only in memory.
@@ -188,13 +239,11 @@ func (g *Gateway) reserve(ctx context.Context, x *exchange, subject pseudonym.Su
 // function of the event, the subject and the case.
 func (g *Gateway) pseudonymise(ctx context.Context, x *exchange, k *known, subject pseudonym.Subject, receiptID uuid.UUID) (*postgres.Acceptance, error) {
 	defer g.metrics.step("pseudonymise")()
-	file := postgres.AcceptedCase{Index: k.index, IndexEpoch: g.Keys.LocalEpoch()}
-	if k.found != nil {
-		file.ID = k.found.ID
-	} else {
-		file.ID, file.New = uuid.New(), true
-	}
 	epoch := g.Keys.Epoch(pseudonym.Region)
+	file := postgres.AcceptedCase{ID: uuid.New(), Index: k.index, IndexEpoch: g.Keys.LocalEpoch(), FactsEpoch: epoch, New: true}
+	if k.found != nil {
+		file.ID, file.FactsEpoch, file.New = k.found.ID, k.found.FactsEpoch, false
+	}
 	codes, err := g.Keys.Codes(pseudonym.Region, epoch, subject.ID, file.ID)
 	if err != nil {
 		return nil, hub.NewError(hub.Internal, hub.CodeInternal, err)
@@ -213,54 +262,51 @@ func (g *Gateway) pseudonymise(ctx context.Context, x *exchange, k *known, subje
 		}
 		file.SealedIDs = ids.Bytes
 	}
+	candidate, err := g.candidate(x, k, file)
+	if err != nil {
+		return nil, err
+	}
 	digest := sha256.Sum256(sealed.Bytes)
-	refersTo, _ := x.event.RefersTo()
-	commitment := pseudonym.Commitment(pseudonym.Salt(subject.Secret(), receiptID), k.content)
-	at := x.receivedAt.UTC().Truncate(time.Microsecond)
-	return &postgres.Acceptance{
-		Key: k.key, Participant: x.participant.ID, ReceiptID: receiptID, ReceivedAt: at,
-		ContentMAC: k.mac, Commitment: commitment, Subject: subject.ID, Case: file,
-		Type: x.event.Type(), Operation: x.event.Operation(), RefersTo: refersTo, Sequence: x.event.Sequence(),
-		SchemaVersion: contract.SchemaVersion, MappingVersion: sinba.MappingVersion, RulesVersion: sinba.RulesVersion,
-		RegionEpoch: epoch, NationEpoch: g.Keys.Epoch(pseudonym.Nation),
-		Sealed: postgres.Sealed{Epoch: sealed.Epoch, Bytes: sealed.Bytes, Digest: digest},
-		Body:   body,
-		Entry: journal.Entry{
-			ID: uuid.Must(uuid.NewV7()), At: at, Kind: journal.EventAccepted, Environment: g.cfg.Environment,
-			Participant: x.participant.ID, Ente: x.ente.ID, Message: receiptID, Event: k.key.Event,
-			Sealed: digest, Commitment: commitment,
-		},
-	}, nil
+	a := candidate
+	a.Participant, a.ReceiptID, a.ReceivedAt = x.participant.ID, receiptID, x.receivedAt.UTC().Truncate(time.Microsecond)
+	a.ContentMAC, a.Subject = k.mac, subject.ID
+	a.Commitment = pseudonym.Commitment(pseudonym.Salt(subject.Secret(), receiptID), k.content)
+	a.SchemaVersion, a.MappingVersion, a.RulesVersion = contract.SchemaVersion, sinba.MappingVersion, sinba.RulesVersion
+	a.RegionEpoch, a.NationEpoch = epoch, g.Keys.Epoch(pseudonym.Nation)
+	a.Sealed, a.Body = postgres.Sealed{Epoch: sealed.Epoch, Bytes: sealed.Bytes, Digest: digest}, body
+	a.Entry = journal.Entry{
+		ID: uuid.Must(uuid.NewV7()), At: a.ReceivedAt, Kind: journal.EventAccepted, Environment: g.cfg.Environment,
+		Participant: x.participant.ID, Ente: x.ente.ID, Message: receiptID, Event: k.key.Event,
+		Sealed: digest, Commitment: a.Commitment,
+	}
+	return a, nil
 }
 
 // commit is the only point of no return.
 func (g *Gateway) commit(ctx context.Context, a *postgres.Acceptance) (postgres.AcceptResult, error) {
 	defer g.metrics.step("accept")()
-	a.Entry.Outcome = a.Outcome.String()
 	a.Entry.Delivery = a.TransmissionID
-	for _, v := range a.Warnings {
-		a.Entry.Codes = append(a.Entry.Codes, v.Code)
-	}
 	return g.Store.Accept(ctx, a)
 }
 
 // accepted makes the receipt of a committed event. Confirming the subject may fail: the sweep
 // then finds that it has an event.
-func (g *Gateway) accepted(ctx context.Context, x *exchange, subject pseudonym.Subject, a *postgres.Acceptance, newCase bool) told {
-	if newCase || subject.New || subject.Pending {
-		g.confirm(context.WithoutCancel(ctx), x, subject)
+func (g *Gateway) accepted(ctx context.Context, x *exchange, p prepared, result *postgres.AcceptResult) told {
+	if p.confirm {
+		g.confirm(context.WithoutCancel(ctx), x, p.subject)
 	}
 	if g.Accepted != nil {
 		g.Accepted()
 	}
-	x.outcome, x.message = a.Outcome.String(), a.ReceiptID
-	salt := pseudonym.Salt(subject.Secret(), a.ReceiptID)
+	outcome := result.Outcome()
+	x.outcome, x.message = outcome.String(), p.ReceiptID
+	salt := pseudonym.Salt(p.subject.Secret(), p.ReceiptID)
 	return told{
 		Receipt: hub.Receipt{
-			ID: a.ReceiptID, Event: a.Key.Event, Outcome: a.Outcome, ReceivedAt: a.ReceivedAt,
-			Commitment: a.Commitment, Registration: a.Entry.ID, Warnings: a.Warnings,
+			ID: p.ReceiptID, Event: p.Key.Event, Outcome: outcome, ReceivedAt: p.ReceivedAt,
+			Commitment: p.Commitment, Registration: p.Entry.ID, Warnings: result.Violations,
 		},
-		outcome: a.Outcome, salt: salt[:],
+		outcome: outcome, salt: salt[:],
 	}
 }
 

@@ -68,9 +68,18 @@ func (g *Gateway) report(x *exchange, expected string, violations []hub.Violatio
 // refusedOutcome is codEsitoPrevisto for what would be refused.
 const refusedOutcome = "RIFIUTATO"
 
-// answerVerified reports a dry run that found nothing grave.
-func (g *Gateway) answerVerified(x *exchange, warnings []hub.Violation) []byte {
-	return g.report(x, outcomeOf(warnings).String(), warnings)
+// answerJudged answers a dry run, or refuses, with all that the event's rules and its case find.
+func (g *Gateway) answerJudged(ctx context.Context, x *exchange, k *known, found []hub.Violation) ([]byte, error) {
+	found, err := g.judgeInCase(ctx, x, k, found)
+	switch {
+	case err != nil:
+		return nil, err
+	case refuses(found):
+		return g.answerInvalid(x, invalid(found))
+	case len(found) > 0:
+		return g.report(x, hub.AcceptedWithWarnings.String(), found), nil
+	}
+	return g.report(x, hub.Accepted.String(), nil), nil
 }
 
 // answerInvalid refuses, or reports the refusal if it was a dry run: verificaEvento answers with
@@ -81,14 +90,6 @@ func (g *Gateway) answerInvalid(x *exchange, err error) ([]byte, error) {
 		return g.report(x, refusedOutcome, refusal.Public), nil
 	}
 	return nil, refusal
-}
-
-// outcomeOf is the outcome of an acceptance with these warnings.
-func outcomeOf(warnings []hub.Violation) hub.Outcome {
-	if len(warnings) > 0 {
-		return hub.AcceptedWithWarnings
-	}
-	return hub.Accepted
 }
 
 // answerEcho tells that the service is there and takes messages (AGID RAC_SOAP_004).

@@ -47,18 +47,16 @@ func (g *Gateway) Exchange(ctx context.Context, x *exchange) ([]byte, error) {
 
 	// The event is new.
 	// 7 rules that need the event alone.
-	warnings, err := g.judge(x)
-	if err != nil {
-		return g.answerInvalid(x, err)
-	}
-	if x.operation.Name == contract.VerificaEvento {
-		return g.answerVerified(x, warnings), nil
+	found, grave := g.judge(x)
+	if grave || x.operation.Name == contract.VerificaEvento {
+		// Its case is asked too: everything is told at once, and a dry run says what would be said.
+		return g.answerJudged(ctx, x, known, found)
 	}
 
 	// The event makes sense by itself.
 	// 8 pseudonymise, by looking up; 9 accept. Both again if another acceptance was first with
 	// this child or case.
-	receipt, err := g.accept(ctx, x, known, warnings)
+	receipt, err := g.accept(ctx, x, known, found)
 	if err != nil {
 		return nil, err
 	}

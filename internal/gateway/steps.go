@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/sinbahub/sinbahub/internal/contract"
@@ -184,22 +185,25 @@ func (g *Gateway) authoriseEvent(x *exchange) error {
 	return nil
 }
 
-// judge is step 7: the rules that need the event alone. GRAVE findings refuse, all told at
-// once; the others are warnings.
-func (g *Gateway) judge(x *exchange) (warnings []hub.Violation, err error) {
+// judge is step 7: the rules that need the event alone, all findings at once. GRAVE refuses; the
+// others are warnings.
+func (g *Gateway) judge(x *exchange) (found []hub.Violation, grave bool) {
 	defer g.metrics.step("rules")()
-	grave := false
-	found := x.reference.Events.Judge(x.event, sinba.RuleContext{Now: x.receivedAt})
+	found = x.reference.Events.Judge(x.event, sinba.RuleContext{Now: x.receivedAt})
 	if !x.certified() {
 		found = append(found, hub.Violation{Code: hub.CodeRule24, Severity: hub.Lieve, Rule: "BR-24", Path: "/" + x.operation.Request + "/Mittente/Applicativo"})
 	}
-	for _, v := range found {
-		grave = grave || v.Severity == hub.Grave
-	}
-	if grave {
-		return nil, &hub.Error{Kind: hub.Invalid, Public: found, Total: len(found)}
-	}
-	return found, nil
+	return found, refuses(found)
+}
+
+// refuses tells whether any finding is GRAVE.
+func refuses(found []hub.Violation) bool {
+	return slices.ContainsFunc(found, func(v hub.Violation) bool { return v.Severity == hub.Grave })
+}
+
+// invalid is the refusal of an event with all that was found.
+func invalid(found []hub.Violation) *hub.Error {
+	return &hub.Error{Kind: hub.Invalid, Public: found, Total: len(found)}
 }
 
 // certified tells whether the message names a product certified for this contract (BR-24).

@@ -50,13 +50,30 @@ const (
 	CodeSchemaContent     Code = "SINBA_210"
 	CodeSchemaOther       Code = "SINBA_299"
 	CodeRule01            Code = "SINBA_301"
+	CodeRule02            Code = "SINBA_302"
 	CodeRule03            Code = "SINBA_303"
 	CodeRule04            Code = "SINBA_304"
 	CodeRule06            Code = "SINBA_306"
+	CodeRule13            Code = "SINBA_313"
+	CodeRule14            Code = "SINBA_314"
+	CodeRule15            Code = "SINBA_315"
+	CodeRule17            Code = "SINBA_317"
 	CodeRule20            Code = "SINBA_320"
+	CodeRule22            Code = "SINBA_322"
 	CodeRule23            Code = "SINBA_323"
 	CodeRule24            Code = "SINBA_324"
+	CodeRule25            Code = "SINBA_325"
 	CodeRule26            Code = "SINBA_326"
+	CodeNoCase            Code = "SINBA_401"
+	CodeCaseOpen          Code = "SINBA_402"
+	CodeNotInState        Code = "SINBA_403"
+	CodeEventAnnulled     Code = "SINBA_404"
+	CodeOpeningHeld       Code = "SINBA_405"
+	CodeCaseAnnulled      Code = "SINBA_406"
+	CodeSameNumber        Code = "SINBA_411"
+	CodeNumberGap         Code = "SINBA_412"
+	CodeOpeningDate       Code = "SINBA_413"
+	CodeIncongruent       Code = "SINBA_414"
 	CodeRefusedBySISS     Code = "SINBA_490"
 	CodeInternal          Code = "SINBA_500"
 	CodeValidatorDied     Code = "SINBA_501"
@@ -106,13 +123,30 @@ func Codes() []Text {
 		{CodeSchemaContent, "L'elemento ha testo dove lo schema vuole elementi, o elementi dove vuole testo.", "The element has text where the schema asks for elements, or elements where it asks for text."},
 		{CodeSchemaOther, "Il messaggio non è conforme allo schema in questo punto.", "The message does not conform to the schema at this place."},
 		{CodeRule01, "Il corpo di Dettaglio non corrisponde a TipoEvento e TipoOperazione.", "The body of Dettaglio does not match TipoEvento and TipoOperazione."},
+		{CodeRule02, "IdEventoRiferito non indica un evento di questa cartella che si possa rettificare o annullare.", "IdEventoRiferito names no event of this case that can be corrected or annulled."},
 		{CodeRule03, "Codice fiscale: carattere di controllo o data errati, o incoerenza con l'Anagrafica.", "Codice fiscale: wrong check character or date, or not coherent with Anagrafica."},
 		{CodeRule04, "Codice STP, ENI o provvisorio: regione o cifra di controllo errata.", "STP, ENI or provisional code: wrong region or check digit."},
 		{CodeRule06, "Date non coerenti: una data è nel futuro o non rispetta nascita ≤ apertura ≤ presa in carico ≤ chiusura.", "Dates not coherent: a date is in the future or breaks birth ≤ opening ≤ taking in charge ≤ closing."},
+		{CodeRule13, "LuogoVita non concorda con gli affidi e gli inserimenti aperti della cartella.", "LuogoVita does not agree with the case's open foster care and placements."},
+		{CodeRule14, "L'inserimento o l'affido si sovrappone a un altro della stessa cartella.", "The placement or foster care overlaps another one of the same case."},
+		{CodeRule15, "La forma è giudiziaria ma il provvedimento indicato non è noto nella cartella.", "The form is judicial but the order it names is not known in the case."},
+		{CodeRule17, "La cartella non può chiudersi con interventi, affidi o inserimenti aperti.", "The case cannot be closed while services, foster care or placements are open."},
 		{CodeRule20, "Un campo codice contiene un testo con la forma di un codice fiscale.", "A code field holds text that looks like a codice fiscale."},
+		{CodeRule22, "Dopo l'adozione la cartella ammette solo chiusure, rettifiche e annullamenti.", "After the adoption the case takes only closings, corrections and annulments."},
 		{CodeRule23, "Il mittente non può parlare per questo CodiceEnte.", "The sender may not speak for this CodiceEnte."},
 		{CodeRule24, "L'Applicativo non è certificato per questa versione del contratto.", "The Applicativo is not certified for this version of the contract."},
+		{CodeRule25, "L'identificativo non è quello del minore di questa cartella: se è cambiato, inviare prima VARIAZIONE_ANAGRAFICA con IdentificativoPrecedente.", "The identifier is not that of this case's child: if it changed, send VARIAZIONE_ANAGRAFICA with IdentificativoPrecedente first."},
 		{CodeRule26, "Mancano dati necessari per questo evento (Cognome, Sesso, DataNascita; oppure la struttura o la sua regione).", "Data needed for this event are missing (Cognome, Sesso, DataNascita; or the structure or its region)."},
+		{CodeNoCase, "Nessuna cartella aperta con questo IdCartella: inviare prima l'apertura.", "No case was opened under this IdCartella: send the opening first."},
+		{CodeCaseOpen, "La cartella è già aperta con questo IdCartella.", "A case is already open under this IdCartella."},
+		{CodeNotInState, "L'evento non è ammesso nello stato in cui si trova la cartella.", "The event is not allowed in the state of the case."},
+		{CodeEventAnnulled, "L'evento indicato in IdEventoRiferito è già annullato.", "The event named in IdEventoRiferito is already annulled."},
+		{CodeOpeningHeld, "L'apertura non può essere annullata: altri eventi della cartella sono vivi.", "The opening cannot be annulled: other events of the case are live."},
+		{CodeCaseAnnulled, "La cartella è annullata: usare un nuovo IdCartella.", "The case is annulled: use a new IdCartella."},
+		{CodeSameNumber, "ProgressivoCartella già usato da un altro evento della cartella.", "ProgressivoCartella was already used by another event of the case."},
+		{CodeNumberGap, "Mancano numeri di ProgressivoCartella prima di questo: vedi riepilogoEventi.", "Numbers of ProgressivoCartella before this one are missing: see riepilogoEventi."},
+		{CodeOpeningDate, "DataApertura non è quella con cui la cartella fu aperta.", "DataApertura is not that with which the case was opened."},
+		{CodeIncongruent, "Con questo evento altri eventi successivi della cartella non sono più ammessi al loro posto.", "With this event other, later events of the case are no longer allowed at their place."},
 		{CodeRefusedBySISS, "Il sistema nazionale SISS ha rifiutato l'evento: il suo codice sta in Regola.", "The national system SISS refused the event: its code stands in Regola."},
 		{CodeInternal, "Errore interno del servizio: nulla è stato memorizzato, ripetere l'invio.", "Internal error of the service: nothing was stored, send again."},
 		{CodeValidatorDied, "Il controllo del messaggio non è riuscito: nulla è stato memorizzato.", "The message could not be checked: nothing was stored."},

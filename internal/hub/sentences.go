@@ -15,8 +15,22 @@ type Sentence struct {
 // by its own text alone; the page of codes lists the rows below their code.
 func Sentences() []Sentence {
 	return []Sentence{
+		{CodeRule02, "unknown", "Nessun evento con questo IdEventoRiferito in questa cartella.", "No event with this IdEventoRiferito in this case."},
+		{CodeRule02, "type", "TipoEvento deve essere quello dell'evento indicato in IdEventoRiferito.", "TipoEvento must be that of the event named in IdEventoRiferito."},
+		{CodeRule02, "subject", "Una rettifica non può cambiare IdAssistitoLocale: annullare l'evento e inviarne uno nuovo.", "A correction cannot change IdAssistitoLocale: annul the event and send a new one."},
 		{CodeRule03, "wrong", "Il codice fiscale ha il carattere di controllo o la data errati.", "The codice fiscale has a wrong check character or date."},
 		{CodeRule03, "differs", "{} non concorda con il codice fiscale.", "{} does not agree with the codice fiscale."},
+		{CodeRule13, "care", "LuogoVita è famiglia affidataria (3) ma nessun affido residenziale è aperto.", "LuogoVita is foster family (3) but no residential foster care is open."},
+		{CodeRule13, "no_care", "Un affido residenziale è aperto ma LuogoVita non è famiglia affidataria (3).", "Residential foster care is open but LuogoVita is not foster family (3)."},
+		{CodeRule13, "placement", "LuogoVita è struttura residenziale sociale (4) ma nessun inserimento è aperto.", "LuogoVita is residential structure (4) but no placement is open."},
+		{CodeRule13, "no_placement", "Un inserimento è aperto ma LuogoVita non è struttura residenziale sociale (4).", "A placement is open but LuogoVita is not residential structure (4)."},
+		{CodeRule14, "structures", "L'inserimento si sovrappone a un altro in un'altra struttura.", "The placement overlaps another one in another structure."},
+		{CodeRule14, "care", "Un affido residenziale e un inserimento si sovrappongono.", "Residential foster care and a placement overlap."},
+		{CodeRule15, "missing", "La forma è giudiziaria (2) ma manca IdProvvedimento.", "The form is judicial (2) but IdProvvedimento is missing."},
+		{CodeRule17, "open", "La cartella non può chiudersi: sono ancora aperti {}.", "The case cannot be closed: still open are {}."},
+		{CodeNotInState, "state", "L'evento non è ammesso nello stato {} della cartella.", "The event is not allowed in the state {} of the case."},
+		{CodeNumberGap, "missing", "Numeri di ProgressivoCartella che mancano prima di questo: {}.", "Numbers of ProgressivoCartella missing before this one: {}."},
+		{CodeIncongruent, "count", "Eventi successivi che con questo non sono più ammessi al loro posto: {}.", "Later events that are no longer allowed at their place with this one: {}."},
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/klauspost/compress/s2"
 
+	"github.com/sinbahub/sinbahub/internal/casefile"
 	"github.com/sinbahub/sinbahub/internal/hub"
 	"github.com/sinbahub/sinbahub/internal/journal"
 	"github.com/sinbahub/sinbahub/internal/sinba"
@@ -31,9 +32,8 @@ type Acceptance struct {
 	ContentMAC [32]byte
 	// Commitment is ImprontaMessaggio.
 	Commitment [32]byte
-	// Outcome is hub.Accepted or hub.AcceptedWithWarnings.
-	Outcome hub.Outcome
-	// Warnings go into the receipt and its repetitions.
+	// Warnings are those found so far; with those of the case they go into the receipt and its
+	// repetitions.
 	Warnings []hub.Violation
 	// Subject is the child, by its random id.
 	Subject uuid.UUID
@@ -47,6 +47,10 @@ type Acceptance struct {
 	RefersTo uuid.UUID
 	// Sequence is ProgressivoCartella.
 	Sequence int32
+	// Facts are what the event's case learns from it.
+	Facts sinba.Facts
+	// Root is the path of the event's root, before the paths of violations.
+	Root string
 	// SchemaVersion is the contract version the event was judged by.
 	SchemaVersion string
 	// MappingVersion is the version of foglie.tsv that made Body, and will make what leaves.
@@ -63,7 +67,8 @@ type Acceptance struct {
 	Body []byte
 	// TransmissionID is IdTrasmissione, fixed for ever, also the id of the delivery.
 	TransmissionID uuid.UUID
-	// Entry is the journal's; its id is IdRegistrazione.
+	// Entry is the journal's, without outcome and codes, which follow from the warnings; its id is
+	// IdRegistrazione.
 	Entry journal.Entry
 }
 
@@ -77,6 +82,9 @@ type AcceptedCase struct {
 	IndexEpoch int32
 	// SealedIDs are the local ids, sealed; stored with a new case.
 	SealedIDs []byte
+	// FactsEpoch is the epoch of the keys that made the stand-ins in Facts: the case's own, stored
+	// with a new case.
+	FactsEpoch int32
 	// New says that Lookup found no case.
 	New bool
 }
@@ -103,6 +111,8 @@ const (
 	// StatusCaseMoved: the case exists under another id than assumed; nothing was stored. The
 	// caller pseudonymises again with Case and accepts again.
 	StatusCaseMoved
+	// StatusRefused: the case does not take the event; nothing was stored. Violations says why.
+	StatusRefused
 )
 
 // AcceptResult is what became of an Acceptance.
@@ -113,6 +123,20 @@ type AcceptResult struct {
 	Key *KeyRow
 	// Case is set for StatusCaseMoved.
 	Case *Case
+	// Violations are all findings, the acceptance's own warnings first; set for StatusAccepted, where
+	// they are warnings, and for StatusRefused.
+	Violations []hub.Violation
+}
+
+// Outcome is what a receipt with the result's warnings says.
+func (r *AcceptResult) Outcome() hub.Outcome { return outcomeOf(r.Violations) }
+
+// outcomeOf is the outcome of an acceptance with these warnings.
+func outcomeOf(warnings []hub.Violation) hub.Outcome {
+	if len(warnings) > 0 {
+		return hub.AcceptedWithWarnings
+	}
+	return hub.Accepted
 }
 
 // errIncomplete says that an acceptance breaks what its fields promise: a defect of the caller.
@@ -128,17 +152,15 @@ var errCaseGone = errors.New("case was deleted meanwhile")
 //
 // Accepting the same acceptance again is safe: a key found with its own ReceiptID is accepted.
 func (s *Store) Accept(ctx context.Context, a *Acceptance) (AcceptResult, error) {
-	if a.Outcome != hub.Accepted && a.Outcome != hub.AcceptedWithWarnings ||
-		!a.ReceivedAt.Equal(a.ReceivedAt.Truncate(time.Microsecond)) ||
+	if !a.ReceivedAt.Equal(a.ReceivedAt.Truncate(time.Microsecond)) ||
 		a.ReceiptID == uuid.Nil || a.TransmissionID == uuid.Nil || a.Entry.ID == uuid.Nil {
 		return AcceptResult{}, hub.NewError(hub.Internal, hub.CodeInternal, errIncomplete)
 	}
 	ctx, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
 	// Whatever costs time is done here by the caller, not by the one writer.
-	ready := &ready{
-		Acceptance: a, body: s2.Encode(nil, a.Body), entry: a.Entry.Bytes(), warnings: formatWarnings(a.Warnings),
-	}
+	ready := &ready{Acceptance: a, body: s2.Encode(nil, a.Body), facts: casefile.FactsBytes(&a.Facts)}
+	ready.tell(a.Warnings)
 	result, err := s.accepts.Do(ctx, ready)
 	if err != nil {
 		return AcceptResult{}, unavailable(err)
@@ -149,7 +171,33 @@ func (s *Store) Accept(ctx context.Context, a *Acceptance) (AcceptResult, error)
 // ready is an acceptance with its columns made.
 type ready struct {
 	*Acceptance
-	body, entry, warnings []byte
+
+	body, facts []byte
+	// told are all warnings, warnings their column, entry the journal's with them.
+	told            []hub.Violation
+	warnings, entry []byte
+	// original is what a correction or annulment means in the end.
+	original uuid.UUID
+}
+
+// tell sets what the receipt tells.
+func (r *ready) tell(all []hub.Violation) {
+	r.told, r.warnings = all, formatWarnings(all)
+	entry := r.Entry
+	entry.Outcome, entry.Codes = outcomeOf(all).String(), nil
+	for _, v := range all {
+		entry.Codes = append(entry.Codes, v.Code)
+	}
+	r.entry = entry.Bytes()
+}
+
+// event is the acceptance as its case sees it.
+func (r *ready) event() casefile.Event { return r.Acceptance.event() }
+
+func (a *Acceptance) event() casefile.Event {
+	return casefile.Event{
+		ID: a.Key.Event, RefersTo: a.RefersTo, Operation: a.Operation, Type: a.Type, Sequence: a.Sequence, Facts: a.Facts,
+	}
 }
 
 // caseKey names the case it belongs to.
@@ -159,8 +207,8 @@ func (r *ready) caseKey() caseKey { return caseKey{r.Key.Environment, r.Key.Ente
 func (r *ready) keyRow() *KeyRow {
 	return &KeyRow{
 		Receipt: hub.Receipt{
-			ID: r.ReceiptID, Event: r.Key.Event, Outcome: r.Outcome, ReceivedAt: r.ReceivedAt.UTC(),
-			Commitment: r.Commitment, Registration: r.Entry.ID, Warnings: r.Warnings,
+			ID: r.ReceiptID, Event: r.Key.Event, Outcome: outcomeOf(r.told), ReceivedAt: r.ReceivedAt.UTC(),
+			Commitment: r.Commitment, Registration: r.Entry.ID, Warnings: r.told,
 		},
 		ContentMAC: r.ContentMAC,
 		Subject:    r.Subject,
@@ -173,7 +221,8 @@ func (s *Store) acceptBatch(ctx context.Context, all []*ready) []batch.Result[Ac
 }
 
 // acceptOnce accepts a batch in one transaction of two round trips: lock the cases and look at
-// the keys; decide here; write and commit.
+// the keys; decide here; write and commit. Corrections, annulments and events out of order need one
+// more, for the events of their cases.
 func (s *Store) acceptOnce(ctx context.Context, all []*ready) ([]batch.Result[AcceptResult], error) {
 	var d decision
 	err := s.withConn(ctx, func(conn *pgx.Conn) error {
@@ -182,7 +231,11 @@ func (s *Store) acceptOnce(ctx context.Context, all []*ready) ([]batch.Result[Ac
 		if err != nil {
 			return err
 		}
-		d = decide(all, keys, cases)
+		histories, err := readHistories(ctx, conn, needHistory(all, cases))
+		if err != nil {
+			return err
+		}
+		d = decide(all, keys, cases, histories)
 		// Only the commit that is answered with COMMIT and without a warning counts.
 		return d.write(ctx, conn)
 	})
@@ -190,7 +243,7 @@ func (s *Store) acceptOnce(ctx context.Context, all []*ready) ([]batch.Result[Ac
 }
 
 const lockCasesSQL = `
-SELECT c.id, c.environment, c.ente_id, c.case_index, c.subject_id, c.events
+SELECT c.id, c.environment, c.ente_id, c.case_index, c.subject_id, c.events, c.facts_epoch, c.state
 FROM unnest($1::smallint[], $2::integer[], $3::bytea[]) AS i (environment, ente_id, case_index)
 JOIN hub.case_file c ON c.environment = i.environment AND c.ente_id = i.ente_id
   AND c.case_index = i.case_index

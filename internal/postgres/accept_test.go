@@ -11,15 +11,21 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
 
+	"github.com/sinbahub/sinbahub/internal/casefile"
 	"github.com/sinbahub/sinbahub/internal/hub"
 	"github.com/sinbahub/sinbahub/internal/hubtest"
 	"github.com/sinbahub/sinbahub/internal/postgres"
+	"github.com/sinbahub/sinbahub/internal/sinba"
 )
 
 // receiptOf is the receipt that a repetition of a must get.
 func receiptOf(a *postgres.Acceptance) hub.Receipt {
+	outcome := hub.Accepted
+	if len(a.Warnings) > 0 {
+		outcome = hub.AcceptedWithWarnings
+	}
 	return hub.Receipt{
-		ID: a.ReceiptID, Event: a.Key.Event, Outcome: a.Outcome, ReceivedAt: a.ReceivedAt,
+		ID: a.ReceiptID, Event: a.Key.Event, Outcome: outcome, ReceivedAt: a.ReceivedAt,
 		Commitment: a.Commitment, Registration: a.Entry.ID, Warnings: a.Warnings,
 	}
 }
@@ -28,6 +34,7 @@ func receiptOf(a *postgres.Acceptance) hub.Receipt {
 func again(first *postgres.Acceptance) *postgres.Acceptance {
 	a := acceptance(first.Key.Ente)
 	a.Key, a.ContentMAC, a.Case, a.Subject = first.Key, first.ContentMAC, first.Case, first.Subject
+	a.Type, a.Sequence = first.Type, first.Sequence
 	return a
 }
 
@@ -35,7 +42,6 @@ func TestLookupFindsAcceptedEventAndItsCase(t *testing.T) {
 	t.Parallel()
 	store := open(t, hubtest.Database(t))
 	a := acceptance(1)
-	a.Outcome = hub.AcceptedWithWarnings
 	a.Warnings = []hub.Violation{
 		{Code: hub.CodeRule03, Severity: hub.Lieve, Rule: "BR-03", Path: "/InviaEventoRichiesta/Soggetto", Line: 7},
 		{Code: hub.CodeRule06, Severity: hub.Info, Rule: "BR-06", Path: "/InviaEventoRichiesta/Dettaglio"},
@@ -51,8 +57,11 @@ func TestLookupFindsAcceptedEventAndItsCase(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := postgres.Found{
-		Key:  &postgres.KeyRow{Receipt: receiptOf(a), ContentMAC: a.ContentMAC, Subject: a.Subject},
-		Case: &postgres.Case{ID: a.Case.ID, Subject: a.Subject, Events: 1},
+		Key: &postgres.KeyRow{Receipt: receiptOf(a), ContentMAC: a.ContentMAC, Subject: a.Subject},
+		Case: &postgres.Case{
+			ID: a.Case.ID, Subject: a.Subject, Events: 1, FactsEpoch: 1,
+			State: casefile.State{Status: casefile.Open, LastNumber: 1},
+		},
 	}
 	if diff := cmp.Diff(want, found); diff != "" {
 		t.Error(diff)
@@ -73,7 +82,6 @@ func TestAcceptDuplicateReturnsFirstReceipt(t *testing.T) {
 	t.Parallel()
 	store := open(t, hubtest.Database(t))
 	first := acceptance(1)
-	first.Outcome = hub.AcceptedWithWarnings
 	first.Warnings = []hub.Violation{{Code: hub.CodeRule03, Severity: hub.Lieve, Rule: "BR-03", Path: "/a", Line: 1}}
 	accept(t, store, first)
 	result, err := store.Accept(t.Context(), again(first))
@@ -185,6 +193,7 @@ func TestAcceptRacersOnOneCaseAreToldItsID(t *testing.T) {
 		}
 		// What the gateway does then.
 		racers[i].Case.ID, racers[i].Case.New, racers[i].Subject = r.Case.ID, false, r.Case.Subject
+		racers[i].Type, racers[i].Sequence = sinba.Segnalazione, 2 // an opening would be refused now
 		accept(t, stores[i%2], racers[i])
 	}
 	wantStored(t, db, len(results))
@@ -222,7 +231,7 @@ func TestAcceptPoisonFailsAlone(t *testing.T) {
 		poison := i%16 == 7
 		switch {
 		case poison && i < all/2:
-			a.Type = "not a type" // violates a CHECK
+			a.Case.FactsEpoch = 0 // violates a CHECK
 		case poison:
 			a.ReceivedAt = time.Date(2150, 1, 1, 0, 0, 0, 0, time.UTC) // no partition
 		}

@@ -131,7 +131,7 @@ func plainInserts(b *testing.B, pool *pgxpool.Pool, a *postgres.Acceptance) erro
 	trip.Queue("BEGIN")
 	trip.Queue(`INSERT INTO hub.event_key (environment, ente_id, event_id, receipt_id, received_at, registration_id, outcome,
 		content_mac, commitment) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)`, a.Key.Environment, a.Key.Ente, a.Key.Event,
-		a.ReceiptID, a.ReceivedAt, a.Entry.ID, a.Outcome, a.ContentMAC[:], a.Commitment[:])
+		a.ReceiptID, a.ReceivedAt, a.Entry.ID, hub.Accepted, a.ContentMAC[:], a.Commitment[:])
 	trip.Queue(`UPDATE hub.case_file SET events = events + 1, last_event_at = $2 WHERE id = $1`, a.Case.ID, a.ReceivedAt)
 	trip.Queue(`INSERT INTO hub.message (id, received_at, environment, participant_id, ente_id, seal_epoch, digest, sealed)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`, a.ReceiptID, a.ReceivedAt, a.Key.Environment, a.Participant, a.Key.Ente,

@@ -1,8 +1,14 @@
 package postgres
 
 import (
+	"slices"
 	"time"
 
+	"github.com/google/uuid"
+
+	"github.com/sinbahub/sinbahub/internal/casefile"
+	"github.com/sinbahub/sinbahub/internal/hub"
+	"github.com/sinbahub/sinbahub/internal/sinba"
 	"github.com/sinbahub/sinbahub/pkg/batch"
 )
 
@@ -20,27 +26,33 @@ type decision struct {
 // heldCase is a case while its lock is held.
 type heldCase struct {
 	Case
+
 	// opener makes the case; nil if it stands in the database.
 	opener *ready
 	// lastAt is the newest event of this batch, zero as long as it took none.
 	lastAt time.Time
+	// history are the case's events, those of this batch included; of a case in the database only if
+	// some of the batch needs them.
+	history []casefile.Event
 }
 
 // decide walks the batch in its order, as if each were alone: a key or a case that an earlier
-// one makes is there for the later ones. The life cycle of cases will be judged here too, since
-// only here their state cannot change under the judgement.
-func decide(all []*ready, keys map[Key]*KeyRow, cases map[caseKey]*Case) decision {
+// one makes is there for the later ones. The life cycle of cases is judged here, since only here
+// their state cannot change under the judgement.
+func decide(
+	all []*ready, keys map[Key]*KeyRow, cases map[caseKey]*Case, histories map[uuid.UUID][]casefile.Event,
+) decision {
 	d := decision{results: make([]batch.Result[AcceptResult], len(all))}
 	held := make(map[caseKey]*heldCase, len(all))
 	for key, file := range cases {
-		held[key] = &heldCase{Case: *file}
+		held[key] = &heldCase{Case: *file, history: histories[file.ID]}
 	}
 	for i, r := range all {
 		known, file := keys[r.Key], held[r.caseKey()]
 		switch {
 		case known != nil && known.Receipt.ID == r.ReceiptID:
 			// Our own commit, whose answer was lost.
-			d.results[i].Value = AcceptResult{Status: StatusAccepted}
+			d.results[i].Value = AcceptResult{Status: StatusAccepted, Violations: known.Receipt.Warnings}
 		case known != nil:
 			d.results[i].Value = AcceptResult{Status: StatusDuplicate, Key: known}
 		case file == nil && !r.Case.New:
@@ -50,15 +62,52 @@ func decide(all []*ready, keys map[Key]*KeyRow, cases map[caseKey]*Case) decisio
 			d.results[i].Value = AcceptResult{Status: StatusCaseMoved, Case: &moved}
 		default:
 			if file == nil {
-				file = &heldCase{Case: Case{ID: r.Case.ID, Subject: r.Subject}, opener: r}
-				held[r.caseKey()] = file
+				file = &heldCase{Case: Case{ID: r.Case.ID, Subject: r.Subject, FactsEpoch: r.Case.FactsEpoch}, opener: r}
 			}
-			d.take(r, file)
-			keys[r.Key] = r.keyRow()
-			d.results[i].Value = AcceptResult{Status: StatusAccepted}
+			if d.results[i].Value = d.judge(r, file); d.results[i].Value.Status == StatusAccepted {
+				held[r.caseKey()], keys[r.Key] = file, r.keyRow()
+			}
 		}
 	}
 	return d
+}
+
+// judge takes an event into its case if the case allows it.
+func (d *decision) judge(r *ready, file *heldCase) AcceptResult {
+	event := r.event()
+	after, all := judgeIn(&file.Case, file.history, r.Acceptance)
+	if refuses(all) {
+		return AcceptResult{Status: StatusRefused, Violations: all}
+	}
+	if len(all) > len(r.Warnings) {
+		r.tell(all)
+	}
+	if event.Operation != sinba.Inserimento {
+		r.original = casefile.Original(file.history, event.RefersTo)
+	}
+	file.State = after
+	d.take(r, file)
+	event.Position = file.Events
+	file.history = append(file.history, event)
+	return AcceptResult{Status: StatusAccepted, Violations: all}
+}
+
+// judgeIn gives the state of a case with an event, and all findings: those the event brings along,
+// then those of its case.
+func judgeIn(file *Case, history []casefile.Event, a *Acceptance) (casefile.State, []hub.Violation) {
+	event := a.event()
+	after, found := casefile.Judge(&file.State, history, &event)
+	all := slices.Clip(a.Warnings)
+	for _, v := range found {
+		v.Path = a.Root + v.Path
+		all = append(all, v)
+	}
+	return after, all
+}
+
+// refuses tells whether any finding is GRAVE.
+func refuses(found []hub.Violation) bool {
+	return slices.ContainsFunc(found, func(v hub.Violation) bool { return v.Severity == hub.Grave })
 }
 
 // take adds an event to its case.

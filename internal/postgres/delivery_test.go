@@ -15,6 +15,7 @@ import (
 	"github.com/sinbahub/sinbahub/internal/hubtest"
 	"github.com/sinbahub/sinbahub/internal/journal"
 	"github.com/sinbahub/sinbahub/internal/postgres"
+	"github.com/sinbahub/sinbahub/internal/sinba"
 )
 
 // claim takes what is due, at most limit.
@@ -145,8 +146,9 @@ func TestClaimHasOneDeliveryOfACaseInFlight(t *testing.T) {
 	t.Parallel()
 	store := open(t, hubtest.Database(t))
 	first := acceptance(addEnte(t, store).ID)
-	first.Sequence = 5
 	accept(t, store, first)
+	settle(t, store, claimOne(t, store), hub.Delivered)
+	accept(t, store, follow(first, 5))
 	held := claimOne(t, store)
 	late := follow(first, 2)
 	accept(t, store, late)
@@ -365,7 +367,7 @@ func TestStateFollowsTheDelivery(t *testing.T) {
 	t.Parallel()
 	store := open(t, hubtest.Database(t))
 	a := acceptance(addEnte(t, store).ID)
-	a.Outcome, a.Warnings = hub.AcceptedWithWarnings, []hub.Violation{{Code: hub.CodeRule03, Severity: hub.Lieve, Path: "/x"}}
+	a.Warnings = []hub.Violation{{Code: hub.CodeRule03, Severity: hub.Lieve, Path: "/x"}}
 	accept(t, store, a)
 	byEvent := postgres.StateQuery{Environment: hub.Prod, Enti: []int32{99, a.Key.Ente}, Event: a.Key.Event}
 	byReceipt := postgres.StateQuery{Environment: hub.Prod, Enti: []int32{a.Key.Ente}, Receipt: a.ReceiptID}
@@ -414,7 +416,7 @@ func TestStateIsAnnulledOnceTheAnnulmentIsConfirmed(t *testing.T) {
 	a := acceptance(addEnte(t, store).ID)
 	accept(t, store, a)
 	annulment := follow(a, 2)
-	annulment.Operation, annulment.RefersTo = "A", a.Key.Event
+	annulment.Type, annulment.Operation, annulment.RefersTo = a.Type, sinba.Annullamento, a.Key.Event
 	accept(t, store, annulment)
 	stato := func() string {
 		t.Helper()

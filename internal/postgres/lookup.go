@@ -8,6 +8,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/sinbahub/sinbahub/internal/casefile"
 	"github.com/sinbahub/sinbahub/internal/hub"
 	"github.com/sinbahub/sinbahub/pkg/batch"
 )
@@ -46,6 +47,10 @@ type Case struct {
 	Subject uuid.UUID
 	// Events is how many events the case has taken.
 	Events int32
+	// FactsEpoch is the epoch of the keys that make the stand-ins in State.
+	FactsEpoch int32
+	// State is what has become of it.
+	State casefile.State
 }
 
 // Lookup tells whether the event was accepted before and which case it belongs to. Calls that
@@ -192,7 +197,7 @@ func readKeys(answers pgx.BatchResults) (map[Key]*KeyRow, error) {
 }
 
 const findCasesSQL = `
-SELECT c.id, c.environment, c.ente_id, c.case_index, c.subject_id, c.events
+SELECT c.id, c.environment, c.ente_id, c.case_index, c.subject_id, c.events, c.facts_epoch, c.state
 FROM unnest($1::smallint[], $2::integer[], $3::bytea[]) AS i (environment, ente_id, case_index)
 JOIN hub.case_file c ON c.environment = i.environment AND c.ente_id = i.ente_id
   AND c.case_index = i.case_index`
@@ -206,12 +211,18 @@ func readCases(answers pgx.BatchResults) (map[caseKey]*Case, error) {
 	found := map[caseKey]*Case{}
 	var file Case
 	var key caseKey
-	var index []byte
-	columns := []any{&file.ID, &key.environment, &key.ente, &index, &file.Subject, &file.Events}
+	var index, state []byte
+	columns := []any{
+		&file.ID, &key.environment, &key.ente, &index, &file.Subject, &file.Events, &file.FactsEpoch, &state,
+	}
 	_, err = pgx.ForEachRow(rows, columns, func() error {
 		copied := file
 		key.index = [32]byte(index)
 		found[key] = &copied
+		var err error
+		if copied.State, err = casefile.ParseState(state); err != nil {
+			return errStored
+		}
 		return nil
 	})
 	return found, err

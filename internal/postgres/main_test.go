@@ -90,9 +90,8 @@ func acceptance(ente int32) *postgres.Acceptance {
 		ReceivedAt:     now,
 		ContentMAC:     randomDigest(),
 		Commitment:     randomDigest(),
-		Outcome:        hub.Accepted,
 		Subject:        uuid.New(),
-		Case:           postgres.AcceptedCase{ID: uuid.New(), Index: randomDigest(), SealedIDs: []byte("sealed"), New: true},
+		Case:           postgres.AcceptedCase{ID: uuid.New(), Index: randomDigest(), SealedIDs: []byte("sealed"), FactsEpoch: 1, New: true},
 		Type:           sinba.AperturaCartella,
 		Operation:      sinba.Inserimento,
 		Sequence:       1,
@@ -107,7 +106,7 @@ func acceptance(ente int32) *postgres.Acceptance {
 	}
 	a.Entry = journal.Entry{
 		ID: v7(), At: now, Kind: journal.EventAccepted, Environment: hub.Prod, Participant: 1,
-		Ente: ente, Message: id, Event: a.Key.Event, Outcome: a.Outcome.String(),
+		Ente: ente, Message: id, Event: a.Key.Event,
 		Sealed: a.Sealed.Digest, Commitment: a.Commitment,
 	}
 	return a
@@ -119,7 +118,7 @@ func follow(first *postgres.Acceptance, sequence int32) *postgres.Acceptance {
 	a.Subject = first.Subject
 	a.Case = first.Case
 	a.Case.New = false
-	a.Sequence = sequence
+	a.Type, a.Sequence = sinba.Segnalazione, sequence
 	return a
 }
 

@@ -80,8 +80,9 @@ SELECT k.event_id, k.receipt_id, k.warnings, d.state, d.changed_at, d.attempts,
   coalesce(d.protocol, ''), coalesce(d.codes, ''),
   EXISTS (
     SELECT FROM hub.event a JOIN hub.delivery ad ON ad.message_id = a.id
-    WHERE a.case_id = e.case_id AND a.refers_to = e.event_id AND a.ente_id = e.ente_id
-      AND a.operation = 'A' AND ad.state = 'delivered'
+    -- with its original all its corrections are annulled
+    WHERE a.case_id = e.case_id AND a.original_id = coalesce(e.original_id, e.event_id)
+      AND e.operation <> 'A' AND a.operation = 'A' AND ad.state = 'delivered'
   )`
 
 const stateByEventSQL = stateColumns + `

@@ -63,7 +63,7 @@ func (d *decision) keyArgs() []any {
 		receipts = receipts.add(r.ReceiptID)
 		at = append(at, r.ReceivedAt)
 		registrations = registrations.add(r.Entry.ID)
-		outcomes = append(outcomes, int16(r.Outcome))
+		outcomes = append(outcomes, int16(outcomeOf(r.told)))
 		warnings = append(warnings, r.warnings)
 		macs = append(macs, r.ContentMAC[:])
 		commitments = append(commitments, r.Commitment[:])
@@ -73,80 +73,101 @@ func (d *decision) keyArgs() []any {
 
 const insertCasesSQL = `
 INSERT INTO hub.case_file (id, environment, ente_id, case_index, index_epoch, subject_id,
-  sealed_ids, events, created_at, last_event_at)
+  sealed_ids, facts_epoch, events, created_at, last_event_at, state, status, incongruent)
 SELECT i.id, i.environment, i.ente_id, i.case_index, i.index_epoch, i.subject_id,
-  i.sealed_ids, i.events, i.last_event_at, i.last_event_at
+  i.sealed_ids, i.facts_epoch, i.events, i.last_event_at AS created_at, i.last_event_at, i.state, i.status,
+  i.incongruent
 FROM unnest($1::smallint[], $2::integer[], $3::bytea[], $4::uuid[], $5::integer[], $6::uuid[],
-  $7::bytea[], $8::integer[], $9::timestamptz[])
-  AS i (environment, ente_id, case_index, id, index_epoch, subject_id,
-    sealed_ids, events, last_event_at)
+  $7::bytea[], $8::integer[], $9::integer[], $10::timestamptz[], $11::bytea[], $12::smallint[],
+  $13::integer[])
+  AS i (environment, ente_id, case_index, id, index_epoch, subject_id, sealed_ids, facts_epoch,
+    events, last_event_at, state, status, incongruent)
 -- as with keys: a new case may be another process's too
 ORDER BY i.environment, i.ente_id, i.case_index`
 
 // openedArgs are the new cases, nil if there are none.
 func (d *decision) openedArgs() []any {
 	var cases caseColumns
-	var ids, subjects uuids
-	var epochs, events []int32
+	var subjects uuids
+	var indexEpochs, factsEpochs []int32
 	var sealed [][]byte
-	var last []time.Time
+	var taken takenColumns
 	for _, c := range d.cases {
 		if c.opener == nil {
 			continue
 		}
 		cases.add(c.opener.caseKey())
-		ids, subjects = ids.add(c.ID), subjects.add(c.Subject)
-		epochs = append(epochs, c.opener.Case.IndexEpoch)
+		subjects = subjects.add(c.Subject)
+		indexEpochs = append(indexEpochs, c.opener.Case.IndexEpoch)
+		factsEpochs = append(factsEpochs, c.opener.Case.FactsEpoch)
 		sealed = append(sealed, c.opener.Case.SealedIDs)
-		events = append(events, c.Events)
-		last = append(last, c.lastAt)
+		taken.add(c)
 	}
-	if len(ids.FlatArray) == 0 {
+	if len(taken.ids.FlatArray) == 0 {
 		return nil
 	}
-	return append(cases.args(), ids, epochs, subjects, sealed, events, last)
+	return append(cases.args(), taken.ids, indexEpochs, subjects, sealed, factsEpochs,
+		taken.events, taken.last, taken.states, taken.statuses, taken.incongruent)
+}
+
+// takenColumns are what changes of a case with each event.
+type takenColumns struct {
+	ids         uuids
+	events      []int32
+	last        []time.Time
+	states      [][]byte
+	statuses    []int16
+	incongruent []int32
+}
+
+func (t *takenColumns) add(c *heldCase) {
+	t.ids = t.ids.add(c.ID)
+	t.events = append(t.events, c.Events)
+	t.last = append(t.last, c.lastAt)
+	t.states = append(t.states, c.State.Bytes())
+	t.statuses = append(t.statuses, int16(c.State.Status))
+	t.incongruent = append(t.incongruent, c.State.Incongruent)
 }
 
 const touchCasesSQL = `
 UPDATE hub.case_file c
-SET events = i.events, last_event_at = greatest(c.last_event_at, i.last_event_at)
-FROM unnest($1::uuid[], $2::integer[], $3::timestamptz[]) AS i (id, events, last_event_at)
+SET events = i.events, last_event_at = greatest(c.last_event_at, i.last_event_at),
+  state = i.state, status = i.status, incongruent = i.incongruent
+FROM unnest($1::uuid[], $2::integer[], $3::timestamptz[], $4::bytea[], $5::smallint[],
+  $6::integer[]) AS i (id, events, last_event_at, state, status, incongruent)
 WHERE c.id = i.id`
 
 // touchedArgs are the cases known before, nil if there are none. Their locks are held already.
 func (d *decision) touchedArgs() []any {
-	var ids uuids
-	var events []int32
-	var last []time.Time
+	var taken takenColumns
 	for _, c := range d.cases {
-		if c.opener != nil {
-			continue
+		if c.opener == nil {
+			taken.add(c)
 		}
-		ids = ids.add(c.ID)
-		events = append(events, c.Events)
-		last = append(last, c.lastAt)
 	}
-	if len(ids.FlatArray) == 0 {
+	if len(taken.ids.FlatArray) == 0 {
 		return nil
 	}
-	return []any{ids, events, last}
+	return []any{taken.ids, taken.events, taken.last, taken.states, taken.statuses, taken.incongruent}
 }
 
 const insertEventsSQL = `
 WITH i AS MATERIALIZED (
   SELECT u.id, u.received_at, u.environment, u.participant_id, u.ente_id, u.event_id, u.case_id,
-    u.subject_id, u.type, u.operation, u.refers_to, u.sequence, u.position, u.schema_version,
+    u.subject_id, u.type, u.operation, u.refers_to, u.original_id, u.sequence, u.position,
+    u.facts, u.schema_version,
     u.mapping_version, u.rules_version, u.region_epoch, u.nation_epoch, u.body, u.seal_epoch,
     u.digest, u.sealed, u.transmission_id, u.entry_id, u.entry_at, u.entry_kind, u.entry_body
   FROM unnest($1::uuid[], $2::timestamptz[], $3::smallint[], $4::integer[], $5::integer[],
     $6::uuid[], $7::uuid[], $8::uuid[], $9::text[], $10::text[], $11::uuid[], $12::integer[],
     $13::integer[], $14::text[], $15::integer[], $16::integer[], $17::integer[], $18::integer[],
     $19::bytea[], $20::uuid[], $21::bytea[], $22::bytea[], $23::uuid[], $24::uuid[],
-    $25::timestamptz[], $26::smallint[], $27::bytea[])
+    $25::timestamptz[], $26::smallint[], $27::bytea[], $28::uuid[], $29::bytea[])
     AS u (id, received_at, environment, participant_id, ente_id, event_id, case_id,
       subject_id, type, operation, refers_to, sequence, position, schema_version,
       mapping_version, rules_version, region_epoch, nation_epoch, body, seal_epoch,
-      digest, sealed, transmission_id, entry_id, entry_at, entry_kind, entry_body)
+      digest, sealed, transmission_id, entry_id, entry_at, entry_kind, entry_body, original_id,
+      facts)
 ), stored_message AS (
   INSERT INTO hub.message (id, received_at, environment, participant_id, ente_id, seal_epoch,
     digest, sealed)
@@ -155,11 +176,11 @@ WITH i AS MATERIALIZED (
   FROM i
 ), stored_event AS (
   INSERT INTO hub.event (id, received_at, environment, participant_id, ente_id, event_id, case_id,
-    subject_id, type, operation, refers_to, sequence, position, schema_version,
-    mapping_version, rules_version, region_epoch, body_format, body)
+    subject_id, type, operation, refers_to, original_id, sequence, position, facts,
+    schema_version, mapping_version, rules_version, region_epoch, body_format, body)
   SELECT i.id, i.received_at, i.environment, i.participant_id, i.ente_id, i.event_id, i.case_id,
-    i.subject_id, i.type, i.operation, i.refers_to, i.sequence, i.position, i.schema_version,
-    i.mapping_version, i.rules_version, i.region_epoch, 1, i.body
+    i.subject_id, i.type, i.operation, i.refers_to, i.original_id, i.sequence, i.position,
+    i.facts, i.schema_version, i.mapping_version, i.rules_version, i.region_epoch, 1, i.body
   FROM i
 ), stored_delivery AS (
   -- due at once, by the database's clock
@@ -177,18 +198,19 @@ SELECT i.entry_id, i.entry_at FROM i`
 
 func (d *decision) eventArgs() []any {
 	n := len(d.fresh)
-	var ids, events, cases, subjects, refers, epochs, transmissions, entryIDs uuids
+	var ids, events, cases, subjects, refers, originals, epochs, transmissions, entryIDs uuids
 	var sequences, positions, mappings, rules, regions, nations []int32
 	at, entryAt := make([]time.Time, 0, n), make([]time.Time, 0, n)
 	environments, kinds := make([]int16, 0, n), make([]int16, 0, n)
 	participants, enti := make([]int32, 0, n), make([]int32, 0, n)
 	types, operations, schemas := make([]string, 0, n), make([]string, 0, n), make([]string, 0, n)
 	bodies, digests := make([][]byte, 0, n), make([][]byte, 0, n)
-	sealed, entries := make([][]byte, 0, n), make([][]byte, 0, n)
+	sealed, entries, facts := make([][]byte, 0, n), make([][]byte, 0, n), make([][]byte, 0, n)
 	for i, r := range d.fresh {
 		ids, events = ids.add(r.ReceiptID), events.add(r.Key.Event)
 		cases, subjects = cases.add(r.Case.ID), subjects.add(r.Subject)
-		refers = refers.addNullable(r.RefersTo)
+		refers, originals = refers.addNullable(r.RefersTo), originals.addNullable(r.original)
+		facts = append(facts, r.facts)
 		epochs, transmissions = epochs.add(r.Sealed.Epoch), transmissions.add(r.TransmissionID)
 		entryIDs = entryIDs.add(r.Entry.ID)
 		sequences, positions = append(sequences, r.Sequence), append(positions, d.positions[i])
@@ -206,7 +228,7 @@ func (d *decision) eventArgs() []any {
 	return []any{
 		ids, at, environments, participants, enti, events, cases, subjects, types, operations, refers,
 		sequences, positions, schemas, mappings, rules, regions, nations, bodies, epochs, digests, sealed,
-		transmissions, entryIDs, entryAt, kinds, entries,
+		transmissions, entryIDs, entryAt, kinds, entries, originals, facts,
 	}
 }
 

@@ -29,7 +29,9 @@ type Catalogue struct {
 	at     places
 	ref    *reference
 	rules  []Rule
-	rome   *time.Location
+	// takes says what Facts takes from each of nodes.
+	takes []take
+	rome  *time.Location
 }
 
 // node is one element of the message type at one place of the tree, or an attribute of the root.
@@ -109,6 +111,9 @@ func Load(schemaFile []byte, ref Reference) (*Catalogue, error) {
 		return nil, err
 	}
 	if err := c.locate(); err != nil {
+		return nil, err
+	}
+	if err := c.assignTakes(); err != nil {
 		return nil, err
 	}
 	return c.WithTable(leafTable)

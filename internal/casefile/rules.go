@@ -1,0 +1,142 @@
+package casefile
+
+import (
+	"strings"
+
+	"github.com/sinbahub/sinbahub/internal/hub"
+	"github.com/sinbahub/sinbahub/internal/sinba"
+)
+
+// rules are the rules beyond the schema that need the case's own history (domain, 9.5).
+func (v *verdict) rules(before, after *State) {
+	v.frozen(before)
+	v.placesOfLife(before, after)
+	v.overlaps(after)
+	v.orders(after)
+	v.stillOpen(before)
+}
+
+// frozen is BR-22 inside the case: after the adoption only what closes.
+func (v *verdict) frozen(before *State) {
+	if before.Frozen && v.event.Operation == sinba.Inserimento && !v.event.Facts.Closing {
+		v.find(hub.CodeRule22, hub.Grave, pathType, "", "")
+	}
+}
+
+// placesOfLife is BR-13: LuogoVita agrees with what is open. Before a case is in charge nothing can
+// be open yet.
+func (v *verdict) placesOfLife(before, after *State) {
+	if before.Status == Open || before.Status == None && after.Status == Open {
+		return
+	}
+	care, placement := after.living(sinba.ItemCare), after.living(sinba.ItemPlacement)
+	for _, m := range v.event.Facts.Minors {
+		path := m.Path + "/LuogoVita"
+		switch {
+		case v.event.Type == sinba.CaricamentoIniziale && strings.Contains(path, "/PresaInCarico/"):
+			// Where the child lived when it was taken in charge, not where it lives.
+		case m.Place == "3" && !care:
+			v.find(hub.CodeRule13, hub.Lieve, path, "care", "")
+		case m.Place == "4" && !placement:
+			v.find(hub.CodeRule13, hub.Lieve, path, "placement", "")
+		case m.Place != "3" && care:
+			v.find(hub.CodeRule13, hub.Lieve, path, "no_care", "")
+		case m.Place != "4" && placement:
+			v.find(hub.CodeRule13, hub.Lieve, path, "no_placement", "")
+		}
+	}
+}
+
+// living tells whether a residential item of a kind is open.
+func (s *State) living(kind ItemKind) bool {
+	for i := range s.Items {
+		if item := &s.Items[i]; item.Kind == kind && item.Residential && item.open() {
+			return true
+		}
+	}
+	return false
+}
+
+// open tells whether an item has not ended.
+func (i *Item) open() bool { return !i.Closed && i.End == 0 }
+
+// overlaps is BR-14. Intervals are half open: out and in on one day is fine.
+func (v *verdict) overlaps(after *State) {
+	for _, told := range v.event.Facts.Items {
+		if told.Kind != sinba.ItemPlacement && (told.Kind != sinba.ItemCare || !told.Residential) {
+			continue
+		}
+		structures, care := false, false
+		for i := range after.Items {
+			other := &after.Items[i]
+			if !other.Residential || other.Kind == told.Kind && other.ID == told.ID || !overlap(&told, other) {
+				continue
+			}
+			structures = structures || told.Kind == sinba.ItemPlacement && other.Kind == sinba.ItemPlacement && told.Where != other.Where
+			care = care || told.Kind != other.Kind
+		}
+		if structures {
+			v.find(hub.CodeRule14, hub.Grave, told.Path, "structures", "")
+		}
+		if care {
+			v.find(hub.CodeRule14, hub.Lieve, told.Path, "care", "")
+		}
+	}
+}
+
+// overlap tells whether two residential items share a day; an empty interval has none.
+func overlap(a *sinba.Item, b *Item) bool {
+	const open = sinba.Date(99_991_231)
+	endA, endB := a.End, b.End
+	if endA == 0 {
+		endA = open
+	}
+	if endB == 0 {
+		endB = open
+	}
+	return max(a.Start, b.Start) < min(endA, endB)
+}
+
+// orders is BR-15: what a court decided names its order.
+func (v *verdict) orders(after *State) {
+	for _, told := range v.event.Facts.Items {
+		switch {
+		case !told.Judicial:
+		case told.Order == "":
+			v.find(hub.CodeRule15, hub.Lieve, told.Path, "missing", "")
+		case !after.knows(told.Order):
+			v.find(hub.CodeRule15, hub.Lieve, told.Path+"/IdProvvedimento", "", "")
+		}
+	}
+}
+
+// knows tells whether an order was told.
+func (s *State) knows(order string) bool {
+	for i := range s.Items {
+		if s.Items[i].Kind == sinba.ItemOrder && s.Items[i].ID == order {
+			return true
+		}
+	}
+	return false
+}
+
+// stillOpen is BR-17: nothing may be open when the case is closed.
+func (v *verdict) stillOpen(before *State) {
+	if v.event.Type != sinba.ChiusuraCartella {
+		return
+	}
+	names := map[ItemKind]string{
+		sinba.ItemService: "Intervento", sinba.ItemCare: "Affidamento", sinba.ItemPlacement: "InserimentoStruttura",
+	}
+	var open []string
+	for i := range before.Items {
+		item := &before.Items[i]
+		if name := names[item.Kind]; name != "" && item.open() {
+			open = append(open, name)
+			delete(names, item.Kind)
+		}
+	}
+	if len(open) > 0 {
+		v.find(hub.CodeRule17, hub.Grave, pathType, "open", strings.Join(open, ", "))
+	}
+}
