@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -52,7 +53,8 @@ var build = sync.OnceValues(func() (string, error) { //nolint:gochecknoglobals /
 	if dir := os.Getenv("SINBAHUB_TEST_BIN"); dir != "" {
 		return dir, nil
 	}
-	dir := filepath.Join(os.TempDir(), "sinbahub-test-bin")
+	// Two checkouts on one machine must not test each other's binaries.
+	dir := filepath.Join(os.TempDir(), fmt.Sprintf("sinbahub-test-bin-%08x", crc32.ChecksumIEEE([]byte(Root()))))
 	if err := os.MkdirAll(dir, 0o755); err != nil { //nolint:gosec // binaries are for everybody
 		return "", err
 	}

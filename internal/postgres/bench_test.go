@@ -20,6 +20,7 @@ import (
 	"github.com/klauspost/compress/s2"
 	"go.uber.org/zap"
 
+	"github.com/sinbahub/sinbahub/internal/casefile"
 	"github.com/sinbahub/sinbahub/internal/hub"
 	"github.com/sinbahub/sinbahub/internal/hubtest"
 	"github.com/sinbahub/sinbahub/internal/postgres"
@@ -137,10 +138,11 @@ func plainInserts(b *testing.B, pool *pgxpool.Pool, a *postgres.Acceptance) erro
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`, a.ReceiptID, a.ReceivedAt, a.Key.Environment, a.Participant, a.Key.Ente,
 		a.Sealed.Epoch, a.Sealed.Digest[:], a.Sealed.Bytes)
 	trip.Queue(`INSERT INTO hub.event (id, received_at, environment, participant_id, ente_id, event_id, case_id, subject_id, type,
-		operation, sequence, position, schema_version, mapping_version, rules_version, region_epoch, body_format, body)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 1, $12, $13, $14, $15, 1, $16)`, a.ReceiptID, a.ReceivedAt,
+		operation, sequence, position, schema_version, mapping_version, rules_version, region_epoch, body_format, body, facts)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 1, $12, $13, $14, $15, 1, $16, $17)`, a.ReceiptID, a.ReceivedAt,
 		a.Key.Environment, a.Participant, a.Key.Ente, a.Key.Event, a.Case.ID, a.Subject, a.Type, a.Operation, a.Sequence,
-		a.SchemaVersion, a.MappingVersion, a.RulesVersion, a.RegionEpoch, s2.Encode(nil, a.Body))
+		a.SchemaVersion, a.MappingVersion, a.RulesVersion, a.RegionEpoch, s2.Encode(nil, a.Body),
+		casefile.FactsBytes(&a.Facts))
 	trip.Queue(`INSERT INTO hub.delivery (id, message_id, environment, case_id, sequence, position, received_at, nation_epoch, state,
 		attempts, changed_at, due_at) VALUES ($1, $2, $3, $4, $5, 1, $6, $7, 'pending', 0, $6, now())`, a.TransmissionID,
 		a.ReceiptID, a.Key.Environment, a.Case.ID, a.Sequence, a.ReceivedAt, a.NationEpoch)
