@@ -122,8 +122,17 @@ func (g *Gateway) judgeInCase(ctx context.Context, x *exchange, k *known, found 
 	if err != nil {
 		return nil, err
 	}
+	if slices.ContainsFunc(found, isUnclear) {
+		return found, nil
+	}
 	a.Warnings = found
 	return g.Store.Judge(ctx, a)
+}
+
+// isUnclear tells of an event that does not say what it is: its case could only guess, and tell a
+// second time what is one mistake.
+func isUnclear(v hub.Violation) bool {
+	return v.Severity == hub.Grave && (v.Code == hub.CodeRule01 || v.Code == hub.CodeRule02)
 }
 
 // judgeAsFirst refuses what cannot be the first event of a case.

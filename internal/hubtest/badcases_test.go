@@ -20,8 +20,11 @@ var knownEvent = uuid.MustParse("5f0f3f38-2c7f-4a0e-9d42-0a8f2b1c6d01")
 
 func known() hubtest.Child { return 1 }
 
-// fresh is a good document of a child the hub never saw.
-func fresh() []byte { return hubtest.Child(2).Event(uuid.New(), 1) }
+// fresh is a good document: the opening of a case that the hub never saw.
+func fresh() []byte {
+	child, id := hubtest.Child(2), uuid.New()
+	return bytes.ReplaceAll(child.Event(id, 1), []byte(child.Case()), []byte(child.Case()+"/"+id.String()[:8]))
+}
 
 // raw gives the same body in every SOAP version.
 func raw(body string) func(soap.Version) []byte {

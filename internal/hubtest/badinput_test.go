@@ -15,6 +15,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
 	"github.com/sinbahub/sinbahub/internal/hub"
@@ -102,7 +103,10 @@ func acceptKnown(t *testing.T, sender hubtest.Sender) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, document := range [][]byte{text, known().Event(knownEvent, 1)} {
+	opening := rewrite(string(text), map[string]string{"IdEvento": uuid.NewString(), "TipoEvento": "APERTURA_CARTELLA", "ProgressivoCartella": "1"})
+	detail := regexp.MustCompile(`(?s)<Dettaglio>.*</Dettaglio>`)
+	opening = detail.ReplaceAllString(opening, "<Dettaglio><AperturaCartella><CanaleAccesso>SPORTELLO</CanaleAccesso></AperturaCartella></Dettaglio>")
+	for _, document := range [][]byte{[]byte(opening), text, known().Event(knownEvent, 1)} {
 		a, err := sender.Send(t.Context(), soap.V12, document)
 		if err != nil || a.Receipt == nil {
 			t.Fatalf("%v %+v", err, a)

@@ -30,7 +30,7 @@ import (
 
 // The load of the issue: 1,000 cases, events of about 8 KB, 64 connections.
 const (
-	benchChildren       = 1_000
+	benchChildren    = 1_000
 	benchConnections = 64
 )
 

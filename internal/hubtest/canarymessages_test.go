@@ -54,6 +54,8 @@ func (c *canary) sendAccepted() []*element {
 	for i, document := range documents {
 		v := soap.Version(1 + i%2)
 		name := document.children[4].children[0].name
+		document = c.prepare(document, name)
+		documents[i] = document
 		text := loud(document)
 		if a := c.send("verifica of "+name, v, bytes.ReplaceAll(text, []byte("InviaEvento"), []byte("VerificaEvento"))); a.Report == nil || !a.Report.Conforme {
 			c.t.Errorf("%s: %s", name, a.Body)
@@ -66,6 +68,36 @@ func (c *canary) sendAccepted() []*element {
 		}
 	}
 	return documents
+}
+
+// prepare sends what must have happened to a document's case before it, and gives the document as it
+// then refers to it.
+func (c *canary) prepare(document *element, body string) *element {
+	c.t.Helper()
+	opened, taken := []string{"AperturaCartella"}, []string{"AperturaCartella", "PresaInCarico"}
+	before, ok := map[string][]string{
+		"AperturaCartella": {}, "Fotografia": {}, "PresaInCarico": opened, "ChiusuraCartella": opened,
+		"RiaperturaCartella": {"AperturaCartella", "ChiusuraCartella"}, "Annullamento": append(taken, "Intervento"),
+	}[body]
+	if !ok {
+		before = taken
+	}
+	last := ""
+	for _, b := range before {
+		first := c.full(b, "CodiceFiscale")
+		first.children[2], first.children[3] = document.children[2], document.children[3]
+		last = first.children[0].children[1].text
+		c.before++
+		if a := c.send(b+" before "+body, soap.V12, loud(first)); a.Receipt == nil {
+			c.t.Errorf("%s before %s: %s", b, body, a.Body)
+		}
+	}
+	return document.with(func(path, text string) string {
+		if path == "/Testata/IdEventoRiferito" {
+			return last
+		}
+		return text
+	})
 }
 
 // sendQuestions asks all that can be asked, with marks in every field.
@@ -272,7 +304,7 @@ func (c *canary) badRequests() map[string]func(*http.Request) {
 func (c *canary) sendWhileBroken() {
 	c.t.Helper()
 	mend := hubtest.BreakAcceptance(c.t, c.db)
-	if a := c.send("broken database", soap.V12, loud(c.full("Valutazione", "CodiceFiscale"))); a.Fault == nil {
+	if a := c.send("broken database", soap.V12, loud(c.full("AperturaCartella", "CodiceFiscale"))); a.Fault == nil {
 		c.t.Errorf("accepted without a database: %s", a.Body)
 	}
 	mend()

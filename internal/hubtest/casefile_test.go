@@ -64,7 +64,7 @@ func TestE2EDryRunSaysWhatSendingSays(t *testing.T) {
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
 	random := rand.New(rand.NewPCG(seed, 1)) //nolint:gosec // choices of a test
-	outcomes := map[string]int{}
+	outcomes, codes := map[string]int{}, map[string]int{}
 	var sent []string
 	for step := range 240 {
 		document := drawDocument(random, documents, sent, step)
@@ -84,8 +84,11 @@ func TestE2EDryRunSaysWhatSendingSays(t *testing.T) {
 			t.Fatalf("step %d: verificaEvento %s, inviaEvento %s (-verifica +invia)\n%s", step, before.Report.Expected, outcome, diff)
 		}
 		outcomes[outcome]++
+		for _, f := range findings {
+			codes[f.Codice]++
+		}
 	}
-	t.Log(outcomes)
+	t.Log(outcomes, codes)
 	for _, outcome := range []string{"ACCETTATO", "ACCETTATO_CON_AVVISI", "DUPLICATO", "RIFIUTATO"} {
 		if outcomes[outcome] == 0 {
 			t.Errorf("no event was %s", outcome)
@@ -109,7 +112,7 @@ func drawDocument(random *rand.Rand, documents, sent []string, step int) string 
 	texts := map[string]string{
 		"IdMessaggio": uuid.NewString(), "IdEvento": uuid.NewString(), "IdCartella": "CASO-" + strconv.Itoa(file),
 		"CodiceFiscale": hubtest.Child(file).Code(), "ProgressivoCartella": strconv.Itoa(1 + random.IntN(12+step/12)),
-		"DataNascita": "2012-03-15", "Sesso": "M", "LuogoNascita": "D612",
+		"DataNascita": "2012-03-15", "Sesso": "M", "LuogoNascita": hubtest.Child(file).Code()[11:15],
 	}
 	if random.IntN(2) == 0 {
 		next := 1

@@ -3,6 +3,7 @@
 package hubtest_test
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"net/http"
@@ -118,33 +119,51 @@ func checkStorm(t *testing.T, h *hubtest.Hub) {
 	wg.Wait()
 }
 
-// checkNewChild sends different events of one child and case at the same moment, all of them the
-// first the hub hears of both: every one is accepted, for one child and one case.
+// checkNewChild sends the openings of different cases of one child at the same moment, all of them
+// the first the hub hears of it: every one is accepted, for one child. Then different events of one
+// case at the same moment: all of them are taken, one after the other.
 func checkNewChild(t *testing.T, h *hubtest.Hub, db *pgx.Conn) {
 	t.Helper()
+	openings, reports := make([]uuid.UUID, racers), make([]uuid.UUID, racers)
+	child := hubtest.Child(998)
+	atOnce(t, h, openings, func(i int) []byte {
+		return bytes.ReplaceAll(child.Event(openings[i], 1), []byte(child.Case()), []byte(child.Case()+"/"+strconv.Itoa(i)))
+	})
+	atOnce(t, h, reports, func(i int) []byte {
+		return bytes.ReplaceAll(child.Event(reports[i], i+2), []byte(child.Case()), []byte(child.Case()+"/0"))
+	})
+	for _, check := range []struct {
+		ids  []uuid.UUID
+		what string
+		want int64
+	}{
+		{openings, "count(DISTINCT subject_id)", 1}, {openings, "count(DISTINCT case_id)", racers},
+		{reports, "count(DISTINCT subject_id)", 1}, {reports, "count(DISTINCT case_id)", 1},
+		{reports, "count(DISTINCT position)", racers}, {reports, "max(position)", racers + 1},
+	} {
+		if got := hubtest.Number(t, db, "SELECT "+check.what+" FROM hub.event WHERE event_id = ANY ($1)", check.ids); got != check.want {
+			t.Errorf("%s is %d, want %d", check.what, got, check.want)
+		}
+	}
+}
+
+// atOnce sends events at the same moment and fills in their ids.
+func atOnce(t *testing.T, h *hubtest.Hub, ids []uuid.UUID, event func(i int) []byte) {
+	t.Helper()
 	s := h.Sender(hubtest.ChildEnte)
-	ids := make([]uuid.UUID, racers)
 	start := make(chan struct{})
 	var wg sync.WaitGroup
 	for i := range ids {
 		ids[i] = uuid.New()
 		wg.Go(func() {
 			<-start
-			a, err := s.Send(t.Context(), soap.V11, hubtest.Child(998).Event(ids[i], i+1))
-			if err != nil || a.Receipt == nil || a.Receipt.Esito != "ACCETTATO" {
-				t.Errorf("event %d: %v %+v", i+1, err, a)
+			if a, err := s.Send(t.Context(), soap.V11, event(i)); err != nil || a.Receipt == nil || a.Receipt.Esito == "DUPLICATO" {
+				t.Errorf("event %d: %v %s", i, err, a.Body)
 			}
 		})
 	}
 	close(start)
 	wg.Wait()
-	for what, want := range map[string]int64{
-		"count(DISTINCT subject_id)": 1, "count(DISTINCT case_id)": 1, "count(DISTINCT position)": racers, "max(position)": racers,
-	} {
-		if got := hubtest.Number(t, db, "SELECT "+what+" FROM hub.event WHERE event_id = ANY ($1)", ids); got != want {
-			t.Errorf("%s is %d, want %d", what, got, want)
-		}
-	}
 }
 
 // checkRestart repeats an event to another process than the one that accepted it.
