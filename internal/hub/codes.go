@@ -11,7 +11,7 @@ type Text struct {
 }
 
 // The codes. 0xx transport and envelope, 1xx identity of message and sender, 2xx schema,
-// 3xx rules (SINBA_3nn is BR-nn), 4xx life cycle, 5xx the hub's own trouble. A number is never
+// 3xx rules (SINBA_3nn is BR-nn; 36x are codes unknown to the reference data), 4xx life cycle, 5xx the hub's own trouble. A number is never
 // given another meaning.
 const (
 	CodeMalformed         Code = "SINBA_001"
@@ -57,13 +57,18 @@ const (
 	CodeRule13            Code = "SINBA_313"
 	CodeRule14            Code = "SINBA_314"
 	CodeRule15            Code = "SINBA_315"
+	CodeRule16            Code = "SINBA_316"
 	CodeRule17            Code = "SINBA_317"
+	CodeRule19            Code = "SINBA_319"
 	CodeRule20            Code = "SINBA_320"
 	CodeRule22            Code = "SINBA_322"
 	CodeRule23            Code = "SINBA_323"
 	CodeRule24            Code = "SINBA_324"
 	CodeRule25            Code = "SINBA_325"
 	CodeRule26            Code = "SINBA_326"
+	CodeUnknownPlace      Code = "SINBA_360"
+	CodeUnknownState      Code = "SINBA_361"
+	CodeUnknownService    Code = "SINBA_362"
 	CodeNoCase            Code = "SINBA_401"
 	CodeCaseOpen          Code = "SINBA_402"
 	CodeNotInState        Code = "SINBA_403"
@@ -130,13 +135,18 @@ func Codes() []Text {
 		{CodeRule13, "LuogoVita non concorda con gli affidi e gli inserimenti aperti della cartella.", "LuogoVita does not agree with the case's open foster care and placements."},
 		{CodeRule14, "L'inserimento o l'affido si sovrappone a un altro della stessa cartella.", "The placement or foster care overlaps another one of the same case."},
 		{CodeRule15, "La forma è giudiziaria ma il provvedimento indicato non è noto nella cartella.", "The form is judicial but the order it names is not known in the case."},
+		{CodeRule16, "La struttura non è nell'anagrafe delle strutture, o non era attiva a questa data.", "The structure is not in the register of structures, or was not active at this date."},
 		{CodeRule17, "La cartella non può chiudersi con interventi, affidi o inserimenti aperti.", "The case cannot be closed while services, foster care or placements are open."},
+		{CodeRule19, "Regione da controllare nell'elenco SINBA: 09 è la Liguria (la Toscana è 17); una struttura toscana va indicata col codice ASSO.", "Region to be checked in the SINBA list: 09 is Liguria (Toscana is 17); a structure in Toscana is named by its ASSO code."},
 		{CodeRule20, "Un campo codice contiene un testo con la forma di un codice fiscale.", "A code field holds text that looks like a codice fiscale."},
 		{CodeRule22, "Dopo l'adozione la cartella ammette solo chiusure, rettifiche e annullamenti.", "After the adoption the case takes only closings, corrections and annulments."},
 		{CodeRule23, "Il mittente non può parlare per questo CodiceEnte.", "The sender may not speak for this CodiceEnte."},
 		{CodeRule24, "L'Applicativo non è certificato per questa versione del contratto.", "The Applicativo is not certified for this version of the contract."},
 		{CodeRule25, "L'identificativo non è quello del minore di questa cartella: se è cambiato, inviare prima VARIAZIONE_ANAGRAFICA con IdentificativoPrecedente.", "The identifier is not that of this case's child: if it changed, send VARIAZIONE_ANAGRAFICA with IdentificativoPrecedente first."},
 		{CodeRule26, "Mancano dati necessari per questo evento (Cognome, Sesso, DataNascita; oppure la struttura o la sua regione).", "Data needed for this event are missing (Cognome, Sesso, DataNascita; or the structure or its region)."},
+		{CodeUnknownPlace, "Comune sconosciuto, o non in uso a questa data: alla nascita per LuogoNascita, alla data dell'evento per gli altri.", "Municipality unknown, or not in use at this date: at birth for LuogoNascita, at the event's date for the others."},
+		{CodeUnknownState, "Stato sconosciuto, o non in uso a questa data: alla nascita per LuogoNascita, alla data dell'evento per gli altri.", "State unknown, or not in use at this date: at birth for LuogoNascita, at the event's date for the others."},
+		{CodeUnknownService, "Prestazione o voce di nomenclatore non nell'elenco della Regione a questa data; se sconosciuta è conservata come «altro».", "Service or item of the nomenclature not in the region's list at this date; if unknown it is stored as “altro”."},
 		{CodeNoCase, "Nessuna cartella aperta con questo IdCartella: inviare prima l'apertura.", "No case was opened under this IdCartella: send the opening first."},
 		{CodeCaseOpen, "La cartella è già aperta con questo IdCartella.", "A case is already open under this IdCartella."},
 		{CodeNotInState, "L'evento non è ammesso nello stato in cui si trova la cartella.", "The event is not allowed in the state of the case."},

@@ -56,6 +56,8 @@ type node struct {
 	reason  string
 	// list holds the values that a kept free code may have.
 	list list
+	// look is the dated list it is held against.
+	look look
 	// code: BR-20 looks at it. content: it enters the content form.
 	code, content bool
 	// rekeyKind separates ids of different things under re-keying.
@@ -306,6 +308,7 @@ func (n *node) decide() error {
 		n.rekeyKind = "IdEvento" // a reference must still meet the event it names
 	}
 	n.code = isCode(n)
+	n.look = lookOf(n)
 	n.content = inContent(n.path)
 	return nil
 }

@@ -3,7 +3,8 @@ package sinba
 import (
 	"slices"
 	"strconv"
-	"strings"
+
+	"github.com/sinbahub/sinbahub/internal/codelist"
 )
 
 // Reference holds the closed lists against which free codes are kept. A code that is in none of
@@ -21,6 +22,9 @@ type Reference struct {
 	// As long as they are not, a CodicePrestazione like A1.20 is kept, a form with room for no
 	// identity, and every other value becomes `altro` (ADR 0004).
 	Services, Nomenclature, Structures []string
+	// Data are the dated lists of one version, which tell whether a code was in use at a time. Use
+	// fills the closed lists from them.
+	Data *codelist.Set
 	// Nations are the known nations and citizenships: ISO 3166-1 numeric and the agreed 997–999.
 	Nations []string
 	// EU are the members of the European Union among Nations.
@@ -30,45 +34,23 @@ type Reference struct {
 	Common []string
 }
 
-// DefaultReference has the public facts: nations, members of the European Union and the usual list
-// of common citizenships. The registry's lists are empty.
-func DefaultReference() Reference {
-	return Reference{
-		Nations: strings.Fields(isoNations + " " + agreedNations),
-		EU:      strings.Fields(euNations),
-		Common:  strings.Fields(commonNations),
-	}
+// Use takes the dated lists of one version, and from them what is kept of Services, Nomenclature,
+// Structures and Nations.
+func (r *Reference) Use(data *codelist.Set) {
+	r.Data = data
+	r.Services = data.Codes(codelist.Services)
+	r.Nomenclature = data.Codes(codelist.Nomenclature)
+	r.Structures = data.Codes(codelist.Structures)
+	r.Nations, r.EU, r.Common = data.Nations()
 }
 
-// isoNations are the numeric codes of ISO 3166-1.
-const isoNations = `
-	004 008 010 012 016 020 024 028 031 032 036 040 044 048 050 051 052 056 060 064
-	068 070 072 074 076 084 086 090 092 096 100 104 108 112 116 120 124 132 136 140
-	144 148 152 156 158 162 166 170 174 175 178 180 184 188 191 192 196 203 204 208
-	212 214 218 222 226 231 232 233 234 238 239 242 246 248 250 254 258 260 262 266
-	268 270 275 276 288 292 296 300 304 308 312 316 320 324 328 332 334 336 340 344
-	348 352 356 360 364 368 372 376 380 384 388 392 398 400 404 408 410 414 417 418
-	422 426 428 430 434 438 440 442 446 450 454 458 462 466 470 474 478 480 484 492
-	496 498 499 500 504 508 512 516 520 524 528 531 533 534 535 540 548 554 558 562
-	566 570 574 578 580 581 583 584 585 586 591 598 600 604 608 612 616 620 624 626
-	630 634 638 642 643 646 652 654 659 660 662 663 666 670 674 678 682 686 688 690
-	694 702 703 704 705 706 710 716 724 728 729 732 740 744 748 752 756 760 762 764
-	768 772 776 780 784 788 792 795 796 798 800 804 807 818 826 831 832 833 834 840
-	850 854 858 860 862 876 882 887 894`
-
-// agreedNations have no ISO number: 997 Kosovo, 998 not established, 999 stateless (domain, 2.4).
-const agreedNations = "997 998 999"
-
-// euNations are the 27 members of the European Union since 2020.
-const euNations = `
-	040 056 100 191 196 203 208 233 246 250 276 300 348 372 380 428 440 442 470 528
-	616 620 642 703 705 724 752`
-
-// commonNations are the citizenships that leave ungrouped unless the configuration says otherwise:
-// Italy and the largest communities in Italy, so that a code alone singles out nobody.
-const commonNations = `
-	380 642 008 504 156 804 050 356 608 818 586 566 686 144 788 498 604 616 218 807
-	076 268`
+// DefaultReference has the public facts inside the binary: municipalities, nations, members of the
+// European Union and the usual list of common citizenships. The registry's lists are empty.
+func DefaultReference() Reference {
+	var r Reference
+	r.Use(codelist.Default())
+	return r
+}
 
 // list names one of the closed lists of a Reference.
 type list uint8
@@ -120,6 +102,7 @@ func listOf(name, typ string) list {
 // reference is a Reference ready to be asked.
 type reference struct {
 	sets    [lists]map[string]string
+	data    *codelist.Set
 	nations [1000]nation
 }
 
@@ -134,7 +117,7 @@ const (
 
 // compile checks the lists and makes sets of them.
 func (r *Reference) compile() (*reference, error) {
-	var out reference
+	out := reference{data: r.Data}
 	for l, values := range map[list][]string{
 		listEnti: r.Enti, listZones: r.Zones, listVendors: r.Vendors, listProducts: r.Products,
 		listProductVersions: r.ProductVersions, listCertificates: r.Certificates,
@@ -229,26 +212,20 @@ func (c *Catalogue) MemberOfEU(code string) bool {
 	return ok && len(code) == 3 && c.ref.nations[n].eu
 }
 
-// provinceRegions has the SINBA region of every province, two digits each, from province 001 on.
-//
-// The facts are those of the ANPR archive of municipalities (Ministero dell'Interno, CC BY 4.0),
-// joined with the map from ISTAT's regions to the SINBA list (domain, 2.4): ISTAT's region 04 is
-// Bolzano (province 021) and Trento (022), which SINBA keeps apart. Provinces 104–107 ceased in
-// 2016; 112–119 are those of Sardegna's reform, which ISTAT uses from 2026 on.
-const provinceRegions = "" +
-	"1313131313132009090909101010101010101010" + // 001–020
-	"0318212121212121210707070606060606060606" + // 021–040
-	"1111111117171717171717171719190808080808" + // 041–060
-	"0505050505010101011214141414140202040404" + // 061–080
-	"1616161616161616161515150712151310100617" + // 081–100
-	"04041315151515101114151515151515151515" // 101–119
-
 // RegionOfMunicipality gives the SINBA region (01–21, alphabetical) of an ISTAT municipality code
 // by its province, also of provinces that have ceased; ok is false for what never was a province.
 func RegionOfMunicipality(istat string) (region string, ok bool) {
-	p, ok := digits([]byte(istat), 3)
-	if !ok || len(istat) != 6 || p < 1 || p > len(provinceRegions)/2 {
-		return "", false
+	return codelist.RegionOfProvince([]byte(istat))
+}
+
+// regionOf gives the region that the regional event has for a municipality: that of the list where
+// it knows the code on the day, else that of the code's province, so that a municipality newer than
+// the list still has one.
+func (r *reference) regionOf(istat []byte, on day) (region string, ok bool) {
+	if r.data != nil {
+		if region, _ := r.data.Municipality(istat, codelist.Date(on)); region != "" {
+			return region, true
+		}
 	}
-	return provinceRegions[2*(p-1) : 2*p], true
+	return codelist.RegionOfProvince(istat)
 }

@@ -61,7 +61,7 @@ func (c *Catalogue) regionalLeaf(w *writer, i int, n *node, codes RegionalCodes)
 		w.enter(i)
 		w.out = append(append(append(w.out, n.open...), trim(raw)[:monthLength]...), n.close...)
 	case ClassRegion:
-		if region, ok := RegionOfMunicipality(string(raw)); ok {
+		if region, ok := c.ref.regionOf(raw, dayOf(w.event.occurredAt, c.rome)); ok {
 			w.enter(i)
 			w.leaf(n, region)
 		}

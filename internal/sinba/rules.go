@@ -60,10 +60,15 @@ func Rules() []Rule {
 	const domain = "design, rules beyond XSD"
 	return []Rule{
 		{0, hub.CodeNilID, hub.Grave, "Testata/IdMessaggio, IdEvento, IdEventoRiferito", "contract, UuidType", 1, OnEvent, judgeNilIDs},
+		{0, hub.CodeUnknownPlace, hub.Lieve, "LuogoNascita, CodiceComune", "ANPR, archive of municipalities", 2, OnEvent, judgeMunicipalities},
+		{0, hub.CodeUnknownState, hub.Lieve, "LuogoNascita, CodiceNazione, CodiceCittadinanza, CodiceSecondaCittadinanza", "ISO 3166-1; ISTAT, foreign states", 2, OnEvent, judgeStates},
+		{0, hub.CodeUnknownService, hub.Lieve, "CodicePrestazione, VoceNomenclatore", "the region's lists", 2, OnEvent, judgeServices},
 		{1, hub.CodeRule01, hub.Grave, "Dettaglio", domain, 1, OnEvent, judgeBody},
 		{3, hub.CodeRule03, hub.Grave, "Soggetto, IdentificativoPrecedente", "D.M. 23-12-1976 n. 13813", 1, OnEvent, judgeCodiceFiscale},
 		{4, hub.CodeRule04, hub.Grave, "Soggetto, IdentificativoPrecedente", domain, 1, OnEvent, judgeOtherCodes},
 		{6, hub.CodeRule06, hub.Grave, "every date and instant", domain, 1, OnEvent, judgeDates},
+		{16, hub.CodeRule16, hub.Grave, "CodiceStrutturaASSO", domain, 2, OnEvent, judgeStructure},
+		{19, hub.CodeRule19, hub.Lieve, "CodiceRegioneResidenza, CodiceRegioneStruttura", domain, 2, OnEvent, judgeRegions},
 		{20, hub.CodeRule20, hub.Grave, "every free code or text but the identity", domain, 1, OnEvent, judgeCodes},
 		{23, hub.CodeRule23, hub.Grave, "Mittente/Ente/CodiceEnte", "contract, CodiceEnte; SPCoop EGOV_IT_201", 1, AtAuthorisation, nil},
 		{24, hub.CodeRule24, hub.Grave, "Mittente/Applicativo", "contract, Applicativo", 1, AtAuthorisation, nil},

@@ -63,7 +63,7 @@ func TestRulesTableIsInOrderAndHasItsCodes(t *testing.T) {
 	}
 	last := -1
 	for _, r := range sinba.Rules() {
-		if r.Number <= last {
+		if r.Number < last || r.Number == last && r.Number != 0 {
 			t.Error("order", r.Number)
 		}
 		last = r.Number
@@ -76,7 +76,7 @@ func TestRulesTableIsInOrderAndHasItsCodes(t *testing.T) {
 		if !texts[r.Code] {
 			t.Error("no text for", r.Code)
 		}
-		if r.Severity != hub.Grave || r.Looks == "" || r.Source == "" || r.Since != 1 || r.Judged == 0 {
+		if r.Severity < hub.Lieve || r.Looks == "" || r.Source == "" || r.Since < 1 || r.Since > sinba.RulesVersion || r.Judged == 0 {
 			t.Errorf("%+v", r)
 		}
 	}

@@ -31,7 +31,7 @@ const (
 	// MappingVersion is the version of foglie.tsv, written as @mappa into the regional event.
 	MappingVersion = 1
 	// RulesVersion is the version of the table in rules.go.
-	RulesVersion = 1
+	RulesVersion = 2
 )
 
 // Altro stands in the regional and national event for a free code that is in no closed list, so
