@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"os/signal"
 	"runtime/debug"
 	"slices"
 	"syscall"
@@ -61,9 +62,12 @@ type server struct {
 	members   *authn.Registry
 	gateway   *gateway.Gateway
 	delivery  *delivery.Dispatcher
+	dated     *dated
 
 	soap, admin net.Listener
 	undo        []func()
+	// hangups asks for a reload.
+	hangups chan os.Signal
 }
 
 // Serve runs the gateway and the delivery until ctx ends or a part fails. It then accepts
@@ -71,6 +75,10 @@ type server struct {
 func Serve(ctx context.Context, cfg config.Config, opts ServeOptions) error {
 	s := &server{cfg: cfg, opts: opts, log: newLogger(cfg.Log.Level, opts.Log, opts.Version), registry: prometheus.NewRegistry()}
 	defer s.close()
+	// From the first moment, so that a reload asked for too early ends nothing.
+	s.hangups = make(chan os.Signal, 1)
+	signal.Notify(s.hangups, syscall.SIGHUP)
+	defer signal.Stop(s.hangups)
 	tuneMemory()
 	// A core file would hold keys and messages.
 	if err := syscall.Setrlimit(syscall.RLIMIT_CORE, &syscall.Rlimit{}); err != nil {
@@ -152,7 +160,10 @@ func (s *server) buildGateway(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("load registry: %w", err)
 	}
-	reference, err := newReference(s.cfg, roll)
+	if s.dated, err = newDated(s.cfg.Reference.Dir, s.log, s.registry); err != nil {
+		return err
+	}
+	reference, err := newReference(s.dated.set, roll)
 	if err != nil {
 		return fmt.Errorf("load catalogue of events: %w", err)
 	}

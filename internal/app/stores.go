@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -16,6 +15,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/sinbahub/sinbahub/internal/authn"
+	"github.com/sinbahub/sinbahub/internal/codelist"
 	"github.com/sinbahub/sinbahub/internal/config"
 	"github.com/sinbahub/sinbahub/internal/delivery"
 	"github.com/sinbahub/sinbahub/internal/gateway"
@@ -129,8 +129,8 @@ func (s *server) runStores(ctx context.Context) *errgroup.Group {
 	return group
 }
 
-// housekeep does what is due from time to time: the registry every ten seconds, the sweep of
-// pending subjects every minute, partitions every hour.
+// housekeep does what is due from time to time: the registry and the reference data every ten
+// seconds and on SIGHUP, the sweep of pending subjects every minute, partitions every hour.
 func (s *server) housekeep(ctx context.Context) error {
 	ticker := time.NewTicker(10 * time.Second)
 	defer ticker.Stop()
@@ -138,11 +138,13 @@ func (s *server) housekeep(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			return nil
+		case <-s.hangups:
+			s.reload(ctx)
+			n--
+			continue
 		case <-ticker.C:
 		}
-		if err := s.refresh(ctx); err != nil {
-			s.log.Warn("registry not reloaded", zap.Error(err))
-		}
+		s.reload(ctx)
 		if n%6 == 0 {
 			s.gateway.JournalStrangers(ctx)
 			s.sweep(ctx)
@@ -155,13 +157,14 @@ func (s *server) housekeep(ctx context.Context) error {
 	}
 }
 
-// refresh puts the registry as it is now in force.
+// refresh puts the registry and the reference data as they are now in force.
 func (s *server) refresh(ctx context.Context) error {
 	roll, err := s.stores.store.LoadRegistry(ctx, s.cfg.Env())
 	if err != nil {
 		return err
 	}
-	reference, err := newReference(s.cfg, roll)
+	s.dated.follow()
+	reference, err := newReference(s.dated.set, roll)
 	if err != nil {
 		return err
 	}
@@ -195,8 +198,8 @@ func credentials(cfg config.Config, roll *postgres.Registry) []authn.Credential 
 	return list
 }
 
-// newReference builds the catalogue of events over the registry's closed lists.
-func newReference(cfg config.Config, roll *postgres.Registry) (gateway.Reference, error) {
+// newReference builds the catalogue of events over the dated lists and the registry's closed ones.
+func newReference(data *codelist.Set, roll *postgres.Registry) (gateway.Reference, error) {
 	schema, err := xsd.FS.ReadFile(xsd.SinbaEventi)
 	if err != nil {
 		return gateway.Reference{}, err
@@ -211,14 +214,8 @@ func newReference(cfg config.Config, roll *postgres.Registry) (gateway.Reference
 			certified[product{participant, p.Vendor, p.Name}] = true
 		}
 	}
-	lists := sinba.DefaultReference()
-	if path := cfg.Reference.PrestazioniFile; path != "" {
-		text, err := os.ReadFile(filepath.Clean(path))
-		if err != nil {
-			return gateway.Reference{}, fmt.Errorf("reference.prestazioni_file: %w", err)
-		}
-		lists.Services = strings.Fields(string(text))
-	}
+	var lists sinba.Reference
+	lists.Use(data)
 	for _, e := range roll.Enti {
 		lists.Enti = append(lists.Enti, e.Code)
 		lists.Zones = append(lists.Zones, e.Zone)

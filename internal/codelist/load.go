@@ -48,17 +48,16 @@ const maxFile = 16 << 20
 // errRead says that the folder or a file of it could not be read, which is no fault of its content.
 var errRead = errors.New("a file of the reference data cannot be read")
 
-// Read gives the lists inside the binary, each replaced by the file of the same name in the
-// folder. What is no list is a fault, so that a misspelt name cannot be overlooked; names with a
-// point in front and README, LICENSE or NOTICE are let be.
+// Read gives the lists in a folder, unparsed. What is no list is a fault, so that a misspelt name
+// cannot be overlooked; names with a point in front and README, LICENSE or NOTICE are let be. A
+// folder without any list is a fault too: it is most often another folder than was meant.
 func Read(folder fs.FS) (Files, error) {
 	entries, err := fs.ReadDir(folder, ".")
 	if err != nil {
 		return nil, errRead
 	}
-	files := Builtin()
+	files := Files{}
 	var faults Faults
-	found := false
 	for _, e := range entries {
 		name := e.Name()
 		if !slices.Contains(Names(), name) {
@@ -71,19 +70,25 @@ func Read(folder fs.FS) (Files, error) {
 		if err != nil {
 			return nil, err
 		}
-		found = true
 		if len(text) > maxFile {
 			faults = append(faults, Fault{File: name, Text: "is larger than 16 MiB"})
 		}
 		files[name] = text
 	}
-	if !found {
+	if len(files) == 0 {
 		faults = append(faults, Fault{File: "the folder", Text: "holds no list; lists are " + strings.Join(Names(), ", ")})
 	}
 	if len(faults) > 0 {
 		return nil, slices.Compact(faults)
 	}
 	return files, nil
+}
+
+// With gives the files with those of other put in the place of the same names.
+func (f Files) With(other Files) Files {
+	all := maps.Clone(f)
+	maps.Copy(all, other)
+	return all
 }
 
 // readFile reads at most a little more than a list may have.

@@ -98,11 +98,13 @@ type Jail struct {
 	Mode string `yaml:"mode"`
 }
 
-// Reference is what may stand in stored events beside the registry's own lists.
+// Reference says where the dated lists are that codes of an event are held against. How to change
+// them: deploy/docs/reference.md.
 type Reference struct {
-	// PrestazioniFile lists the known CodicePrestazione, one a line; others are stored as
-	// `altro`. Empty (default): codes like A1.20 are kept.
-	PrestazioniFile string `yaml:"prestazioni_file"`
+	// Dir holds lists that take the place of those in the binary, and those that it has not:
+	// comuni.tsv, nazioni.tsv, prestazioni.tsv, nomenclatore.tsv, strutture.tsv (default
+	// VAR/reference; no such folder: only the lists in the binary). A running serve follows it.
+	Dir string `yaml:"dir"`
 }
 
 // Log says how much is told.
@@ -143,6 +145,9 @@ func Load(path string, environ []string) (Config, error) {
 	}
 	if c.Keys.Dir == "" {
 		c.Keys.Dir = filepath.Join(c.Var, "keys")
+	}
+	if c.Reference.Dir == "" {
+		c.Reference.Dir = filepath.Join(c.Var, "reference")
 	}
 	return c, nil
 }

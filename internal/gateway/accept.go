@@ -272,6 +272,7 @@ func (g *Gateway) pseudonymise(ctx context.Context, x *exchange, k *known, subje
 	a.ContentMAC, a.Subject = k.mac, subject.ID
 	a.Commitment = pseudonym.Commitment(pseudonym.Salt(subject.Secret(), receiptID), k.content)
 	a.SchemaVersion, a.MappingVersion, a.RulesVersion = contract.SchemaVersion, sinba.MappingVersion, sinba.RulesVersion
+	a.ReferenceVersion = x.reference.Events.ReferenceVersion()
 	a.RegionEpoch, a.NationEpoch = epoch, g.Keys.Epoch(pseudonym.Nation)
 	a.Sealed, a.Body = postgres.Sealed{Epoch: sealed.Epoch, Bytes: sealed.Bytes, Digest: digest}, body
 	a.Entry = journal.Entry{

@@ -57,6 +57,9 @@ type Acceptance struct {
 	MappingVersion int32
 	// RulesVersion is the version of the rules that judged it.
 	RulesVersion int32
+	// ReferenceVersion is the version of the dated lists it was judged and mapped with; empty if
+	// none were.
+	ReferenceVersion string
 	// RegionEpoch is the epoch of the keys that made the codes in Body.
 	RegionEpoch int32
 	// NationEpoch is the epoch of the keys that will make the codes of what leaves.

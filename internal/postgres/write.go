@@ -157,17 +157,18 @@ WITH i AS MATERIALIZED (
     u.subject_id, u.type, u.operation, u.refers_to, u.original_id, u.sequence, u.position,
     u.facts, u.schema_version,
     u.mapping_version, u.rules_version, u.region_epoch, u.nation_epoch, u.body, u.seal_epoch,
-    u.digest, u.sealed, u.transmission_id, u.entry_id, u.entry_at, u.entry_kind, u.entry_body
+    u.digest, u.sealed, u.transmission_id, u.entry_id, u.entry_at, u.entry_kind, u.entry_body,
+    u.reference_version
   FROM unnest($1::uuid[], $2::timestamptz[], $3::smallint[], $4::integer[], $5::integer[],
     $6::uuid[], $7::uuid[], $8::uuid[], $9::text[], $10::text[], $11::uuid[], $12::integer[],
     $13::integer[], $14::text[], $15::integer[], $16::integer[], $17::integer[], $18::integer[],
     $19::bytea[], $20::uuid[], $21::bytea[], $22::bytea[], $23::uuid[], $24::uuid[],
-    $25::timestamptz[], $26::smallint[], $27::bytea[], $28::uuid[], $29::bytea[])
+    $25::timestamptz[], $26::smallint[], $27::bytea[], $28::uuid[], $29::bytea[], $30::text[])
     AS u (id, received_at, environment, participant_id, ente_id, event_id, case_id,
       subject_id, type, operation, refers_to, sequence, position, schema_version,
       mapping_version, rules_version, region_epoch, nation_epoch, body, seal_epoch,
       digest, sealed, transmission_id, entry_id, entry_at, entry_kind, entry_body, original_id,
-      facts)
+      facts, reference_version)
 ), stored_message AS (
   INSERT INTO hub.message (id, received_at, environment, participant_id, ente_id, seal_epoch,
     digest, sealed)
@@ -177,10 +178,12 @@ WITH i AS MATERIALIZED (
 ), stored_event AS (
   INSERT INTO hub.event (id, received_at, environment, participant_id, ente_id, event_id, case_id,
     subject_id, type, operation, refers_to, original_id, sequence, position, facts,
-    schema_version, mapping_version, rules_version, region_epoch, body_format, body)
+    schema_version, mapping_version, rules_version, reference_version, region_epoch, body_format,
+    body)
   SELECT i.id, i.received_at, i.environment, i.participant_id, i.ente_id, i.event_id, i.case_id,
     i.subject_id, i.type, i.operation, i.refers_to, i.original_id, i.sequence, i.position,
-    i.facts, i.schema_version, i.mapping_version, i.rules_version, i.region_epoch, 1, i.body
+    i.facts, i.schema_version, i.mapping_version, i.rules_version,
+    nullif(i.reference_version, ''), i.region_epoch, 1, i.body
   FROM i
 ), stored_delivery AS (
   -- due at once, by the database's clock
@@ -204,6 +207,7 @@ func (d *decision) eventArgs() []any {
 	environments, kinds := make([]int16, 0, n), make([]int16, 0, n)
 	participants, enti := make([]int32, 0, n), make([]int32, 0, n)
 	types, operations, schemas := make([]string, 0, n), make([]string, 0, n), make([]string, 0, n)
+	references := make([]string, 0, n)
 	bodies, digests := make([][]byte, 0, n), make([][]byte, 0, n)
 	sealed, entries, facts := make([][]byte, 0, n), make([][]byte, 0, n), make([][]byte, 0, n)
 	for i, r := range d.fresh {
@@ -221,14 +225,14 @@ func (d *decision) eventArgs() []any {
 		kinds = append(kinds, int16(r.Entry.Kind))
 		participants, enti = append(participants, r.Participant), append(enti, r.Key.Ente)
 		types, operations = append(types, string(r.Type)), append(operations, string(r.Operation))
-		schemas = append(schemas, r.SchemaVersion)
+		schemas, references = append(schemas, r.SchemaVersion), append(references, r.ReferenceVersion)
 		bodies, digests = append(bodies, r.body), append(digests, r.Sealed.Digest[:])
 		sealed, entries = append(sealed, r.Sealed.Bytes), append(entries, r.entry)
 	}
 	return []any{
 		ids, at, environments, participants, enti, events, cases, subjects, types, operations, refers,
 		sequences, positions, schemas, mappings, rules, regions, nations, bodies, epochs, digests, sealed,
-		transmissions, entryIDs, entryAt, kinds, entries, originals, facts,
+		transmissions, entryIDs, entryAt, kinds, entries, originals, facts, references,
 	}
 }
 

@@ -144,6 +144,14 @@ func (c *Catalogue) WithReference(ref Reference) (*Catalogue, error) {
 	return &other, nil
 }
 
+// ReferenceVersion names the dated lists that codes are held against, empty if there are none.
+func (c *Catalogue) ReferenceVersion() string {
+	if c.ref.data == nil {
+		return ""
+	}
+	return c.ref.data.Version()
+}
+
 // Table lists every leaf of an event in the schema's order, attributes last.
 func (c *Catalogue) Table() []LeafInfo {
 	all := make([]LeafInfo, 0, len(c.leaves))
