@@ -34,6 +34,7 @@ type cli struct {
 	Migrate     migrateCmd     `cmd:"" help:"Bring the database to this binary's version."`
 	Keys        keysCmd        `cmd:"" help:"Manage keysets."`
 	Participant participantCmd `cmd:"" help:"Manage participants."`
+	Reference   referenceCmd   `cmd:"" help:"Manage the dated lists that codes are held against."`
 	Send        sendCmd        `cmd:"" help:"Send event documents to a hub."`
 	Demo        demoCmd        `cmd:"" help:"Run hub, simulator and samples on this machine."`
 	Version     versionCmd     `cmd:"" help:"Print the version."`
@@ -101,6 +102,47 @@ func (c *participantLoadCmd) Run(ctx context.Context, root *cli) error {
 	}
 	return app.LoadParticipants(ctx, cfg, c.File, c.Passwords)
 }
+
+type referenceCmd struct {
+	Check referenceCheckCmd `cmd:"" help:"Tell what a folder of lists would change, and every fault in it; change nothing."`
+	Load  referenceLoadCmd  `cmd:"" help:"Check a folder of lists and put them in force."`
+	ANPR  referenceANPRCmd  `cmd:"" name:"anpr" help:"Turn the ANPR archive of municipalities (CSV) into comuni.tsv on standard output."`
+}
+
+type referenceCheckCmd struct {
+	Dir string `arg:"" help:"Folder with all lists that shall be in force beside those in the binary." type:"existingdir"`
+	All bool   `help:"Tell every row that changes."`
+}
+
+// Run checks.
+func (c *referenceCheckCmd) Run(root *cli) error {
+	cfg, err := config.Load(root.Config, os.Environ())
+	if err != nil {
+		return err
+	}
+	return app.CheckReference(cfg, os.Stdout, c.Dir, c.All)
+}
+
+type referenceLoadCmd struct {
+	Dir string `arg:"" help:"Folder with all lists that shall be in force beside those in the binary." type:"existingdir"`
+	All bool   `help:"Tell every row that changes."`
+}
+
+// Run checks and loads.
+func (c *referenceLoadCmd) Run(root *cli) error {
+	cfg, err := config.Load(root.Config, os.Environ())
+	if err != nil {
+		return err
+	}
+	return app.LoadReference(cfg, os.Stdout, c.Dir, c.All)
+}
+
+type referenceANPRCmd struct {
+	Archive string `arg:"" help:"ANPR_archivio_comuni.csv." type:"existingfile"`
+}
+
+// Run converts.
+func (c *referenceANPRCmd) Run() error { return app.ConvertANPR(os.Stdout, os.Stderr, c.Archive) }
 
 type sendCmd struct {
 	Files        []string `arg:"" help:"Event documents (InviaEventoRichiesta)." type:"existingfile"`
