@@ -109,9 +109,9 @@ const mostLogged = 20
 
 // tell logs what is wrong with the folder, once as long as it is the same, and counts it.
 func (d *dated) tell(err error) error {
-	var faults codelist.Faults
+	var faults codelist.FaultsError
 	if !errors.As(err, &faults) {
-		faults = codelist.Faults{{File: "the folder", Text: "cannot be read"}}
+		faults = codelist.FaultsError{{File: "the folder", Text: "cannot be read"}}
 	}
 	d.faults.Set(float64(len(faults)))
 	lines := make([]string, 0, mostLogged)

@@ -54,7 +54,7 @@ func say(out io.Writer, format string, args ...any) { _, _ = fmt.Fprintf(out, fo
 
 // tellFaults prints every fault and gives ErrRefused, or an error that is none of content.
 func tellFaults(out io.Writer, err error) error {
-	var faults codelist.Faults
+	var faults codelist.FaultsError
 	if !errors.As(err, &faults) {
 		return err
 	}

@@ -12,7 +12,7 @@ package codelist
 
 import (
 	"slices"
-	"strings"
+	"sort"
 )
 
 // Date is a day of the calendar as yyyymmdd; 0 is no date.
@@ -115,8 +115,8 @@ func (s *Set) Has(list string) bool { return len(s.own[list]) > 0 }
 // Listed tells whether a code of one of the region's own lists was valid on a day.
 func (s *Set) Listed(list string, code []byte, on Date) Validity {
 	rows := s.own[list]
-	// The conversion inside the comparison allocates nothing.
-	i, _ := slices.BinarySearchFunc(rows, code, func(e entry, c []byte) int { return strings.Compare(e.code, string(c)) })
+	// Comparing with an operator, the conversion allocates nothing.
+	i := sort.Search(len(rows), func(i int) bool { return rows[i].code >= string(code) })
 	v := Unknown
 	for ; i < len(rows) && rows[i].code == string(code); i++ {
 		if rows[i].from <= on && on <= rows[i].to {
@@ -145,19 +145,11 @@ func (s *Set) Nations() (all, eu, frequent []string) {
 // find looks for a row of the code that was valid on one of the days from..to. rows are sorted by
 // code and then by date.
 func find(rows []period, code uint32, from, to Date) (period, Validity) {
-	low, high := 0, len(rows)
-	for low < high {
-		middle := int(uint(low+high) >> 1)
-		if rows[middle].code < code {
-			low = middle + 1
-		} else {
-			high = middle
-		}
-	}
+	i := sort.Search(len(rows), func(i int) bool { return rows[i].code >= code })
 	v := Unknown
-	for ; low < len(rows) && rows[low].code == code; low++ {
-		if rows[low].from <= to && from <= rows[low].to {
-			return rows[low], Valid
+	for ; i < len(rows) && rows[i].code == code; i++ {
+		if rows[i].from <= to && from <= rows[i].to {
+			return rows[i], Valid
 		}
 		v = NotThen
 	}

@@ -57,7 +57,7 @@ func Read(folder fs.FS) (Files, error) {
 		return nil, errRead
 	}
 	files := Files{}
-	var faults Faults
+	var faults FaultsError
 	for _, e := range entries {
 		name := e.Name()
 		if !slices.Contains(Names(), name) {
@@ -123,10 +123,10 @@ func (f Files) Version() string {
 	return hex.EncodeToString(h.Sum(nil))[:12]
 }
 
-// Parse makes a set of files, or gives every fault of every file as Faults.
+// Parse makes a set of files, or gives every fault of every file as FaultsError.
 func Parse(files Files) (*Set, error) {
 	s := &Set{version: files.Version(), files: files, own: map[string][]entry{}}
-	var faults Faults
+	var faults FaultsError
 	for _, list := range Names() {
 		text, ok := files[list]
 		if !ok {

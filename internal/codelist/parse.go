@@ -26,11 +26,11 @@ func (f Fault) String() string {
 	return f.File + ":" + strconv.Itoa(f.Line) + ": " + f.Text
 }
 
-// Faults is everything wrong in the files of a set, by file and line.
-type Faults []Fault
+// FaultsError is everything wrong in the files of a set, by file and line.
+type FaultsError []Fault
 
 // Error gives the first and how many there are.
-func (f Faults) Error() string {
+func (f FaultsError) Error() string {
 	if len(f) == 1 {
 		return f[0].String()
 	}
@@ -52,14 +52,14 @@ type row struct {
 // parser reads one file.
 type parser struct {
 	list   string
-	faults Faults
+	faults FaultsError
 }
 
 func (p *parser) say(line int, text string) { p.faults = append(p.faults, Fault{p.list, line, text}) }
 
 // parse reads a list and gives all its faults. What is said once for the whole file (byte order
 // mark, CR LF) does not hide what else is wrong.
-func parse(list string, text []byte) ([]row, Faults) {
+func parse(list string, text []byte) ([]row, FaultsError) {
 	p := parser{list: list}
 	if len(text) == 0 {
 		p.say(0, "the file is empty")

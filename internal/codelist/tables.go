@@ -32,11 +32,23 @@ func columns(list string) []column {
 	name := column{"nome", checkName}
 	switch list {
 	case Municipalities:
-		return []column{{"istat", checkISTAT}, {"belfiore", optional(checkMunicipalBelfiore)}, from, to,
-			{"provincia", optional(checkProvince)}, {"regione", optional(checkRegion)}, name}
+		return []column{
+			{"istat", checkISTAT},
+			{"belfiore", optional(checkMunicipalBelfiore)},
+			from, to,
+			{"provincia", optional(checkProvince)},
+			{"regione", optional(checkRegion)},
+			name,
+		}
 	case States:
-		return []column{{"iso", optional(checkNation)}, {"belfiore", optional(checkStateBelfiore)}, from, to,
-			{"ue", checkYesNo}, {"frequente", checkYesNo}, name}
+		return []column{
+			{"iso", optional(checkNation)},
+			{"belfiore", optional(checkStateBelfiore)},
+			from, to,
+			{"ue", checkYesNo},
+			{"frequente", checkYesNo},
+			name,
+		}
 	case Services:
 		return []column{{"codice", checkService}, from, to, name}
 	}
