@@ -217,11 +217,15 @@ func parseDate(text string) (Date, bool) {
 	if text == "" {
 		return 0, true
 	}
-	t, err := time.Parse(time.DateOnly, text)
-	if err != nil || t.Year() < 1 {
+	if len(text) != len(time.DateOnly) || text[4] != '-' || text[7] != '-' {
 		return 0, false
 	}
-	return dateOf(t), true
+	y, year := number([]byte(text[:4]), 4)
+	m, month := number([]byte(text[5:7]), 2)
+	d, day := number([]byte(text[8:]), 2)
+	date := Date(y*10_000 + m*100 + d) //nolint:gosec // eight digits
+	good := year && month && day && y > 0 && dateOf(time.Date(int(y), time.Month(m), int(d), 0, 0, 0, 0, time.UTC)) == date
+	return date, good
 }
 
 // dateOf gives the day of a time.

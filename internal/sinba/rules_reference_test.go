@@ -164,13 +164,13 @@ func TestBR19RegionsThatLookLikeISTATs(t *testing.T) {
 	t.Parallel()
 	family := sample(t, "nucleo-familiare")
 	const father = "/Dettaglio/NucleoFamiliare/Padre/CodiceRegioneResidenza"
-	if !strings.Contains(family, "<Padre>") {
+	before, rest, found := strings.Cut(family, "<Padre>")
+	_, after, closed := strings.Cut(rest, "</Padre>")
+	if !found || !closed {
 		t.Fatal("the sample has no father")
 	}
-	from := strings.Index(family, "<Padre>")
-	to := strings.Index(family, "</Padre>")
 	parent := func(region string) string {
-		return family[:from] + "<Padre><CodiceRegioneResidenza>" + region + "</CodiceRegioneResidenza>" + family[to:]
+		return before + "<Padre><CodiceRegioneResidenza>" + region + "</CodiceRegioneResidenza></Padre>" + after
 	}
 	placed := sample(t, "inserimento-struttura")
 	judgeAll(t, map[string]ruleCase{
