@@ -362,3 +362,26 @@ FROM hub.event e JOIN hub.case_file c ON c.id = e.case_id WHERE c.id = $1`, file
 		tb.Error(diff)
 	}
 }
+
+// TestEventsKeepTheVersionOfTheirReferenceData covers both: with dated lists, and without.
+func TestEventsKeepTheVersionOfTheirReferenceData(t *testing.T) {
+	t.Parallel()
+	db := hubtest.Database(t)
+	store := open(t, db)
+	for version, want := range map[string]string{"dd6f1f15ca79": "dd6f1f15ca79", "": "null"} {
+		a := acceptance(1)
+		a.ReferenceVersion = version
+		if _, err := store.Accept(t.Context(), a); err != nil {
+			t.Fatal(err)
+		}
+		var got string
+		if err := superuser(t, db).QueryRow(t.Context(), "SELECT coalesce(reference_version, 'null') FROM hub.event WHERE id = $1", a.ReceiptID).Scan(&got); err != nil || got != want {
+			t.Error(version, got, err)
+		}
+	}
+	a := acceptance(1)
+	a.ReferenceVersion = "no digest"
+	if _, err := store.Accept(t.Context(), a); err == nil {
+		t.Error("a version that is no digest was stored")
+	}
+}

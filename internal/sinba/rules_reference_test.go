@@ -54,22 +54,24 @@ func TestMunicipalitiesNotInUseAreWarnedOf(t *testing.T) {
 	doc := change(t, sample(t, "inserimento-struttura"), "<CodiceFiscale>NCLRRA10D63D612R</CodiceFiscale>", "<CodiceSTP>STP0907890123456</CodiceSTP>")
 	exact := set(t, doc, "DataNascitaPresunta", "")
 	judgeAll(t, map[string]ruleCase{
-		"as it was":                    {doc, nil},
-		"birth where it then was":      {set(t, exact, "LuogoNascita", "D583"), nil}, // Figline Valdarno until 2013
-		"born on the last day":         {set(t, set(t, exact, "LuogoNascita", "D583"), "DataNascita", "2013-12-31"), nil},
-		"born on the day after":        {set(t, set(t, exact, "LuogoNascita", "D583"), "DataNascita", "2014-01-01"), []string{birth}},
-		"presumed in the last year":    {set(t, set(t, doc, "LuogoNascita", "D583"), "DataNascita", "2013-01-01"), nil},
-		"presumed in the year after":   {set(t, set(t, doc, "LuogoNascita", "D583"), "DataNascita", "2014-01-01"), []string{birth}},
-		"born before it was":           {set(t, exact, "LuogoNascita", "M321"), []string{birth}}, // Figline e Incisa from 2014
-		"presumed in the first year":   {set(t, set(t, doc, "LuogoNascita", "M321"), "DataNascita", "2014-01-01"), nil},
-		"birth in no municipality":     {set(t, doc, "LuogoNascita", "M999"), []string{birth}},
-		"no birth date":                {set(t, set(t, doc, "LuogoNascita", "D583"), "DataNascita", ""), nil},
-		"a state of birth":             {set(t, doc, "LuogoNascita", "Z330"), nil},
-		"residence that ceased":        {set(t, doc, "CodiceComune", "048016"), []string{home}},
-		"residence never known":        {set(t, doc, "CodiceComune", "048999"), []string{home}},
-		"ISTAT's number and region":    {set(t, doc, "CodiceComune", "999999"), []string{home}},
-		"residence before it was":      {set(t, set(t, doc, "CodiceComune", "048052"), "DataOraEvento", "2013-12-31T22:59:59Z"), []string{home}},
-		"Italy's day, not Greenwich's": {set(t, set(t, doc, "CodiceComune", "048052"), "DataOraEvento", "2013-12-31T23:00:00Z"), nil},
+		"as it was":                        {doc, nil},
+		"birth where it then was":          {set(t, exact, "LuogoNascita", "D583"), nil}, // Figline Valdarno until 2013
+		"born on the last day":             {set(t, set(t, exact, "LuogoNascita", "D583"), "DataNascita", "2013-12-31"), nil},
+		"born on the day after":            {set(t, set(t, exact, "LuogoNascita", "D583"), "DataNascita", "2014-01-01"), []string{birth}},
+		"presumed in the last year":        {set(t, set(t, doc, "LuogoNascita", "D583"), "DataNascita", "2013-01-01"), nil},
+		"presumed in the year after":       {set(t, set(t, doc, "LuogoNascita", "D583"), "DataNascita", "2014-01-01"), []string{birth}},
+		"born before it was":               {set(t, exact, "LuogoNascita", "M321"), []string{birth}},                        // Figline e Incisa from 2014
+		"presumed in the first year":       {set(t, set(t, doc, "LuogoNascita", "M420"), "DataNascita", "2019-01-01"), nil}, // from 2019-02-01
+		"exactly before the first day":     {set(t, set(t, exact, "LuogoNascita", "M420"), "DataNascita", "2019-01-01"), []string{birth}},
+		"its first day is the year's last": {set(t, set(t, doc, "LuogoNascita", "C367"), "DataNascita", "1927-01-01"), nil},
+		"birth in no municipality":         {set(t, doc, "LuogoNascita", "M999"), []string{birth}},
+		"no birth date":                    {set(t, set(t, doc, "LuogoNascita", "D583"), "DataNascita", ""), nil},
+		"a state of birth":                 {set(t, doc, "LuogoNascita", "Z330"), nil},
+		"residence that ceased":            {set(t, doc, "CodiceComune", "048016"), []string{home}},
+		"residence never known":            {set(t, doc, "CodiceComune", "048999"), []string{home}},
+		"ISTAT's number and region":        {set(t, doc, "CodiceComune", "999999"), []string{home}},
+		"residence before it was":          {set(t, set(t, doc, "CodiceComune", "048052"), "DataOraEvento", "2013-12-31T22:59:59Z"), []string{home}},
+		"Italy's day, not Greenwich's":     {set(t, set(t, doc, "CodiceComune", "048052"), "DataOraEvento", "2013-12-31T23:00:00Z"), nil},
 	})
 }
 
