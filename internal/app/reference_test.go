@@ -194,6 +194,9 @@ func TestReferenceLoadLeavesAFolderKeptByHandAlone(t *testing.T) {
 	if out, err := told(func(out *bytes.Buffer) error { return app.LoadReference(cfg, out, dir, false) }); err == nil {
 		t.Error(out)
 	}
+	if entries, err := os.ReadDir(filepath.Dir(cfg.Reference.Dir)); err != nil || len(entries) != 1 {
+		t.Error("something was put beside it", entries, err)
+	}
 }
 
 func TestANPRArchiveIsConvertedOrRefused(t *testing.T) {
