@@ -92,6 +92,15 @@ func strangersOf(t *testing.T, db *pgx.Conn) int {
 	return n
 }
 
+// rewrite changes the texts of elements by their name, in a document without prefixes.
+func rewrite(document string, texts map[string]string) string {
+	for name, text := range texts {
+		element := regexp.MustCompile("<" + name + ">[^<]*</" + name + ">")
+		document = element.ReplaceAllString(document, "<"+name+">"+text+"</"+name+">")
+	}
+	return document
+}
+
 // acceptKnown sends what the bad documents are meant to come after.
 func acceptKnown(t *testing.T, sender hubtest.Sender) {
 	t.Helper()

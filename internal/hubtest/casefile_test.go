@@ -21,15 +21,6 @@ import (
 	"github.com/sinbahub/sinbahub/pkg/soap"
 )
 
-// rewrite changes the texts of elements by their name, in a document without prefixes.
-func rewrite(document string, texts map[string]string) string {
-	for name, text := range texts {
-		element := regexp.MustCompile("<" + name + ">[^<]*</" + name + ">")
-		document = element.ReplaceAllString(document, "<"+name+">"+text+"</"+name+">")
-	}
-	return document
-}
-
 // dryRun makes a VerificaEventoRichiesta of an InviaEventoRichiesta.
 func dryRun(document string) []byte {
 	return []byte(strings.NewReplacer("InviaEventoRichiesta", "VerificaEventoRichiesta").Replace(document))
