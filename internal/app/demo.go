@@ -251,6 +251,7 @@ func (d *demo) upServe(ctx context.Context) error {
 		"siss":       map[string]any{"url": d.run.SissURL, "workers": d.cfg.SISS.Workers, "rate": d.cfg.SISS.Rate},
 		"jail":       map[string]any{"workers": d.cfg.Jail.Workers, "deadline": d.cfg.Jail.Deadline.String(), "mode": d.cfg.Jail.Mode},
 		"limits":     d.cfg.Limits,
+		"rules":      d.cfg.Rules,
 		"log":        map[string]any{"level": d.cfg.Log.Level},
 	})
 	if err != nil {

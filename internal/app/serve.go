@@ -125,6 +125,10 @@ func (s *server) build(ctx context.Context) error {
 			return fmt.Errorf("var folder: %w", err)
 		}
 	}
+	// Rules that must not be softened refuse the start before anything runs.
+	if _, err := newSeverities(s.cfg); err != nil {
+		return err
+	}
 	var err error
 	// First the jail: a hub that must have it and has not touches neither keys nor rows.
 	if s.pool, err = newPool(s.cfg, s.log, s.registry); err != nil {
@@ -163,10 +167,11 @@ func (s *server) buildGateway(ctx context.Context) error {
 	if s.dated, err = newDated(s.cfg.Reference.Dir, s.log, s.registry); err != nil {
 		return err
 	}
-	reference, err := newReference(s.dated.set, roll)
+	reference, err := newReference(s.cfg, s.dated.set, roll)
 	if err != nil {
 		return fmt.Errorf("load catalogue of events: %w", err)
 	}
+	s.tellSeverities(reference.Severities, roll)
 	if !s.cfg.BasicAuth {
 		s.log.Warn("no credential profile is enabled: every request will be refused")
 	}

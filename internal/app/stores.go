@@ -164,7 +164,7 @@ func (s *server) refresh(ctx context.Context) error {
 		return err
 	}
 	s.dated.follow()
-	reference, err := newReference(s.dated.set, roll)
+	reference, err := newReference(s.cfg, s.dated.set, roll)
 	if err != nil {
 		return err
 	}
@@ -199,7 +199,7 @@ func credentials(cfg config.Config, roll *postgres.Registry) []authn.Credential 
 }
 
 // newReference builds the catalogue of events over the dated lists and the registry's closed ones.
-func newReference(data *codelist.Set, roll *postgres.Registry) (gateway.Reference, error) {
+func newReference(cfg config.Config, data *codelist.Set, roll *postgres.Registry) (gateway.Reference, error) {
 	schema, err := xsd.FS.ReadFile(xsd.SinbaEventi)
 	if err != nil {
 		return gateway.Reference{}, err
@@ -235,8 +235,12 @@ func newReference(data *codelist.Set, roll *postgres.Registry) (gateway.Referenc
 	if err != nil {
 		return gateway.Reference{}, err
 	}
+	severities, err := newSeverities(cfg)
+	if err != nil {
+		return gateway.Reference{}, err
+	}
 	return gateway.Reference{
-		Events: events,
+		Events: events, Severities: severities,
 		Certified: func(participant int32, vendor, name string) bool {
 			return certified[product{participant, vendor, name}]
 		},

@@ -48,6 +48,7 @@ type Config struct {
 	Limits    Limits    `yaml:"limits"`
 	Log       Log       `yaml:"log"`
 	Reference Reference `yaml:"reference"`
+	Rules     Rules     `yaml:"rules"`
 	// BasicAuth allows HTTP Basic on the SOAP listener. Only the demo's configuration sets it,
 	// and only a loopback listener takes it (default false).
 	BasicAuth bool `yaml:"basic_auth"`
@@ -227,6 +228,7 @@ func (c Config) check() error {
 		say("jail.deadline", errNegative)
 	}
 	c.Limits.check(say)
+	c.Rules.check(say)
 	return errors.Join(faults...)
 }
 

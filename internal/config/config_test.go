@@ -53,6 +53,31 @@ jail: {workers: 3, deadline: 1s}
 	}
 }
 
+func TestRulesAreSoftenedUntilADayOrFromOne(t *testing.T) {
+	t.Parallel()
+	const text = `
+rules:
+  cut_off: 2013-01-01
+  warning_only:
+    - {rule: BR-12, participant: aster, until: 2027-03-31}
+    - {rule: BR-08, from: 2028-03-01}
+`
+	c, err := load(t, text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := c.Rules.WarningOnly
+	if c.Rules.CutOff != "2013-01-01" || len(got) != 2 ||
+		got[0] != (config.WarningOnly{Rule: "BR-12", Participant: "aster", Until: "2027-03-31"}) ||
+		got[0].BlocksFrom() != "2027-04-01" || got[1].BlocksFrom() != "2028-03-01" {
+		t.Errorf("got %+v", c.Rules)
+	}
+	c, err = load(t, text, "SINBAHUB_RULES_WARNING_ONLY=[{rule: BR-10, until: 2028-02-28}]")
+	if err != nil || len(c.Rules.WarningOnly) != 1 || c.Rules.WarningOnly[0].BlocksFrom() != "2028-02-29" {
+		t.Errorf("got %+v, %v", c.Rules, err)
+	}
+}
+
 // One fixture per fault: each must name its key, and all faults of a file are told at once.
 func TestEachFaultNamesItsKey(t *testing.T) {
 	t.Parallel()
@@ -89,6 +114,12 @@ func TestEachFaultNamesItsKey(t *testing.T) {
 		{"no time for a body", "limits: {body_timeout: 0s}", "", "limits.body_timeout:"},
 		{"no time to idle", "limits: {idle_timeout: 0s}", "", "limits.idle_timeout:"},
 		{"no drain", "limits: {drain: 0s}", "", "limits.drain:"},
+		{"cut-off", "rules: {cut_off: 2012}", "", "rules.cut_off:"},
+		{"leniency without a day", "rules: {warning_only: [{rule: BR-12}]}", "", "rules.warning_only[1]:"},
+		{"leniency with two days", "rules: {warning_only: [{rule: BR-12, until: 2027-03-31}, {rule: BR-08, until: 2027-03-31, from: 2027-04-01}]}", "", "rules.warning_only[2]:"},
+		{"leniency until no day", "rules: {warning_only: [{rule: BR-12, until: 2027-02-30}]}", "", "rules.warning_only[1].until:"},
+		{"leniency with an unknown key", "rules: {warning_only: [{rule: BR-12, until: 2027-03-31, ente: x}]}", "", "ente"},
+		{"leniency of the environment", "", "SINBAHUB_RULES_WARNING_ONLY=[{role: BR-12}]", "SINBAHUB_RULES_WARNING_ONLY"},
 		{"unknown variable", "", "SINBAHUB_LISTN=x", "SINBAHUB_LISTN"},
 		{"variable of the wrong type", "", "SINBAHUB_SISS_RATE=fast", "SINBAHUB_SISS_RATE"},
 	}

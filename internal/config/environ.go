@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"go.yaml.in/yaml/v3"
 )
 
 // prefix of every environment variable that sets a key.
@@ -73,6 +75,12 @@ func set(field reflect.Value, text string) error {
 			return errors.New("must be a duration like 2s")
 		}
 		field.SetInt(int64(d))
+	default: // a list, written as in the file
+		d := yaml.NewDecoder(strings.NewReader(text))
+		d.KnownFields(true)
+		if d.Decode(field.Addr().Interface()) != nil {
+			return errors.New("must be YAML as in the file")
+		}
 	}
 	return nil
 }

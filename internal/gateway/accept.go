@@ -278,7 +278,7 @@ func (g *Gateway) pseudonymise(ctx context.Context, x *exchange, k *known, subje
 	a.Entry = journal.Entry{
 		ID: uuid.Must(uuid.NewV7()), At: a.ReceivedAt, Kind: journal.EventAccepted, Environment: g.cfg.Environment,
 		Participant: x.participant.ID, Ente: x.ente.ID, Message: receiptID, Event: k.key.Event,
-		Sealed: digest, Commitment: a.Commitment,
+		Sealed: digest, Commitment: a.Commitment, Severities: x.reference.Severities.Digest(),
 	}
 	return a, nil
 }

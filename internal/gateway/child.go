@@ -169,5 +169,6 @@ func (g *Gateway) candidate(x *exchange, k *known, file postgres.AcceptedCase) (
 	return &postgres.Acceptance{
 		Key: k.key, Case: file, Type: x.event.Type(), Operation: x.event.Operation(), RefersTo: refersTo,
 		Sequence: x.event.Sequence(), Facts: x.reference.Events.Facts(x.event, codes.Rekey), Root: "/" + x.operation.Request,
+		Rules: x.ruleContext(),
 	}, nil
 }

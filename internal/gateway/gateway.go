@@ -65,6 +65,8 @@ type Reference struct {
 	Events *sinba.Catalogue
 	// Certified tells whether a participant may name an Applicativo in its messages (BR-24).
 	Certified func(participant int32, fornitore, prodotto string) bool
+	// Severities is what the operator decided about the rules; nil for the released table.
+	Severities *sinba.Severities
 }
 
 // Gateway is the handler of the SOAP listener.

@@ -189,7 +189,7 @@ func (g *Gateway) authoriseEvent(x *exchange) error {
 // others are warnings.
 func (g *Gateway) judge(x *exchange) (found []hub.Violation, grave bool) {
 	defer g.metrics.step("rules")()
-	found = x.reference.Events.Judge(x.event, sinba.RuleContext{Now: x.receivedAt})
+	found = x.reference.Events.Judge(x.event, x.ruleContext())
 	if !x.certified() {
 		found = append(found, hub.Violation{Code: hub.CodeRule24, Severity: hub.Lieve, Rule: "BR-24", Path: "/" + x.operation.Request + "/Mittente/Applicativo"})
 	}
@@ -204,6 +204,11 @@ func refuses(found []hub.Violation) bool {
 // invalid is the refusal of an event with all that was found.
 func invalid(found []hub.Violation) *hub.Error {
 	return &hub.Error{Kind: hub.Invalid, Public: found, Total: len(found)}
+}
+
+// ruleContext is what the verdicts of all rules about this message depend on besides event and case.
+func (x *exchange) ruleContext() sinba.RuleContext {
+	return x.reference.Severities.Context(x.receivedAt, x.participant.Name)
 }
 
 // certified tells whether the message names a product certified for this contract (BR-24).

@@ -53,14 +53,23 @@ const (
 	CodeRule02            Code = "SINBA_302"
 	CodeRule03            Code = "SINBA_303"
 	CodeRule04            Code = "SINBA_304"
+	CodeRule05            Code = "SINBA_305"
 	CodeRule06            Code = "SINBA_306"
+	CodeRule07            Code = "SINBA_307"
+	CodeRule08            Code = "SINBA_308"
+	CodeRule09            Code = "SINBA_309"
+	CodeRule10            Code = "SINBA_310"
+	CodeRule11            Code = "SINBA_311"
+	CodeRule12            Code = "SINBA_312"
 	CodeRule13            Code = "SINBA_313"
 	CodeRule14            Code = "SINBA_314"
 	CodeRule15            Code = "SINBA_315"
 	CodeRule16            Code = "SINBA_316"
 	CodeRule17            Code = "SINBA_317"
+	CodeRule18            Code = "SINBA_318"
 	CodeRule19            Code = "SINBA_319"
 	CodeRule20            Code = "SINBA_320"
+	CodeRule21            Code = "SINBA_321"
 	CodeRule22            Code = "SINBA_322"
 	CodeRule23            Code = "SINBA_323"
 	CodeRule24            Code = "SINBA_324"
@@ -131,14 +140,23 @@ func Codes() []Text {
 		{CodeRule02, "IdEventoRiferito non indica un evento di questa cartella che si possa rettificare o annullare.", "IdEventoRiferito names no event of this case that can be corrected or annulled."},
 		{CodeRule03, "Codice fiscale: carattere di controllo o data errati, o incoerenza con l'Anagrafica.", "Codice fiscale: wrong check character or date, or not coherent with Anagrafica."},
 		{CodeRule04, "Codice STP, ENI o provvisorio: regione o cifra di controllo errata.", "STP, ENI or provisional code: wrong region or check digit."},
+		{CodeRule05, "Età alla presa in carico: da 18 a 20 anni solo per prosieguo amministrativo, da 21 anni non ammessa.", "Age when taken in charge: from 18 to 20 only as care prolonged by a court, from 21 on not allowed."},
 		{CodeRule06, "Date non coerenti: una data è nel futuro o non rispetta nascita ≤ apertura ≤ presa in carico ≤ chiusura.", "Dates not coherent: a date is in the future or breaks birth ≤ opening ≤ taking in charge ≤ closing."},
+		{CodeRule07, "Disabilita e i suoi dettagli (TipoDisabilita, InvCivCertificazioni) non concordano.", "Disabilita and its details (TipoDisabilita, InvCivCertificazioni) do not agree."},
+		{CodeRule08, "Una segnalazione all'autorità giudiziaria ha la sua data (DataSegnalazioneAutorita).", "A report to the courts has its date (DataSegnalazioneAutorita)."},
+		{CodeRule09, "Minore straniero non accompagnato: la cittadinanza o la famiglia indicate non concordano.", "Unaccompanied foreign minor: the citizenship or the family told do not agree."},
+		{CodeRule10, "CondizioneMinore e i genitori indicati in NucleoFamiliare non concordano.", "CondizioneMinore and the parents told in NucleoFamiliare do not agree."},
+		{CodeRule11, "ComposizioneFamiglia ripete lo stesso componente.", "ComposizioneFamiglia repeats the same member."},
+		{CodeRule12, "Con Fase CHIUSURA servono la data di fine e, per affidamenti e inserimenti, l'esito.", "With Fase CHIUSURA the end date is needed and, for Affidamento and InserimentoStruttura, the outcome."},
 		{CodeRule13, "LuogoVita non concorda con gli affidi e gli inserimenti aperti della cartella.", "LuogoVita does not agree with the case's open foster care and placements."},
 		{CodeRule14, "L'inserimento o l'affido si sovrappone a un altro della stessa cartella.", "The placement or foster care overlaps another one of the same case."},
 		{CodeRule15, "La forma è giudiziaria ma il provvedimento indicato non è noto nella cartella.", "The form is judicial but the order it names is not known in the case."},
 		{CodeRule16, "La struttura non è nell'anagrafe delle strutture, o non era attiva a questa data.", "The structure is not in the register of structures, or was not active at this date."},
 		{CodeRule17, "La cartella non può chiudersi con interventi, affidi o inserimenti aperti.", "The case cannot be closed while services, foster care or placements are open."},
+		{CodeRule18, "MotivazioneChiusuraCarico non concorda con l'età o con SituazioneChiusuraCarico.", "MotivazioneChiusuraCarico does not agree with the age or with SituazioneChiusuraCarico."},
 		{CodeRule19, "Regione da controllare nell'elenco SINBA: 09 è la Liguria (la Toscana è 17); una struttura toscana va indicata col codice ASSO.", "Region to be checked in the SINBA list: 09 is Liguria (Toscana is 17); a structure in Toscana is named by its ASSO code."},
 		{CodeRule20, "Un campo codice contiene un testo con la forma di un codice fiscale.", "A code field holds text that looks like a codice fiscale."},
+		{CodeRule21, "Un caricamento iniziale ha almeno un Intervento iniziato o finito dalla data di avvio in poi.", "An initial load has at least one Intervento begun or ended on the cut-off date or later."},
 		{CodeRule22, "Dopo l'adozione la cartella ammette solo chiusure, rettifiche e annullamenti.", "After the adoption the case takes only closings, corrections and annulments."},
 		{CodeRule23, "Il mittente non può parlare per questo CodiceEnte.", "The sender may not speak for this CodiceEnte."},
 		{CodeRule24, "L'Applicativo non è certificato per questa versione del contratto.", "The Applicativo is not certified for this version of the contract."},

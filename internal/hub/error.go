@@ -77,6 +77,9 @@ type Violation struct {
 	// About is what the sentence speaks of: a name of the schema or a number the hub made, never a
 	// value or a name of the message.
 	About string
+	// BlocksFrom is the day, YYYY-MM-DD, from which a rule that only warns for now refuses; empty
+	// else.
+	BlocksFrom string
 }
 
 // Error is the one error type of the hub. Public is told to the sender and holds no content;

@@ -124,7 +124,7 @@ func TestSentencesBelongToCodesAndFitTheContract(t *testing.T) {
 			t.Errorf("%v: no such code, no reason, or twice", key)
 		}
 		seen[key] = true
-		said := speaker.Say(hub.Violation{Code: row.Code, Reason: row.Reason, About: strings.Repeat("è", 40)})
+		said := speaker.Say(hub.Violation{Code: row.Code, Reason: row.Reason, About: strings.Repeat("è", 40), BlocksFrom: "2027-04-01"})
 		for _, s := range []string{said.IT, said.EN} {
 			if n := utf8.RuneCountInString(s); n == 0 || n > 256 || strings.Contains(s, "{") {
 				t.Errorf("%v: %q (Testo256Type)", key, s)
@@ -133,5 +133,15 @@ func TestSentencesBelongToCodesAndFitTheContract(t *testing.T) {
 	}
 	if said := speaker.Say(hub.Violation{Code: hub.CodeRule03, Reason: "none"}); said.IT == "" {
 		t.Error("an unknown reason is not told by its code's text")
+	}
+	for _, text := range hub.Codes() {
+		said := speaker.Say(hub.Violation{Code: text.Code, BlocksFrom: "2027-04-01"})
+		if strings.HasPrefix(string(text.Code), "SINBA_3") &&
+			(utf8.RuneCountInString(said.IT) > 256 || utf8.RuneCountInString(said.EN) > 256) {
+			t.Errorf("%s has no room for its day", text.Code)
+		}
+		if !strings.HasSuffix(said.IT, " Dal 2027-04-01 l'evento sarà rifiutato.") || !strings.HasSuffix(said.EN, " From 2027-04-01 on the event will be refused.") {
+			t.Errorf("%s does not tell from when it refuses: %q %q", text.Code, said.IT, said.EN)
+		}
 	}
 }

@@ -297,7 +297,7 @@ func (c *canary) full(body, identity string, leave ...string) *element {
 		},
 		leave: func(path string) bool {
 			if path == "/Testata/IdEventoRiferito" && body != "Annullamento" {
-				return true // a new event refers to none
+				return true // an insertion names no other event (BR-02)
 			}
 			for _, end := range leave {
 				if strings.HasSuffix(path, end) {
@@ -314,6 +314,8 @@ func (c *canary) full(body, identity string, leave ...string) *element {
 			return eventTypeOf(body)
 		case path == "/Testata/TipoOperazione" && body == "Annullamento":
 			return "A"
+		case strings.HasSuffix(path, "/ComposizioneFamiglia[2]"):
+			return "2" // members are distinct (BR-11)
 		}
 		return text
 	})

@@ -8,15 +8,21 @@ import (
 	"github.com/sinbahub/sinbahub/internal/hub"
 )
 
-// Version is the first byte of every entry's bytes. Another layout gets another number, and the
-// old one stays readable.
-const Version = 1
+// The first byte of every entry's bytes is the version of their layout. Another layout gets another
+// number, and the old one stays readable.
+const (
+	// Version is the layout of entries without Severities.
+	Version = 1
+	// VersionSeverities has that field behind the others, and never as zeroes, so that an entry has
+	// one form only.
+	VersionSeverities = 2
+)
 
 // ErrFormat says that bytes are not exactly those of an entry.
 var ErrFormat = errors.New("not the canonical bytes of a journal entry")
 
 // Bytes gives the entry's canonical form: the version, then every field of Entry in the order
-// of its declaration, each as a big-endian 32-bit length and that many bytes. Numbers are
+// of its declaration (the last only if it is not zero), each as a big-endian 32-bit length and that many bytes. Numbers are
 // big-endian two's complement of their own width, At is microseconds since 1970 in 64 bits,
 // Codes is one field that holds a length and bytes for each code. Two entries have the same
 // bytes only if all their fields are equal.
@@ -25,8 +31,11 @@ func (e Entry) Bytes() []byte {
 	for _, c := range e.Codes {
 		codes = appendField(codes, []byte(c))
 	}
-	b := make([]byte, 1, 320+len(codes))
+	b := make([]byte, 1, 360+len(codes))
 	b[0] = Version
+	if e.Severities != [32]byte{} {
+		b[0] = VersionSeverities
+	}
 	b = appendField(b, e.ID[:])
 	b = appendField(b, numeric(e.At.UnixMicro()))
 	b = appendField(b, []byte{byte(e.Kind)})
@@ -41,7 +50,11 @@ func (e Entry) Bytes() []byte {
 	b = appendField(b, codes)
 	b = appendField(b, numeric(e.Count))
 	b = appendField(b, e.Sealed[:])
-	return appendField(b, e.Commitment[:])
+	b = appendField(b, e.Commitment[:])
+	if b[0] == VersionSeverities {
+		b = appendField(b, e.Severities[:])
+	}
+	return b
 }
 
 func appendField(b, field []byte) []byte {
@@ -57,7 +70,7 @@ func numeric[N int32 | int64](n N) []byte {
 
 // Parse reads what Bytes wrote and nothing else: any other bytes are ErrFormat.
 func Parse(b []byte) (Entry, error) {
-	if len(b) == 0 || b[0] != Version {
+	if len(b) == 0 || b[0] != Version && b[0] != VersionSeverities {
 		return Entry{}, ErrFormat
 	}
 	r := reader{rest: b[1:]}
@@ -82,6 +95,10 @@ func Parse(b []byte) (Entry, error) {
 	number(&r, &e.Count)
 	r.into(e.Sealed[:])
 	r.into(e.Commitment[:])
+	if b[0] == VersionSeverities {
+		r.into(e.Severities[:])
+		r.bad = r.bad || e.Severities == [32]byte{}
+	}
 	if r.bad || codes.bad || len(r.rest) > 0 {
 		return Entry{}, ErrFormat
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"math"
+	"strings"
 	"testing"
 	"time"
 
@@ -27,6 +28,10 @@ func draw(t *rapid.T) journal.Entry {
 	for _, c := range rapid.SliceOfN(rapid.StringN(0, 12, 40), 0, 4).Draw(t, "codes") {
 		codes = append(codes, hub.Code(c))
 	}
+	var severities [32]byte
+	if rapid.Bool().Draw(t, "softened") {
+		severities = digest("severities")
+	}
 	return journal.Entry{
 		ID:          id("id"),
 		At:          time.UnixMicro(rapid.Int64Range(-1<<50, 1<<52).Draw(t, "at")).UTC(),
@@ -43,6 +48,7 @@ func draw(t *rapid.T) journal.Entry {
 		Count:       rapid.Int32().Draw(t, "count"),
 		Sealed:      digest("sealed"),
 		Commitment:  digest("commitment"),
+		Severities:  severities,
 	}
 }
 
@@ -126,5 +132,16 @@ func TestBytesOfVersionOneAreFixed(t *testing.T) {
 		"00000020cc000000000000000000000000000000000000000000000000000000000000dd"
 	if diff := cmp.Diff(want, hex.EncodeToString(e.Bytes())); diff != "" {
 		t.Error(diff)
+	}
+	// Version 2 has one field more, which is never zero.
+	e.Severities = [32]byte{0: 0xee, 31: 0xff}
+	last := "00000020ee000000000000000000000000000000000000000000000000000000000000ff"
+	second := "02" + want[2:] + last
+	if diff := cmp.Diff(second, hex.EncodeToString(e.Bytes())); diff != "" {
+		t.Error(diff)
+	}
+	zero, _ := hex.DecodeString("02" + want[2:] + "00000020" + strings.Repeat("00", 32))
+	if _, err := journal.Parse(zero); !errors.Is(err, journal.ErrFormat) {
+		t.Error("version 2 with an empty field:", err)
 	}
 }

@@ -60,4 +60,7 @@ type Entry struct {
 	Sealed [32]byte
 	// Commitment is the receipt's ImprontaMessaggio, SHA-256(salt ‖ content form).
 	Commitment [32]byte
+	// Severities is the digest of the severity configuration that an accepted event was judged
+	// under, all zeroes for the released table of its rules' version.
+	Severities [32]byte
 }

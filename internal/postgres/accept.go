@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -51,6 +52,8 @@ type Acceptance struct {
 	Facts sinba.Facts
 	// Root is the path of the event's root, before the paths of violations.
 	Root string
+	// Rules is what their severity depends on.
+	Rules sinba.RuleContext
 	// SchemaVersion is the contract version the event was judged by.
 	SchemaVersion string
 	// MappingVersion is the version of foglie.tsv that made Body, and will make what leaves.
@@ -189,7 +192,9 @@ func (r *ready) tell(all []hub.Violation) {
 	entry := r.Entry
 	entry.Outcome, entry.Codes = outcomeOf(all).String(), nil
 	for _, v := range all {
-		entry.Codes = append(entry.Codes, v.Code)
+		if !slices.Contains(entry.Codes, v.Code) {
+			entry.Codes = append(entry.Codes, v.Code)
+		}
 	}
 	r.entry = entry.Bytes()
 }

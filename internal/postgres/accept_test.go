@@ -45,6 +45,7 @@ func TestLookupFindsAcceptedEventAndItsCase(t *testing.T) {
 	a.Warnings = []hub.Violation{
 		{Code: hub.CodeRule03, Severity: hub.Lieve, Rule: "BR-03", Path: "/InviaEventoRichiesta/Soggetto", Line: 7},
 		{Code: hub.CodeRule06, Severity: hub.Info, Rule: "BR-06", Path: "/InviaEventoRichiesta/Dettaglio"},
+		{Code: hub.CodeRule12, Severity: hub.Lieve, Rule: "BR-12", Path: "/InviaEventoRichiesta/Dettaglio/Progetto/DataFine", Reason: "needed", About: "DataFine", BlocksFrom: "2027-04-01"},
 	}
 	query := postgres.Query{Key: a.Key, CaseIndex: a.Case.Index}
 	before, err := store.Lookup(t.Context(), query)

@@ -98,7 +98,7 @@ func judgeIn(file *Case, history []casefile.Event, a *Acceptance) (casefile.Stat
 	event := a.event()
 	after, found := casefile.Judge(&file.State, history, &event)
 	all := slices.Clip(a.Warnings)
-	for _, v := range found {
+	for _, v := range a.Rules.Soften(found) {
 		v.Path = a.Root + v.Path
 		all = append(all, v)
 	}

@@ -237,6 +237,8 @@ type warning struct {
 	Line     int          `json:"l,omitempty"`
 	Reason   string       `json:"w,omitempty"`
 	About    string       `json:"a,omitempty"`
+	// BlocksFrom is what the sender was told then, whatever the configuration says now.
+	BlocksFrom string `json:"f,omitempty"`
 }
 
 // formatWarnings gives nil for none, so that the column is NULL.

@@ -1,6 +1,7 @@
 package sinba_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -41,15 +42,23 @@ func BenchmarkContent(b *testing.B) {
 	}
 }
 
+// BenchmarkJudge has the rules of each version side by side, on an event of usual size and on a big
+// one.
 func BenchmarkJudge(b *testing.B) {
-	c, doc := load(b), benchDocument(b)
-	ev, err := c.Read(doc)
-	if err != nil {
-		b.Fatal(err)
-	}
-	b.ReportAllocs()
-	for b.Loop() {
-		_ = c.Judge(ev, sinba.RuleContext{Now: received})
+	for name, doc := range map[string][]byte{"PresaInCarico": []byte(sample(b, "presa-in-carico")), "Fotografia8KB": benchDocument(b)} {
+		for version := 1; version <= sinba.RulesVersion; version++ {
+			b.Run(fmt.Sprintf("%s/rules%d", name, version), func(b *testing.B) {
+				c := load(b)
+				ev, err := c.Read(doc)
+				if err != nil {
+					b.Fatal(err)
+				}
+				b.ReportAllocs()
+				for b.Loop() {
+					_ = c.Judge(ev, sinba.RuleContext{Now: received, Version: version})
+				}
+			})
+		}
 	}
 }
 

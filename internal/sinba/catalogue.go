@@ -27,10 +27,12 @@ type Catalogue struct {
 	// leaves are the indexes of all leaves in the schema's order, attributes last.
 	leaves []int16
 	at     places
-	ref    *reference
-	rules  []Rule
+	// roles has the role of each node.
+	roles []role
 	// takes says what Facts takes from each of nodes.
 	takes []take
+	ref   *reference
+	rules []Rule
 	rome  *time.Location
 }
 

@@ -10,7 +10,7 @@ type places struct {
 	vendor, product, productVersion, certificate int16
 	localSubject, identifier, previous           int16
 	master, surname, name, sex, birth, presumed  int16
-	birthPlace                                   int16
+	birthPlace, citizenship, citizenship2        int16
 	localCase, openedOn                          int16
 	detail, closing                              int16
 	placement, structure, structureRegion        int16
@@ -55,6 +55,8 @@ func (c *Catalogue) locate() error {
 		"/Soggetto/Anagrafica/DataNascita":                         &at.birth,
 		"/Soggetto/Anagrafica/DataNascitaPresunta":                 &at.presumed,
 		"/Soggetto/Anagrafica/LuogoNascita":                        &at.birthPlace,
+		"/Soggetto/Anagrafica/CodiceCittadinanza":                  &at.citizenship,
+		"/Soggetto/Anagrafica/CodiceSecondaCittadinanza":           &at.citizenship2,
 		"/Cartella/IdCartella":                                     &at.localCase,
 		"/Cartella/DataApertura":                                   &at.openedOn,
 		"/Dettaglio":                                               &at.detail,
@@ -91,7 +93,7 @@ func (c *Catalogue) locate() error {
 	}
 	parent := &c.nodes[at.identifier]
 	parent.children = append(parent.children, at.pseudonym)
-	return nil
+	return c.assign()
 }
 
 // nationalBeneficiary is the child's code in the national event.

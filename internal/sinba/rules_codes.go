@@ -14,7 +14,7 @@ func judgeCodes(j *judgement) {
 			continue
 		}
 		if codicefiscale.LooksLike(j.value(i)) {
-			j.at(hub.Grave, i)
+			j.because("code", hub.Grave, i)
 		}
 	}
 }

@@ -21,7 +21,7 @@ func judgeDates(j *judgement) {
 	}
 	opened, _ := parseDay(j.raw(opening))
 	if birth := j.day(j.cat.at.birth); birth != 0 && j.later(birth, opened) {
-		j.at(hub.Grave, opening)
+		j.because("before_birth", hub.Grave, opening)
 	}
 	for i := range j.elems {
 		at := j.elems[i].node
@@ -29,7 +29,7 @@ func judgeDates(j *judgement) {
 			continue
 		}
 		if d, _ := parseDay(j.raw(i)); d < opened {
-			j.at(hub.Grave, i)
+			j.because("before_opening", hub.Grave, i)
 		}
 	}
 }
@@ -43,7 +43,7 @@ func judgeFuture(j *judgement) {
 		if n.typ == nil {
 			continue
 		}
-		future := false
+		future, reason := false, "future"
 		switch n.typ.kind {
 		case kindDate:
 			d, _ := parseDay(j.raw(i))
@@ -53,11 +53,11 @@ func judgeFuture(j *judgement) {
 			future = future && !slices.Contains(j.cat.at.planned, at)
 		case kindInstant:
 			t, _ := parseInstant(j.raw(i))
-			future = t.After(latest)
+			future, reason = t.After(latest), "clock"
 		case kindText, kindEnum, kindUUID, kindInt, kindDecimal:
 		}
 		if future {
-			j.at(hub.Grave, i)
+			j.because(reason, hub.Grave, i)
 		}
 	}
 }

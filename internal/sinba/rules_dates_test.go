@@ -41,7 +41,7 @@ func TestBR06OrderOfDates(t *testing.T) {
 		"born the day after":          {known("2024-04-09"), []string{birth, opened}},
 		"presumed in the same year":   {presumed("2024-12-31"), []string{birth}},
 		"presumed in the next year":   {presumed("2025-01-01"), []string{birth, opened}},
-		"no limit into the past":      {set(t, set(t, take, "DataApertura", "1990-01-01"), "DataNascita", "1971-04-23"), []string{birth}},
+		"no limit into the past":      {set(t, set(t, set(t, take, "DataApertura", "1988-01-01"), "DataPresaInCarico", "1988-01-02"), "DataNascita", "1971-04-23"), []string{birth}},
 		"closed on the day":           {set(t, closing, "DataChiusura", "2024-04-08"), nil},
 		"closed the day before":       {set(t, closing, "DataChiusura", "2024-04-07"), []string{closed}},
 		"taken again":                 {again("2024-12-02"), nil},

@@ -68,9 +68,10 @@ func judgeOtherCodes(j *judgement) {
 			continue
 		}
 		var err error
+		reason := "region"
 		switch kindOf(j.cat.nodes[j.elems[i].node].name) {
 		case CodiceFiscaleProvvisorio:
-			err = codicefiscale.CheckProvisional(j.value(i))
+			reason, err = "digit", codicefiscale.CheckProvisional(j.value(i))
 		case CodiceSTP:
 			err = codicefiscale.CheckSTP(j.value(i))
 		case CodiceENI:
@@ -78,7 +79,7 @@ func judgeOtherCodes(j *judgement) {
 		case CodiceFiscale, NonIdentificato:
 		}
 		if err != nil {
-			j.at(hub.Grave, i)
+			j.because(reason, hub.Grave, i)
 		}
 	}
 }
