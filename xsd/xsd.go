@@ -15,6 +15,9 @@ const (
 	SissRicezione = "siss-ricezione-v1.xsd"
 	// EventoNazionale is the national event, included by SissRicezione and in its namespace.
 	EventoNazionale = "evento-nazionale-v1.xsd"
+	// FlussoSinba is the national SINBA flow, namespace http://inps.it/Casellario: a mirror of our own,
+	// since the official file is not public. The file says what in it is inferred.
+	FlussoSinba = "flusso-sinba-v1.xsd"
 	// SoapFault is a SOAP 1.2 Fault with ErroreSiss, in the envelope's namespace.
 	SoapFault = "soap-fault-v1.2.xsd"
 )

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 
 	"github.com/alecthomas/kong"
 
@@ -19,7 +20,8 @@ import (
 // version is set by the build.
 var version = "dev"
 
-// The exit codes of send (contract, "The command line").
+// The exit codes of send (contract, "The command line"). flusso ends with exitRefused when it left
+// incomplete records out.
 const (
 	exitFailed      = 1
 	exitRefused     = 3
@@ -36,6 +38,7 @@ type cli struct {
 	Participant participantCmd `cmd:"" help:"Manage participants."`
 	Reference   referenceCmd   `cmd:"" help:"Manage the dated lists that codes are held against."`
 	Send        sendCmd        `cmd:"" help:"Send event documents to a hub."`
+	Flusso      flussoCmd      `cmd:"" help:"Write the national SINBA flow of an ente's cases."`
 	Demo        demoCmd        `cmd:"" help:"Run hub, simulator and samples on this machine."`
 	Version     versionCmd     `cmd:"" help:"Print the version."`
 }
@@ -164,6 +167,26 @@ func (c *sendCmd) Run(ctx context.Context, root *cli) error {
 	}, c.Files)
 }
 
+type flussoCmd struct {
+	Ente          string    `help:"CodiceEnte whose cases are meant." required:""`
+	Riferimento   time.Time `help:"Reference date." format:"2006-01-02" placeholder:"YYYY-MM-DD" required:""`
+	Out           string    `short:"o" help:"File to write; it must not exist." type:"path" required:""`
+	Denominazione string    `help:"The ente's name, told in the flow."`
+	Indirizzo     string    `help:"The ente's address, told in the flow."`
+	OperatoreFile string    `help:"File with the CFOperatore, told in the flow." type:"path"`
+}
+
+// Run writes the flow.
+func (c *flussoCmd) Run(ctx context.Context, root *cli) error {
+	cfg, err := config.Load(root.Config, os.Environ())
+	if err != nil {
+		return err
+	}
+	return app.Flow(ctx, cfg, app.FlowOptions{
+		Ente: c.Ente, Reference: c.Riferimento, Out: c.Out, Name: c.Denominazione, Address: c.Indirizzo, OperatorFile: c.OperatoreFile,
+	}, os.Stdout)
+}
+
 type demoCmd struct {
 	Run  demoRunCmd  `cmd:"" help:"Start everything, send the samples, stay until Ctrl-C."`
 	Up   demoUpCmd   `cmd:"" help:"Start everything in the background; starts only what is not running."`
@@ -224,7 +247,7 @@ func run() int {
 	if err == nil {
 		return 0
 	}
-	if errors.Is(err, app.ErrRefused) {
+	if errors.Is(err, app.ErrRefused) || errors.Is(err, app.ErrIncomplete) {
 		return exitRefused
 	}
 	fmt.Fprintln(os.Stderr, "sinbahub:", err)

@@ -271,7 +271,7 @@ func TestLateEventIsJudgedAtItsPlace(t *testing.T) {
 	// And what came after and fits no more is skipped, counted and told, never un-accepted.
 	found := l.send(event(sinba.ChiusuraCartella, 2))
 	want(t, found, "411L 414L")
-	if l.state.Incongruent != 1 || found[1].About != "1" || len(casefile.Live(l.history)) != 6 {
+	if l.state.Incongruent != 1 || found[1].About != "1" || len(casefile.Live(l.history)) != 5 {
 		t.Errorf("%+v, %d live", l.state, len(casefile.Live(l.history)))
 	}
 	want(t, l.send(event(sinba.Segnalazione, 1)), "411L")

@@ -11,13 +11,16 @@ import (
 // Fold is the state of a case after all its accepted events, in whatever order they are given.
 func Fold(history []Event) State { return newLine(history).fold(nil) }
 
-// Live gives the live events of a history in the order of the fold, each with its last content: the
-// events that count. Those which the fold skips are among them.
+// Live gives the events of a history that count, in the order of the fold, each with its last
+// content: neither those that are annulled nor those that the fold skips.
 func Live(history []Event) []Event {
 	l := newLine(history)
-	live := make([]Event, len(l.places))
-	for i, p := range l.places {
-		live[i] = *p.content
+	var s State
+	live := make([]Event, 0, len(l.places))
+	for _, p := range l.places {
+		if s.apply(p.content.Type, &p.content.Facts) {
+			live = append(live, *p.content)
+		}
 	}
 	return live
 }

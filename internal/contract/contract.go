@@ -57,7 +57,7 @@ func Operations() []Operation {
 		{InviaLotto, "InviaLottoRichiesta", "InviaLottoRisposta", false},
 		{VerificaEvento, "VerificaEventoRichiesta", "VerificaEventoRisposta", true},
 		{StatoEvento, "StatoEventoRichiesta", "StatoEventoRisposta", true},
-		{RiepilogoEventi, "RiepilogoEventiRichiesta", "RiepilogoEventiRisposta", false},
+		{RiepilogoEventi, "RiepilogoEventiRichiesta", "RiepilogoEventiRisposta", true},
 		{Echo, "EchoRichiesta", "EchoRisposta", true},
 	}
 }

@@ -153,7 +153,10 @@ func (g *Gateway) answerWithoutEvent(ctx context.Context, x *exchange) (answer [
 	case contract.StatoEvento:
 		answer, err = g.answerStato(ctx, x)
 		return answer, true, err
-	case contract.InviaEvento, contract.VerificaEvento, contract.InviaLotto, contract.RiepilogoEventi:
+	case contract.RiepilogoEventi:
+		answer, err = g.answerRiepilogo(ctx, x)
+		return answer, true, err
+	case contract.InviaEvento, contract.VerificaEvento, contract.InviaLotto:
 	}
 	return nil, false, nil
 }

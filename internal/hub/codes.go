@@ -36,6 +36,9 @@ const (
 	CodeNilID             Code = "SINBA_103"
 	CodeUnknownEvent      Code = "SINBA_104"
 	CodeEnteNeeded        Code = "SINBA_105"
+	CodePeriod            Code = "SINBA_106"
+	CodeCursor            Code = "SINBA_107"
+	CodeUnknownCase       Code = "SINBA_108"
 	CodeConflict          Code = "SINBA_110"
 	CodeInProgress        Code = "SINBA_111"
 	CodeSchemaMissing     Code = "SINBA_201"
@@ -123,6 +126,9 @@ func Codes() []Text {
 		{CodeNilID, "L'identificativo nullo (tutti zeri) non è ammesso.", "The nil identifier (all zeroes) is not allowed."},
 		{CodeUnknownEvent, "Nessun evento con questo identificativo per l'ente.", "No event with this identifier for the ente."},
 		{CodeEnteNeeded, "CodiceEnte è necessario: la credenziale vale per più enti.", "CodiceEnte is needed: the credential stands for several enti."},
+		{CodePeriod, "Periodo non valido: Al precede Dal, o i giorni sono più di 366.", "Invalid period: Al is before Dal, or there are more than 366 days."},
+		{CodeCursor, "Il Cursore non è stato dato da questo servizio per questa richiesta: ripeterla senza.", "The Cursore was not given by this service for this request: repeat it without."},
+		{CodeUnknownCase, "Nessuna cartella con questo identificativo per l'ente.", "No case with this identifier for the ente."},
 		{CodeConflict, "IdEvento già ricevuto con altro contenuto.", "IdEvento was already received with other content."},
 		{CodeInProgress, "Lo stesso evento è in corso di accettazione: ripetere tra poco.", "The same event is being accepted now: repeat shortly."},
 		{CodeSchemaMissing, "Manca un elemento obbligatorio, o gli elementi non sono nell'ordine dello schema.", "A required element is missing, or the elements are not in the schema's order."},

@@ -32,6 +32,7 @@ func newMask(soapURL string, recorded *archive) *mask {
 func (m *mask) apply(text string) string {
 	text = strings.ReplaceAll(text, m.base, "{HUB}")
 	text = regexp.MustCompile(`<(DataOra|DataOraRicezione|DataOraStato)>[^<]+<`).ReplaceAllString(text, "<$1>{TIME}<")
+	text = regexp.MustCompile(`<Giorno>[^<]+<`).ReplaceAllString(text, "<Giorno>{TODAY}<")
 	text = regexp.MustCompile(`<VersioneServizio>[^<]+<`).ReplaceAllString(text, "<VersioneServizio>{VERSION}<")
 	for _, kind := range []struct{ name, pattern string }{
 		{"UUID", `\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b`},

@@ -40,7 +40,24 @@ type clientAnswer struct {
 	Stato          string          `json:"Stato"`
 	Avviso         []clientFinding `json:"Avviso"`
 	Anomalia       []clientFinding `json:"Anomalia"`
+	Totale         []clientTotal   `json:"Totale"`
+	VoceEvento     []clientEvent   `json:"VoceEvento"`
 }
+
+// clientTotal is what is compared of TotaleGiornoType, clientEvent of VoceEventoType.
+type (
+	clientTotal struct {
+		TipoEvento string `json:"TipoEvento"`
+		Numero     int    `json:"Numero"`
+		Impronta   string `json:"Impronta"`
+	}
+	clientEvent struct {
+		IDEvento   string `json:"IdEvento"`
+		IDRicevuta string `json:"IdRicevuta"`
+		TipoEvento string `json:"TipoEvento"`
+		Stato      string `json:"Stato"`
+	}
+)
 
 // clientReceipt is what an answer has of RicevutaEventoType and, the two ids, of StatoEventoType.
 type clientReceipt struct {
@@ -155,7 +172,7 @@ func clientSteps() []clientStep {
 			"SINBA_301 BR-01 /InviaEventoRichiesta/Dettaglio/Fotografia",
 		}},
 		{step: "lot", operation: "inviaLotto", fault: []string{"SINBA_504  /"}},
-		{step: "summary", operation: "riepilogoEventi", fault: []string{"SINBA_504  /"}},
+		{step: "summary", operation: "riepilogoEventi", answer: func(t *testing.T, a *clientAnswer) { t.Helper(); checkSummary(t, a, first) }},
 		{step: "wrong-password", operation: "echo", fault: []string{"SINBA_101  /"}, status: 401},
 	}
 }
@@ -211,6 +228,27 @@ func checkState(t *testing.T, a *clientAnswer, receipt clientReceipt) {
 	if a.IDRicevuta != receipt.IDRicevuta || a.IDEvento != receipt.IDEvento ||
 		!slices.Contains([]string{"MEMORIZZATO", "IN_INOLTRO", "CONFERMATO"}, a.Stato) {
 		t.Errorf("state %+v of receipt %+v", a, receipt)
+	}
+}
+
+// checkSummary looks whether a summary has the event of a receipt, and as many events as it counts.
+func checkSummary(t *testing.T, a *clientAnswer, receipt clientReceipt) {
+	t.Helper()
+	counted, listed := map[string]int{}, map[string]int{}
+	for _, total := range a.Totale {
+		counted[total.TipoEvento] += total.Numero
+		if len(total.Impronta) != 64 {
+			t.Errorf("digest %q", total.Impronta)
+		}
+	}
+	found := false
+	for _, e := range a.VoceEvento {
+		listed[e.TipoEvento]++
+		found = found || e.IDEvento == receipt.IDEvento && e.IDRicevuta == receipt.IDRicevuta &&
+			slices.Contains([]string{"MEMORIZZATO", "IN_INOLTRO", "CONFERMATO"}, e.Stato)
+	}
+	if diff := cmp.Diff(counted, listed); diff != "" || !found {
+		t.Errorf("the summary does not have the event (%v), or counts otherwise: %s", !found, diff)
 	}
 }
 

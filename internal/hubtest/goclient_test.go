@@ -179,7 +179,7 @@ func checkGoClientRefusals(t *testing.T, h *hubtest.Hub) {
 	_, other := c.InviaEvento(t.Context(), []byte("<a/>"))
 	_, large := c.InviaEvento(t.Context(), []byte("<a>"+strings.Repeat("<!-- -->", 1<<18+1)+"</a>"))
 	_, lot := c.InviaLotto(t.Context(), []byte(`<InviaLottoRichiesta xmlns="urn:sinba:eventi:v1"/>`))
-	_, summary := c.RiepilogoEventi(t.Context(), client.SummaryQuery{CodiceEnte: hubtest.ChildEnte, Dal: time.Now(), Al: time.Now()})
+	_, summary := c.RiepilogoEventi(t.Context(), client.SummaryQuery{CodiceEnte: "SDS-GR", Dal: time.Now(), Al: time.Now()})
 	_, stranger := goClient(t, h, hubtest.ChildEnte, func(cfg *client.Config) { cfg.Password = "wrong" }).Echo(t.Context(), "")
 	for name, tt := range map[string]struct {
 		err  error
@@ -187,7 +187,7 @@ func checkGoClientRefusals(t *testing.T, h *hubtest.Hub) {
 	}{
 		"conflict": {conflict, "SINBA_110"}, "unknown": {unknown, "SINBA_104"}, "foreign": {foreign, "SINBA_323"},
 		"broken": {broken, "SINBA_001"}, "other": {other, "SINBA_010"}, "large": {large, "SINBA_006"},
-		"lot": {lot, "SINBA_504"}, "summary": {summary, "SINBA_504"}, "stranger": {stranger, "SINBA_101"},
+		"lot": {lot, "SINBA_504"}, "summary": {summary, "SINBA_323"}, "stranger": {stranger, "SINBA_101"},
 	} {
 		if got := codes(tt.err); got != tt.want {
 			t.Errorf("%s: %q, want %s", name, got, tt.want)

@@ -14,6 +14,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
@@ -100,10 +101,15 @@ func (r *replay) run(t *testing.T, recorded *archive) []byte {
 }
 
 // request reads "HEADER: value" lines, an empty line, and the body. The credential {user} stands
-// for the one of a participant.
+// for the one of a participant, {TODAY} for the day in Europe/Rome.
 func (r *replay) request(t *testing.T, text string) *http.Request {
 	t.Helper()
 	head, body, _ := strings.Cut(text, "\n\n")
+	rome, err := time.LoadLocation("Europe/Rome")
+	if err != nil {
+		t.Fatal(err)
+	}
+	body = strings.ReplaceAll(body, "{TODAY}", time.Now().In(rome).Format(time.DateOnly))
 	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, r.hub.Run.SoapURL, strings.NewReader(strings.TrimSuffix(body, "\n")))
 	if err != nil {
 		t.Fatal(err)

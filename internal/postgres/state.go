@@ -74,10 +74,9 @@ func (s *Store) State(ctx context.Context, q StateQuery) (EventState, error) {
 	return state, nil
 }
 
-// stateColumns are what scanState reads, of a key k, its event e and its newest delivery d.
-const stateColumns = `
-SELECT k.event_id, k.receipt_id, k.warnings, d.state, d.changed_at, d.attempts,
-  coalesce(d.protocol, ''), coalesce(d.codes, ''),
+// annulled tells of an event e whether an annulment of it was confirmed. statoEvento and
+// riepilogoEventi share it, so that both say the same word.
+const annulled = `
   EXISTS (
     SELECT FROM hub.event a JOIN hub.delivery ad ON ad.message_id = a.id
     -- with its original all its corrections are annulled
@@ -85,14 +84,22 @@ SELECT k.event_id, k.receipt_id, k.warnings, d.state, d.changed_at, d.attempts,
       AND e.operation <> 'A' AND a.operation = 'A' AND ad.state = 'delivered'
   )`
 
-const stateByEventSQL = stateColumns + `
-FROM hub.event_key k
-JOIN hub.event e ON e.id = k.receipt_id
+// newestDelivery joins the delivery d of an event e whose state is the event's.
+const newestDelivery = `
 CROSS JOIN LATERAL (
   -- an operator may have sent again after a refusal: the open or last settled one counts
   SELECT n.state, n.changed_at, n.attempts, n.protocol, n.codes FROM hub.delivery n
   WHERE n.message_id = e.id ORDER BY n.settled_at DESC NULLS FIRST LIMIT 1
-) AS d
+) AS d`
+
+// stateColumns are what scanState reads, of a key k, its event e and its newest delivery d.
+const stateColumns = `
+SELECT k.event_id, k.receipt_id, k.warnings, d.state, d.changed_at, d.attempts,
+  coalesce(d.protocol, ''), coalesce(d.codes, ''),` + annulled
+
+const stateByEventSQL = stateColumns + `
+FROM hub.event_key k
+JOIN hub.event e ON e.id = k.receipt_id` + newestDelivery + `
 WHERE k.environment = $1 AND k.ente_id = ANY ($2) AND k.event_id = $3
 ORDER BY k.ente_id LIMIT 1`
 
@@ -103,11 +110,7 @@ func (s *Store) stateByEvent(ctx context.Context, q StateQuery) (EventState, err
 const stateByReceiptSQL = stateColumns + `
 FROM hub.event e
 JOIN hub.event_key k ON k.environment = e.environment AND k.ente_id = e.ente_id
-  AND k.event_id = e.event_id
-CROSS JOIN LATERAL (
-  SELECT n.state, n.changed_at, n.attempts, n.protocol, n.codes FROM hub.delivery n
-  WHERE n.message_id = e.id ORDER BY n.settled_at DESC NULLS FIRST LIMIT 1
-) AS d
+  AND k.event_id = e.event_id` + newestDelivery + `
 WHERE e.environment = $1 AND e.ente_id = ANY ($2) AND e.id = $3`
 
 func (s *Store) stateByReceipt(ctx context.Context, q StateQuery) (EventState, error) {

@@ -75,7 +75,9 @@ type Store struct {
 	accepts *batch.Group[*ready, AcceptResult]
 	settles *batch.Group[*Settlement, bool]
 	entries *batch.Group[journal.Entry, struct{}]
-	opened  time.Time
+	// summaries bounds how many are read at once.
+	summaries chan struct{}
+	opened    time.Time
 	// deferred is when blocked deliveries were last deferred, in nanoseconds since opened.
 	deferred atomic.Int64
 }
@@ -100,6 +102,7 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	s := &Store{
 		pool: pool, timeout: cmp.Or(cfg.Timeout, 10*time.Second),
 		log: orNop(cfg.Logger).Named("store"), metrics: newMetrics(cfg.Registerer, pool), opened: time.Now(),
+		summaries: make(chan struct{}, summariesAtOnce),
 	}
 	s.lookups = batch.New(mostLookups, s.lookupBatch).LingerInCrowd(crowdLinger, crowd)
 	s.accepts = batch.New(mostAccepts, s.acceptBatch).LingerInCrowd(crowdLinger, crowd)

@@ -51,6 +51,17 @@ func (k *Keys) LocalEpoch() int32 { return k.localEpoch }
 // ContentMAC compares the content of two messages with the same id (contract, "Duplicates").
 func (k *Keys) ContentMAC(content []byte) [32]byte { return k.content.sum(content) }
 
+// cursorKey makes a key of its own for cursors: no file holds it, and no other purpose's sum is one
+// of its.
+func cursorKey(local macKey) macKey {
+	derived := local.sumFrame("derive", "Cursore")
+	return newMACKey(derived[:])
+}
+
+// CursorMAC proves that a cursor was given by this hub (riepilogoEventi). Each part goes with its
+// length.
+func (k *Keys) CursorMAC(parts ...string) [32]byte { return k.cursor.sumFrame(parts...) }
+
 // Epoch is the epoch under which a domain's codes are made now: the highest loaded.
 func (k *Keys) Epoch(d Domain) int32 { return k.current[d] }
 

@@ -44,6 +44,7 @@ type Keys struct {
 	linkEpoch   int32
 	localEpoch  int32
 	local       macKey
+	cursor      macKey
 	content     macKey
 	codes       map[codeKey]macKey
 	current     map[Domain]int32
@@ -84,6 +85,7 @@ func LoadKeys(dir string, env hub.Environment) (*Keys, error) {
 	if err := k.complete(dir); err != nil {
 		return nil, err
 	}
+	k.cursor = cursorKey(k.local)
 	return k, nil
 }
 

@@ -136,7 +136,8 @@ type Summary struct {
 }
 
 // DayTotal is TotaleGiornoType: Impronta is SHA-256 over the lower-case IdEvento of that day and type,
-// sorted, one a line.
+// sorted, each with a line feed behind it. A day is that of DataOraRicezione in Europe/Rome. Totals and
+// missing numbers come on the first page only.
 type DayTotal struct {
 	Giorno     string `xml:"Giorno"`
 	TipoEvento string `xml:"TipoEvento"`

@@ -128,7 +128,7 @@ def fields(value):
 
 def plain(value):
     """zeep's types as what JSON has."""
-    if isinstance(value, datetime):
+    if isinstance(value, date):
         return value.isoformat()
     if isinstance(value, list):
         return [plain(item) for item in value]
@@ -208,7 +208,7 @@ def main():
     vendor.step("rules", "inviaEvento", **fields(bad))
 
     vendor.step("lot", "inviaLotto", versione="1.0", IdLotto=str(uuid.uuid4()), Evento=[new_event(client), new_event(client)])
-    vendor.step("summary", "riepilogoEventi", CodiceEnte="SDS-PI", Dal=date(2024, 1, 1), Al=date(2024, 1, 31))
+    vendor.step("summary", "riepilogoEventi", CodiceEnte="SDS-PI", Dal=date.today() - timedelta(days=7), Al=date.today() + timedelta(days=1))
 
     stranger = Vendor(wsdl, version, user, "another password")
     try:

@@ -23,6 +23,14 @@
 
 namespace {
 
+// The day that is some days from today.
+std::string day(int offset) {
+    std::time_t at = std::time(nullptr) + offset * 86400;
+    char text[11];
+    std::strftime(text, sizeof text, "%Y-%m-%d", std::gmtime(&at));
+    return text;
+}
+
 // Finds the typed detail of a fault: gSOAP has it in another place for each SOAP version.
 sinba__ErroreSinbaType *erroreSinba(struct soap *soap) {
     if (!soap->fault) return nullptr;
@@ -113,8 +121,8 @@ template <class Proxy> void Vendor<Proxy>::run() {
     step("lot", "inviaLotto", &Proxy::inviaLotto, &lot, outcomes);
     sinba__RichiestaRiepilogoType month;
     month.CodiceEnte = "SDS-PI";
-    month.Dal = "2024-01-01";
-    month.Al = "2024-01-31";
+    month.Dal = day(-7);
+    month.Al = day(1);
     sinba__RiepilogoEventiType summary;
     step("summary", "riepilogoEventi", &Proxy::riepilogoEventi, &month, summary);
 

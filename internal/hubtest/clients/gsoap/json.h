@@ -81,8 +81,24 @@ inline std::string json(struct soap *soap, const sinba__ErroreSinbaType &e) {
     return o.add("AnomalieTotali", e.AnomalieTotali).raw("Anomalia", json(soap, e.Anomalia)).str();
 }
 
-// What the contract answers to lots and summaries once they are served.
+inline std::string json(struct soap *soap, const sinba__RiepilogoEventiType &r) {
+    std::string totals, events;
+    for (const sinba__TotaleGiornoType *t : r.Totale) {
+        Object o;
+        o.add("Giorno", t->Giorno).add("TipoEvento", std::string(soap_sinba__codTipoEvento2s(soap, t->TipoEvento)));
+        totals += (totals.empty() ? "" : ",") + o.add("Numero", &t->Numero).add("Impronta", t->Impronta).str();
+    }
+    for (const sinba__VoceEventoType *e : r.VoceEvento) {
+        Object o;
+        o.add("IdEvento", e->IdEvento).add("IdRicevuta", e->IdRicevuta);
+        o.add("TipoEvento", std::string(soap_sinba__codTipoEvento2s(soap, e->TipoEvento)));
+        events += (events.empty() ? "" : ",") + o.add("Stato", std::string(soap_sinba__codStatoEvento2s(soap, e->Stato))).str();
+    }
+    Object o;
+    return o.raw("Totale", "[" + totals + "]").raw("VoceEvento", "[" + events + "]").str();
+}
+
+// What the contract answers to lots once they are served.
 inline std::string json(struct soap *, const sinba__EsitoLottoType &) { return "{}"; }
-inline std::string json(struct soap *, const sinba__RiepilogoEventiType &) { return "{}"; }
 
 #endif

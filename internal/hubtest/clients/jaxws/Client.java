@@ -122,8 +122,8 @@ public final class Client {
         step("lot", "inviaLotto", () -> port.inviaLotto(lot));
         RichiestaRiepilogoType month = new RichiestaRiepilogoType();
         month.setCodiceEnte("SDS-PI");
-        month.setDal(Event.day("2024-01-01"));
-        month.setAl(Event.day("2024-01-31"));
+        month.setDal(Event.day(java.time.LocalDate.now().minusDays(7).toString()));
+        month.setAl(Event.day(java.time.LocalDate.now().plusDays(1).toString()));
         step("summary", "riepilogoEventi", () -> port.riepilogoEventi(month));
     }
 

@@ -13,7 +13,7 @@ const { newEvent } = require('./event.js');
 
 // REPEATED are the elements of answers that may come more than once: npm soap gives an array only
 // for two or more.
-const REPEATED = ['Anomalia', 'Avviso'];
+const REPEATED = ['Anomalia', 'Avviso', 'Totale', 'VoceEvento'];
 
 // typed gives an answer the types of the schema: npm soap knows those of XML Schema itself only
 // and leaves numbers of the contract's own types as text.
@@ -22,7 +22,7 @@ function typed(value, name) {
   if (value && typeof value === 'object') {
     return Object.fromEntries(Object.entries(value).filter(([key]) => key !== 'attributes').map(([key, item]) => [key, typed(item, key)]));
   }
-  return ['Riga', 'AnomalieTotali', 'Tentativi'].includes(name) ? Number(value) : value;
+  return ['Riga', 'AnomalieTotali', 'Tentativi', 'Numero'].includes(name) ? Number(value) : value;
 }
 
 // erroreSinba finds the typed detail of a fault: <detail> in 1.1, <Detail> in 1.2.
@@ -93,7 +93,8 @@ async function main() {
   await step('rules', 'inviaEvento', bad);
 
   await step('lot', 'inviaLotto', { attributes: { versione: '1.0' }, IdLotto: crypto.randomUUID(), Evento: [newEvent(), newEvent()] });
-  await step('summary', 'riepilogoEventi', { CodiceEnte: 'SDS-PI', Dal: '2024-01-01', Al: '2024-01-31' });
+  const day = (offset) => new Date(Date.now() + offset * 86400000).toISOString().slice(0, 10);
+  await step('summary', 'riepilogoEventi', { CodiceEnte: 'SDS-PI', Dal: day(-7), Al: day(1) });
 
   client.setSecurity(new soap.BasicAuthSecurity(user, 'another password'));
   await step('wrong-password', 'echo', { Messaggio: 'prova' });

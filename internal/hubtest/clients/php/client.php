@@ -102,7 +102,7 @@ $bad['Cartella']['DataApertura'] = '2011-09-10';
 $vendor->step('rules', 'inviaEvento', $bad);
 
 $vendor->step('lot', 'inviaLotto', ['versione' => '1.0', 'IdLotto' => uuid(), 'Evento' => [newEvent(), newEvent()]]);
-$vendor->step('summary', 'riepilogoEventi', ['CodiceEnte' => 'SDS-PI', 'Dal' => '2024-01-01', 'Al' => '2024-01-31']);
+$vendor->step('summary', 'riepilogoEventi', ['CodiceEnte' => 'SDS-PI', 'Dal' => gmdate('Y-m-d', time() - 7 * 86400), 'Al' => gmdate('Y-m-d', time() + 86400)]);
 
 $stranger = new Vendor($wsdl, $version, $user, 'another password');
 $stranger->step('wrong-password', 'echo', ['Messaggio' => 'prova']);
