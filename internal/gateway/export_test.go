@@ -7,6 +7,7 @@ import (
 	"github.com/google/uuid"
 	"go.uber.org/zap/zapcore"
 
+	"github.com/sinbahub/sinbahub/internal/contract"
 	"github.com/sinbahub/sinbahub/internal/hub"
 	"github.com/sinbahub/sinbahub/pkg/soap"
 )
@@ -82,3 +83,15 @@ func (t Turns) Waiting(participant int32) (n int) {
 	}
 	return n
 }
+
+// AskState reads a question about an event's state as a participant asks it.
+func AskState(participant *hub.Participant, payload []byte) error {
+	g := &Gateway{cfg: Config{Environment: participant.Environment}}
+	x := &exchange{participant: participant, operation: contract.Operation{Request: "StatoEventoRichiesta"}}
+	x.verdict.Payload = payload
+	_, err := g.readStato(x)
+	return err
+}
+
+// FindingsOf are those that the state of an event tells.
+var FindingsOf = findings

@@ -87,7 +87,7 @@ type Gateway struct {
 	reference   atomic.Pointer[Reference]
 	accepting   accepting
 	strangers   *strangers
-	codesPage   []byte
+	codesPages  map[string][]byte
 }
 
 // New makes the handler.
@@ -102,7 +102,7 @@ func New(cfg Config, reference Reference, parts Parts) *Gateway {
 		connections: door.New(cfg.Door, parts.Now, parts.Registerer),
 		strangers:   &strangers{counts: map[stranger]int32{}},
 		accepting:   accepting{keys: map[postgres.Key]struct{}{}},
-		codesPage:   renderCodes(),
+		codesPages:  renderCodes(),
 	}
 	g.Refer(reference)
 	return g

@@ -52,7 +52,7 @@ func (g *Gateway) route(w http.ResponseWriter, r *http.Request) {
 	case r.URL.Path == contract.Path && read:
 		g.describe(w, r)
 	case r.URL.Path == codesPath && read:
-		g.describeCodes(w)
+		g.describeCodes(w, r)
 	case r.URL.Path == contract.Path:
 		notAllowed(w, "GET, HEAD, POST", "POST a SOAP message; the WSDL is at ?wsdl")
 	case r.URL.Path == codesPath || r.Method == http.MethodConnect || r.Method == http.MethodTrace:

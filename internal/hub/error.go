@@ -80,7 +80,31 @@ type Violation struct {
 	// BlocksFrom is the day, YYYY-MM-DD, from which a rule that only warns for now refuses; empty
 	// else.
 	BlocksFrom string
+	// Form is what the schema asks for, for a sentence that says it: a name of Forms, a number, or
+	// values or names of the schema with | between them.
+	Form string
+	// Next is what an element stands between: two names of the schema with | between them, either
+	// of which may be empty.
+	Next string
+	// Kind and Length describe a value: what it consists of, and its number of characters.
+	Kind   ValueKind
+	Length int
 }
+
+// ValueKind is a set of kinds of characters; all that is told of a value besides its length.
+type ValueKind uint8
+
+// The kinds of characters.
+const (
+	LowerCase ValueKind = 1 << iota
+	UpperCase
+	Digits
+	Signs
+	Blanks
+	OtherCharacters
+	// Described marks a value that is described at all: an empty one has no other kind.
+	Described
+)
 
 // Error is the one error type of the hub. Public is told to the sender and holds no content;
 // Err is for the log and must hold none either (replace, do not wrap, at content borders).

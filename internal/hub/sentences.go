@@ -1,9 +1,14 @@
 package hub
 
-import "strings"
+import (
+	"strconv"
+	"strings"
+	"unicode/utf8"
+)
 
 // Sentence says in people's words what a violation of one code found, where the code alone says
-// several things. `{}` stands for the violation's About.
+// several things. `{}` stands for the violation's About, `{form}` for what is asked for, `{next}`
+// for where an element stands, `{found}` and `{length}` for what a value is like.
 type Sentence struct {
 	Code Code
 	// Reason tells the sentences of one code apart.
@@ -14,7 +19,7 @@ type Sentence struct {
 // Sentences is the one table of sentences, in the order of the codes. A code without a row is told
 // by its own text alone; the page of codes lists the rows below their code.
 func Sentences() []Sentence {
-	return []Sentence{
+	return append(schemaSentences(), []Sentence{
 		{CodeRule01, "body", "Con questo TipoEvento Dettaglio deve contenere {}.", "With this TipoEvento Dettaglio must hold {}."},
 		{CodeRule01, "Annullamento", "Con TipoOperazione A Dettaglio deve contenere {}, qualunque sia TipoEvento.", "With TipoOperazione A Dettaglio must hold {}, whatever TipoEvento is."},
 		{CodeRule02, "unknown", "Nessun evento con questo IdEventoRiferito in questa cartella.", "No event with this IdEventoRiferito in this case."},
@@ -62,13 +67,17 @@ func Sentences() []Sentence {
 		{CodeNotInState, "state", "L'evento non è ammesso nello stato {} della cartella.", "The event is not allowed in the state {} of the case."},
 		{CodeNumberGap, "missing", "Numeri di ProgressivoCartella che mancano prima di questo: {}.", "Numbers of ProgressivoCartella missing before this one: {}."},
 		{CodeIncongruent, "count", "Eventi successivi che con questo non sono più ammessi al loro posto: {}.", "Later events that are no longer allowed at their place with this one: {}."},
-	}
+	}...)
 }
+
+// maxText is the longest text of the contract (Testo256Type), in characters.
+const maxText = 256
 
 // Speaker finds the texts of violations. It is built once and serves any number of goroutines.
 type Speaker struct {
 	codes     map[Code]Text
 	sentences map[sentenceKey]Sentence
+	forms     map[string]Form
 }
 
 // sentenceKey names a sentence.
@@ -77,31 +86,115 @@ type sentenceKey struct {
 	reason string
 }
 
-// NewSpeaker has the texts of Codes and Sentences.
+// NewSpeaker has the texts of Codes, Sentences and Forms.
 func NewSpeaker() *Speaker {
-	s := &Speaker{codes: map[Code]Text{}, sentences: map[sentenceKey]Sentence{}}
+	s := &Speaker{codes: map[Code]Text{}, sentences: map[sentenceKey]Sentence{}, forms: map[string]Form{}}
 	for _, text := range Codes() {
 		s.codes[text.Code] = text
 	}
 	for _, row := range Sentences() {
 		s.sentences[sentenceKey{row.Code, row.Reason}] = row
 	}
+	for _, row := range Forms() {
+		s.forms[row.Type] = row
+	}
 	return s
 }
 
 // Say gives what to tell of a violation: its sentence, or the text of its code, and from when a rule
-// that only warns for now refuses.
+// that only warns for now refuses. Neither is longer than the contract allows: a list that is too
+// long ends in an ellipsis and how many there are.
 func (s *Speaker) Say(v Violation) Text {
 	text := s.codes[v.Code]
 	if row, ok := s.sentences[sentenceKey{v.Code, v.Reason}]; ok {
-		text = Text{
-			Code: v.Code,
-			IT:   strings.ReplaceAll(row.IT, "{}", v.About), EN: strings.ReplaceAll(row.EN, "{}", v.About),
-		}
+		text = Text{Code: v.Code, IT: s.fill(row.IT, v, italian()), EN: s.fill(row.EN, v, english())}
 	}
 	if v.BlocksFrom != "" {
 		text.IT += " Dal " + v.BlocksFrom + " l'evento sarà rifiutato."
 		text.EN += " From " + v.BlocksFrom + " on the event will be refused."
 	}
 	return text
+}
+
+// fill puts a violation's own words into a sentence.
+func (s *Speaker) fill(sentence string, v Violation, w words) string {
+	if !strings.Contains(sentence, "{") {
+		return sentence
+	}
+	text := strings.NewReplacer(
+		"{}", v.About, "{next}", w.next(v.Next), "{found}", w.found(v.Kind, v.Length), "{length}", strconv.Itoa(v.Length),
+	).Replace(sentence)
+	form, known := s.forms[v.Form]
+	if known {
+		return strings.ReplaceAll(text, "{form}", w.choose(form))
+	}
+	return strings.ReplaceAll(text, "{form}", list(v.Form, maxText-utf8.RuneCountInString(text)+len("{form}")))
+}
+
+// list writes a|b|c as "a, b, c" in at most room characters.
+func list(form string, room int) string {
+	all := strings.Split(form, "|")
+	text := strings.Join(all, ", ")
+	for kept := len(all) - 1; utf8.RuneCountInString(text) > room && kept > 0; kept-- {
+		text = strings.Join(all[:kept], ", ") + ", … (" + strconv.Itoa(len(all)) + ")"
+	}
+	return text
+}
+
+// words are the phrases of one language.
+type words struct {
+	choose                                 func(Form) string
+	between, and, after, before, alone     string
+	nothing, character, characters, joined string
+	kinds                                  [6]string
+}
+
+func italian() words {
+	return words{
+		choose:  func(f Form) string { return f.IT },
+		between: "va fra `", and: "` e `", after: "va dopo `", before: "va prima di `", alone: "è necessario",
+		nothing: "nulla", character: " carattere: ", characters: " caratteri: ", joined: ", ",
+		kinds: [6]string{"lettere minuscole", "lettere maiuscole", "cifre", "segni", "spazi", "altri caratteri"},
+	}
+}
+
+func english() words {
+	return words{
+		choose:  func(f Form) string { return f.EN },
+		between: "it stands between `", and: "` and `", after: "it stands after `", before: "it stands before `", alone: "it is needed",
+		nothing: "nothing", character: " character: ", characters: " characters: ", joined: ", ",
+		kinds: [6]string{"lower-case letters", "upper-case letters", "digits", "signs", "blanks", "other characters"},
+	}
+}
+
+// next says where an element stands.
+func (w *words) next(names string) string {
+	before, after, _ := strings.Cut(names, "|")
+	switch {
+	case before != "" && after != "":
+		return w.between + before + w.and + after + "`"
+	case before != "":
+		return w.after + before + "`"
+	case after != "":
+		return w.before + after + "`"
+	}
+	return w.alone
+}
+
+// found describes a value by length and kinds alone.
+func (w *words) found(kind ValueKind, length int) string {
+	var kinds []string
+	for i, name := range w.kinds {
+		if kind&(1<<i) != 0 {
+			kinds = append(kinds, name)
+		}
+	}
+	if len(kinds) == 0 {
+		return w.nothing
+	}
+	unit := w.characters
+	if length == 1 {
+		unit = w.character
+	}
+	return strconv.Itoa(length) + unit + strings.Join(kinds, w.joined)
 }

@@ -76,7 +76,7 @@ func manyViolations(t *testing.T, size int) []hostile {
 		with("101 violations", "<Intervento/>", 101, "SINBA_201", 1),
 		with("most violations", "<Intervento/>", 150_000, "SINBA_201", 1),
 		with("most wrong attributes", attributes, 10_000, "SINBA_208", limitAttributes+1),
-		with("most wrong values", "<Intervento><IdIntervento>?</IdIntervento><Fase/></Intervento>", 50_000, "SINBA_203", 3),
+		with("most wrong values", "<Intervento><IdIntervento>?</IdIntervento><Fase/></Intervento>", 50_000, "SINBA_201", 4),
 	}
 	dry := cases[1]
 	dry.name, dry.status, dry.code, dry.total = "most violations, only asked", http.StatusOK, "", 0

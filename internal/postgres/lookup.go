@@ -238,7 +238,11 @@ type warning struct {
 	Reason   string       `json:"w,omitempty"`
 	About    string       `json:"a,omitempty"`
 	// BlocksFrom is what the sender was told then, whatever the configuration says now.
-	BlocksFrom string `json:"f,omitempty"`
+	BlocksFrom string        `json:"b,omitempty"`
+	Form       string        `json:"f,omitempty"`
+	Next       string        `json:"n,omitempty"`
+	Kind       hub.ValueKind `json:"k,omitempty"`
+	Length     int           `json:"z,omitempty"`
 }
 
 // formatWarnings gives nil for none, so that the column is NULL.

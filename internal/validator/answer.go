@@ -42,6 +42,7 @@ func bound(v *xmlschema.Verdict, doc []byte) {
 	for i := range v.Findings {
 		f := &v.Findings[i]
 		f.Line = min(f.Line, lines)
+		f.Value.Length = min(f.Value.Length, len(doc))
 		for j := range f.Path {
 			f.Path[j].Pos = min(f.Path[j].Pos, elements)
 		}

@@ -49,6 +49,8 @@ const (
 	first      = uint16(1)
 	root       = "\x0DEchoRichiesta"
 	payload    = "<EchoRichiesta></EchoRichiesta>"
+	// plain describes no value and names no child.
+	plain = "\x00\x00\x00\x00"
 )
 
 // mark stands in lies where a worker could tell what it has seen of others.
@@ -56,7 +58,7 @@ const mark = "MARKED7x"
 
 // lies are answers that no honest worker gives.
 func lies() map[string][]byte {
-	finding := string(framed(1824, 1, u1, first, first, root)[8:])
+	finding := string(framed(1824, 1, u1, first, first, root, plain)[8:])
 	return map[string][]byte{
 		"unknown status":         framed(byte(9), u0, u0, u0, 0),
 		"SOAP in a bare one":     framed(u0, u1, root, u0, 0, payload),
@@ -78,10 +80,13 @@ func lies() map[string][]byte {
 		"fewer findings":         framed(u1, u0, root, u0, 0, 9, byte(9), finding),
 		"101 findings":           framed(u1, u0, root, u0, 0, 200, byte(101), strings.Repeat(finding, 101)),
 		"255 findings":           framed(u1, u0, root, u0, 0, 1000, byte(255), strings.Repeat(finding, 255)),
-		"line out of bounds":     framed(u1, u0, root, u0, 0, 1, u1, 1824, 1<<24+1, u1, first, first, root),
-		"code out of bounds":     framed(u1, u0, root, u0, 0, 1, u1, 200_001, 1, u1, first, first, root),
-		"position zero":          framed(u1, u0, root, u0, 0, 1, u1, 1824, 1, u1, uint16(0), uint16(0), root),
-		"attribute within":       framed(u1, u0, root, u0, 0, 1, u1, 1824, 1, u2, uint16(0), uint16(0), "\x02@v", first, first, root),
+		"line out of bounds":     framed(u1, u0, root, u0, 0, 1, u1, 1824, 1<<24+1, u1, first, first, root, plain),
+		"code out of bounds":     framed(u1, u0, root, u0, 0, 1, u1, 200_001, 1, u1, first, first, root, plain),
+		"position zero":          framed(u1, u0, root, u0, 0, 1, u1, 1824, 1, u1, uint16(0), uint16(0), root, plain),
+		"attribute within":       framed(u1, u0, root, u0, 0, 1, u1, 1824, 1, u2, uint16(0), uint16(0), "\x02@v", plain, first, first, root, plain),
+		"kind of no value":       framed(u1, u0, root, u0, 0, 1, u1, 1824, 1, u1, first, first, root, byte(4), first, u0),
+		"kind that is none":      framed(u1, u0, root, u0, 0, 1, u1, 1824, 1, u1, first, first, root, byte(0xC4), first, u0),
+		"child not the schema's": framed(u1, u0, root, u0, 0, 1, u1, 1824, 1, u1, first, first, root, u0, uint16(0), "\x08"+mark),
 		"broken beyond lines":    framed(byte(xmlschema.Malformed), u0, u0, u0, 0, -1),
 		"nothing":                framed(),
 		"length of the id alone": framed()[:8],
@@ -157,7 +162,7 @@ func TestAnswerHasItsRoomAndNoMore(t *testing.T) {
 // says nothing more.
 func TestHalfAnAnswerEndsTheWorker(t *testing.T) {
 	t.Parallel()
-	honest := framed(u1, u0, root, u0, 0, 1, u1, 1824, 1, u1, first, first, root)
+	honest := framed(u1, u0, root, u0, 0, 1, u1, 1824, 1, u1, first, first, root, plain)
 	p := lying(t, 30*time.Second)
 	for cut := range honest {
 		if _, err := p.Validate(t.Context(), validator.SinbaEventi, validator.Bare, lie('d', honest[:cut])); codeOf(t, err) != hub.CodeValidatorDied {
@@ -223,14 +228,14 @@ func TestHandshakeOfAStrangerIsRefused(t *testing.T) {
 func TestNumbersOfAWorkerAreBoundByTheDocument(t *testing.T) {
 	t.Parallel()
 	p := lying(t, 30*time.Second)
-	answer := framed(u1, u0, root, u0, 0, 1<<20, u1, 1824, 80_115, u2, uint16(9001), uint16(9002), root, uint16(5001), uint16(5002), "\x08"+mark)
+	answer := framed(u1, u0, root, u0, 0, 1<<20, u1, 1824, 80_115, u2, uint16(9001), uint16(9002), root, uint16(5001), uint16(5002), "\x08"+mark, byte(0x84), uint16(60_000), "\x09Messaggio")
 	r, err := p.Validate(t.Context(), validator.SinbaEventi, validator.Bare, lie('i', answer))
 	if err != nil {
 		t.Fatal(err)
 	}
 	lines := 1 + strings.Count(string(answer), "\n")
 	v := r.Violations[0]
-	if len(r.Violations) != 1 || v.Line > lines || r.Total > 4*(len(answer)+4) || v.Path != "/EchoRichiesta/*[1]" {
+	if len(r.Violations) != 1 || v.Line > lines || r.Total > 4*(len(answer)+4) || v.Path != "/EchoRichiesta/*[1]" || v.Length > len(answer)+4 {
 		t.Errorf("%+v, %d lines", r, lines)
 	}
 	_, err = p.Validate(t.Context(), validator.SinbaEventi, validator.Bare, lie('i', framed(byte(xmlschema.Malformed), u0, u0, u0, 0, 80_115)))
@@ -268,6 +273,13 @@ func believable(tb testing.TB, known []string, doc []byte, r validator.Result, e
 	step := regexp.MustCompile(`^(@?[A-Za-z0-9]+|@?\*)(\[[0-9]{1,5}\])?$`)
 	lines := 1 + strings.Count(string(doc), "\n")
 	for _, v := range r.Violations {
+		told := strings.FieldsFunc(v.About+"|"+v.Next, func(r rune) bool { return r == '|' || r == '@' })
+		if i := slices.IndexFunc(told, func(name string) bool { return !slices.Contains(known, name) }); i >= 0 {
+			tb.Errorf("tells %q", told[i])
+		}
+		if v.Length > len(doc) || v.Kind > 2*hub.Described-1 {
+			tb.Errorf("%+v", v)
+		}
 		if !regexp.MustCompile(`^SINBA_2\d\d$`).MatchString(string(v.Code)) || v.Line > lines {
 			tb.Errorf("%+v", v)
 		}
@@ -282,12 +294,13 @@ func believable(tb testing.TB, known []string, doc []byte, r validator.Result, e
 
 // honest are answers as a worker gives them, to be damaged.
 func honest() [][]byte {
-	finding := string(framed(1824, 1, u2, first, first, root, first, first, "\x09Messaggio")[8:])
+	finding := string(framed(1824, 1, u2, first, first, root, first, first, "\x09Messaggio", byte(0x84), uint16(7), u0)[8:])
 	return [][]byte{
 		framed(u0, u0, root, "\x031.0", 0, payload),
 		framed(u0, u2, root, u0, 31, `<s:Header a=">"></s:Header>    `, payload),
 		framed(u1, u0, root, u0, 0, 3, byte(3), strings.Repeat(finding, 3)),
-		framed(u1, u0, root, u0, 0, 1, u1, 1866, 7, u2, first, first, root, uint16(0), uint16(0), "\x09@versione"),
+		framed(u1, u0, root, u0, 0, 1, u1, 1866, 7, u2, first, first, root, uint16(0), uint16(0), "\x09@versione", plain),
+		framed(u1, u0, root, u0, 0, 1, u1, xmlschema.CodeMissingChild, 7, u1, first, first, root, u0, uint16(0), "\x09Messaggio"),
 		framed(byte(xmlschema.Malformed), u0, u0, u0, 0, 7),
 		framed(byte(xmlschema.TooLarge), u0, u0, u0, 0),
 	}

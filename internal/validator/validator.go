@@ -169,7 +169,7 @@ func (p *Pool) ValidateFor(ctx context.Context, sender Sender, s Schema, m Mode,
 			if o.err != nil {
 				return Result{}, o.err
 			}
-			return result(o.verdict)
+			return result(o.verdict, p.names[s])
 		case <-ctx.Done():
 			queue.remove(c)
 			return Result{}, hub.NewError(hub.Unavailable, hub.CodeUnavailable, ctx.Err())
@@ -200,14 +200,14 @@ type outcome struct {
 }
 
 // result turns a verdict into what the caller gets.
-func result(v xmlschema.Verdict) (Result, error) {
+func result(v xmlschema.Verdict, names xmlschema.Names) (Result, error) {
 	// Also a refusal tells the envelope's version, in which it is to be answered.
 	frame := Result{SOAP: soap.Version(v.SOAP)}
 	switch v.Status {
 	case xmlschema.Valid, xmlschema.Invalid:
 		r := Result{SOAP: soap.Version(v.SOAP), Root: v.Root, Version: v.Version, Header: v.Header, Payload: v.Payload, Total: v.Total}
 		for _, f := range v.Findings {
-			r.Violations = append(r.Violations, violation(f))
+			r.Violations = append(r.Violations, violation(f, names))
 		}
 		return r, nil
 	case xmlschema.Malformed:

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -84,25 +85,29 @@ func TestValidateListsViolations(t *testing.T) {
 		t.Fatal(err)
 	}
 	const r = "/InviaEventoRichiesta"
-	v := func(code hub.Code, rule, path string, line int) hub.Violation {
-		return hub.Violation{Code: code, Severity: hub.Grave, Rule: rule, Path: path, Line: line}
+	want := []string{
+		"SINBA_208 cvc-complex-type.3.2.1 " + r + "/@* 2: `InviaEventoRichiesta` has an attribute that the schema does not have: remove it.",
+		"SINBA_203 cvc-pattern-valid " + r + "/@versione 2: `@versione` must be a version of the contract like 1.0; found: 1 character: signs.",
+		"SINBA_209 cvc-datatype-valid.1 " + r + "/Testata/IdMessaggio 2: `IdMessaggio` has blanks or line breaks around its value: remove them.",
+		"SINBA_204 cvc-enumeration-valid " + r + "/Testata/TipoEvento 3: `TipoEvento` must be one of APERTURA_CARTELLA, SEGNALAZIONE, PRESA_IN_CARICO, VALUTAZIONE, " +
+			"NUCLEO_FAMILIARE, PROGETTO, INTERVENTO, AFFIDAMENTO, INSERIMENTO_STRUTTURA, PROVVEDIMENTO_GIUDIZIARIO, … (15); found: 5 characters: upper-case letters.",
+		"SINBA_207 cvc-minInclusive-valid " + r + "/Testata/ProgressivoCartella 3: `ProgressivoCartella` must be a whole number from 1 to 2147483647; found: 1 character: digits.",
+		"SINBA_205 cvc-maxLength-valid " + r + "/Mittente/Applicativo/Fornitore 3: `Fornitore` has 307 characters, at most 50 are allowed.",
+		"SINBA_210 cvc-simple-type " + r + "/Soggetto/Anagrafica/Cognome 3: `Cognome` has a comment or an instruction within its value: remove it.",
+		"SINBA_203 cvc-pattern-valid " + r + "/Soggetto/Anagrafica/Residenza/CAP 3: `CAP` must be a postal code of 5 digits; found: 4 characters: digits.",
+		"SINBA_202 cvc-complex-type.2.4 " + r + "/Soggetto/Anagrafica/Residenza/*[5] 3: `Residenza` holds an element that the schema does not have: " +
+			"it can hold only CodiceNazione, CodiceComune, CAP, Indirizzo.",
+		"SINBA_201 cvc-complex-type.2.4 " + r + "/Cartella 3: `DataApertura` is missing: it stands after `IdCartella`.",
+		"SINBA_210 cvc-complex-type.2.3 " + r + "/Dettaglio 3: `Dettaglio` holds text: it can hold only elements.",
+		"SINBA_210 cvc-type.3.1.2 " + r + "/Dettaglio/Intervento/Fase 3: `Fase` holds an element: it can hold only a value.",
+		"SINBA_206 cvc-datatype-valid.1.2.1 " + r + "/Dettaglio/Intervento/DataInizioPrestazione 3: `DataInizioPrestazione` must be a date like 2012-03-15; " +
+			"found: 13 characters: lower-case letters, digits, signs, blanks.",
 	}
-	want := []hub.Violation{
-		v("SINBA_203", "cvc-pattern-valid", r+"/@versione", 2),
-		v("SINBA_208", "cvc-complex-type.3.2.1", r+"/@*", 2),
-		v("SINBA_209", "cvc-datatype-valid.1", r+"/Testata/IdMessaggio", 2),
-		v("SINBA_204", "cvc-enumeration-valid", r+"/Testata/TipoEvento", 3),
-		v("SINBA_207", "cvc-minInclusive-valid", r+"/Testata/ProgressivoCartella", 3),
-		v("SINBA_205", "cvc-maxLength-valid", r+"/Mittente/Applicativo/Fornitore", 3),
-		v("SINBA_203", "cvc-pattern-valid", r+"/Soggetto/Anagrafica/Residenza/CAP", 3),
-		v("SINBA_202", "cvc-complex-type.2.4", r+"/Soggetto/Anagrafica/Residenza/*[5]", 3),
-		v("SINBA_201", "cvc-complex-type.2.4", r+"/Cartella", 3),
-		v("SINBA_210", "cvc-complex-type.2.3", r+"/Dettaglio", 3),
-		v("SINBA_210", "cvc-type.3.1.2", r+"/Dettaglio/Intervento/Fase", 3),
-		v("SINBA_206", "cvc-datatype-valid.1.2.1", r+"/Dettaglio/Intervento/DataInizioPrestazione", 3),
-		v("SINBA_210", "cvc-simple-type", r+"/Soggetto/Anagrafica/Cognome", 3),
+	var told []string
+	for _, v := range got.Violations {
+		told = append(told, fmt.Sprintf("%s %s %s %d: %s", v.Code, v.Rule, v.Path, v.Line, hub.NewSpeaker().Say(v).EN))
 	}
-	if diff := cmp.Diff(want, got.Violations); diff != "" {
+	if diff := cmp.Diff(want, told); diff != "" {
 		t.Error(diff)
 	}
 	if got.Total != len(want) || got.Payload != nil || got.Root != "InviaEventoRichiesta" || got.SOAP != soap.V12 || got.Header == nil {
@@ -114,16 +119,16 @@ func TestViolationsFitTheContract(t *testing.T) {
 	t.Parallel()
 	p := newPool(t, nil)
 	var b strings.Builder
-	b.WriteString(`<RiepilogoEventiRichiesta xmlns="urn:sinba:eventi:v1">`)
+	b.WriteString(`<InviaLottoRichiesta xmlns="urn:sinba:eventi:v1"><IdLotto>d16300fe-52dd-52ec-ab09-761e4220184a</IdLotto>`)
 	for range 300 {
-		b.WriteString("<CodiceEnte>" + strings.Repeat("x", 37) + "</CodiceEnte>\n")
+		b.WriteString("<Evento/>\n")
 	}
-	b.WriteString("</RiepilogoEventiRichiesta>")
+	b.WriteString("</InviaLottoRichiesta>")
 	got, err := p.validate(t, b.String())
-	if err != nil || len(got.Violations) == 0 || len(got.Violations) > 100 || got.Total < len(got.Violations) {
+	if err != nil || len(got.Violations) != 100 || got.Total != 101 {
 		t.Fatalf("%v, %d of %d", err, len(got.Violations), got.Total)
 	}
-	if want := "/RiepilogoEventiRichiesta/CodiceEnte[2]"; got.Violations[1].Path != want {
+	if want := "/InviaLottoRichiesta/Evento[2]"; got.Violations[1].Path != want {
 		t.Errorf("got %s, want %s", got.Violations[1].Path, want)
 	}
 }

@@ -8,10 +8,12 @@ import (
 	"github.com/sinbahub/sinbahub/pkg/xmlschema"
 )
 
-// violation turns a finding of libxml2 into the contract's words (AnomaliaType).
-func violation(f xmlschema.Finding) hub.Violation {
+// violation turns a finding into the contract's words (AnomaliaType).
+func violation(f xmlschema.Finding, names xmlschema.Names) hub.Violation {
 	code, rule := codeOf(f.Code)
-	return hub.Violation{Code: code, Severity: hub.Grave, Rule: rule, Path: pathOf(f.Path), Line: f.Line}
+	v := hub.Violation{Code: code, Severity: hub.Grave, Rule: rule, Path: pathOf(f.Path), Line: f.Line}
+	tell(&v, f, names)
+	return v
 }
 
 // codeOf gives the contract's code and the name of the constraint in XML Schema 1.0, part 1 or
@@ -22,9 +24,9 @@ func codeOf(number int) (code hub.Code, rule string) {
 		return hub.CodeSchemaBlanks, "cvc-datatype-valid.1"
 	case xmlschema.CodeSplitValue:
 		return hub.CodeSchemaContent, "cvc-simple-type"
-	case xmlschema.CodeMissingChild:
+	case xmlschema.CodeMissingChild, xmlschema.CodeMisplaced:
 		return hub.CodeSchemaMissing, "cvc-complex-type.2.4"
-	case 1871: // ELEMENT_CONTENT
+	case xmlschema.CodeTooMany, xmlschema.CodeNamespace, elementContent:
 		return hub.CodeSchemaUnexpected, "cvc-complex-type.2.4"
 	}
 	switch {

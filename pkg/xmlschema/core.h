@@ -59,6 +59,7 @@ typedef struct xs_schema xs_schema;
 xs_schema *xs_compile(const xs_files *files, const char *main_file, xs_fault *fault);
 const char *xs_namespace(const xs_schema *schema);
 int xs_has_name(const xs_schema *schema, const char *name, const char *uri); /* a global element */
+const char *xs_schema_file(const xs_schema *schema, int i, size_t *len); /* NULL after the last */
 void xs_schema_free(xs_schema *schema);
 
 /* Initialises libxml2 and silences it, once per process. Call it before anything else. */
@@ -77,7 +78,14 @@ enum {
 	XS_UNKNOWN_ENVELOPE = 7,
 	XS_WRONG_ENCODING = 8,
 };
-enum { XS_SPLIT_VALUE = 100001, XS_BLANKS = 100002, XS_MISSING_CHILD = 100003 };
+enum {
+	XS_SPLIT_VALUE = 100001,
+	XS_BLANKS = 100002,
+	XS_MISSING_CHILD = 100003,
+	XS_MISPLACED = 100004,
+	XS_TOO_MANY = 100005,
+	XS_NAMESPACE = 100006,
+};
 
 /* What one thread needs to check documents one after the other. */
 typedef struct xs_checker xs_checker;
@@ -91,6 +99,7 @@ void xs_checker_free(xs_checker *checker);
  *   rest, invalid:   u32 total | u8 count | count findings
  *   rest, malformed: u32 line
  *   finding: u32 code | u32 line | u8 depth | depth steps from the validated element on
+ *            | u8 kind | u16 length | u8 n, n bytes name of the child that is missing there, or meant
  *   step:    u16 position among siblings of that name | u16 position among all | u8 n, n bytes name
  * All numbers are little endian. out->max is never passed: then the answer is XS_TOO_LARGE.
  */
@@ -180,22 +189,86 @@ void xs_write_text(xs_writer *writer, const char *text, size_t len);
 void xs_write_end(xs_writer *writer, const char *prefix, const char *name);
 void xs_writer_free(xs_writer *writer);
 
-/* The violations of one document. Nodes belong to its tree. */
-enum { XS_MAX_FINDINGS = 100 };
+/* The contents of elements: core_model.c. A slot is an element of a sequence, or a choice in one. */
+enum { XS_MAX_PARTICLES = 48, XS_MAX_DOCS = 8, XS_MAX_REPAIRED = 64 };
+typedef struct xs_type xs_type;
+typedef struct xs_particle {
+	xmlChar *name;
+	const xs_type *type; /* NULL: simple, or not found */
+	int slot;
+} xs_particle;
+struct xs_type {
+	xmlNodePtr declaration;
+	xs_particle particles[XS_MAX_PARTICLES];
+	struct {
+		int least, most;
+	} slots[XS_MAX_PARTICLES];
+	int n_particles, n_slots, understood;
+	xs_type *next;
+};
+typedef struct xs_model {
+	const char *namespace;
+	xmlDocPtr docs[XS_MAX_DOCS];
+	int n_docs;
+	xs_type *types;
+} xs_model;
+xs_model *xs_model_new(const xs_schema *schema);
+const xs_type *xs_model_root(const xs_model *model, const xmlChar *name);
+void xs_model_free(xs_model *model);
+
+/*
+ * The violations of one document. Nodes belong to its tree. More are collected than are written,
+ * because they are found in several passes and written in the document's order.
+ */
+enum { XS_MAX_FINDINGS = 100, XS_MAX_COLLECTED = 1000 };
 typedef struct xs_finding {
-	int code;
+	int code, next; /* next: of the same node, from 1 */
 	xmlNodePtr node;
+	const xmlChar *child; /* of the model, or NULL */
 } xs_finding;
 typedef struct xs_findings {
-	xs_finding list[XS_MAX_FINDINGS];
+	xs_finding list[XS_MAX_COLLECTED];
 	int count;
 	uint32_t total;
 	int no_memory;
+	int broken_structure; /* libxml2 passed over some of the document */
+	int in_structure;     /* core_repair.c is telling it */
 	xmlNodePtr last_node;
 } xs_findings;
 
+/* What a value is made of; the highest bit says that there is one. */
+enum {
+	XS_LOWER = 1,
+	XS_UPPER = 2,
+	XS_DIGITS = 4,
+	XS_SIGNS = 8,
+	XS_SPACES = 16,
+	XS_OTHERS = 32,
+	XS_DESCRIBED = 128,
+};
+
+int xs_is_blank(unsigned char c);
+xmlNodePtr xs_next_node(xmlNodePtr node, xmlNodePtr apex); /* in document order, NULL after the last */
+void xs_findings_add(xs_findings *findings, int code, xmlNodePtr node, const xmlChar *child);
 void xs_findings_collect(void *findings, xmlErrorPtr error);
 void xs_findings_split_values(xs_findings *findings, xmlNodePtr apex);
+int xs_is_blank_around(const xs_finding *finding); /* a value refused that has blanks around it */
+const xs_finding *xs_findings_of(const xs_findings *findings, xmlNodePtr node);
 void xs_findings_write(xs_findings *findings, xmlNodePtr apex, xs_buf *out);
+
+/*
+ * Changes of a tree that are told and taken back: core_repair.c. Begin with only findings set. While
+ * they stand, a node's _private marks a stand-in, its psvi an element whose missing children are told.
+ */
+typedef struct xs_repair {
+	xs_findings *findings;
+	xmlNsPtr ns;
+	struct xs_edit *edits;
+	size_t len, cap;
+	int no_memory;
+} xs_repair;
+void xs_repair_structure(xs_repair *repair, const xs_model *model, xmlNodePtr subject);
+void xs_repair_trim(xs_repair *repair, xmlNodePtr node);
+void xs_repair_undo(xs_repair *repair);
 
 #endif

@@ -21,6 +21,7 @@ struct xs_checker {
 	xs_stream *stream;
 	xmlParserCtxtPtr parser;
 	xmlSchemaValidCtxtPtr validator;
+	xs_model *model; /* made for the first document that is not valid */
 };
 
 /* What is known of the document at hand. */
@@ -77,12 +78,10 @@ static void note_parser_error(void *ctx, xmlErrorPtr error)
 }
 
 /* The thread's own channel, for what libxml2 reports without a context. */
-static void note_stray_error(void *ctx, xmlErrorPtr error)
+static void note_stray_error(void *no_memory, xmlErrorPtr error)
 {
-	struct run *run = ctx;
-
 	if (error->code == XML_ERR_NO_MEMORY)
-		run->no_memory = 1;
+		*(int *)no_memory = 1;
 }
 
 static int renew(xs_checker *c)
@@ -122,6 +121,7 @@ void xs_checker_free(xs_checker *c)
 	if (c == NULL)
 		return;
 	xs_stream_free(c->stream);
+	xs_model_free(c->model);
 	if (c->validator != NULL)
 		xmlSchemaFreeValidCtxt(c->validator);
 	if (c->parser != NULL)
@@ -273,14 +273,83 @@ static int locate(xs_checker *c, struct run *run, xmlDocPtr tree, int mode)
 	return status;
 }
 
-static int validate(xs_checker *c, struct run *run)
+/* What libxml2 finds in the element as it stands; less than 0 if it fails itself. */
+static int judge(xs_checker *c, struct run *run, xs_findings *findings)
 {
 	int result;
 
-	xmlSchemaSetValidStructuredErrors(c->validator, xs_findings_collect, &run->findings);
+	xmlSchemaSetValidStructuredErrors(c->validator, xs_findings_collect, findings);
 	result = xmlSchemaValidateOneElement(c->validator, run->subject);
-	xs_findings_split_values(&run->findings, run->subject);
-	if (run->no_memory || run->findings.no_memory || result < 0)
+	return run->no_memory || findings->no_memory ? -1 : result;
+}
+
+/*
+ * Blanks are told only where they are all that is wrong: the values they stand around are judged
+ * again without them.
+ */
+static int settle_blanks(xs_checker *c, struct run *run)
+{
+	xs_repair trimmed = {0};
+	xs_findings *again = NULL;
+	int failed;
+
+	for (int i = 0; i < run->findings.count; i++)
+		if (xs_is_blank_around(&run->findings.list[i])) {
+			xs_repair_trim(&trimmed, run->findings.list[i].node);
+			if (again == NULL)
+				again = calloc(1, sizeof *again);
+		}
+	if (again == NULL)
+		return trimmed.len > 0 || trimmed.no_memory;
+	failed = trimmed.no_memory || judge(c, run, again) < 0;
+	xs_repair_undo(&trimmed);
+	for (int i = 0; i < run->findings.count && !failed; i++) {
+		xs_finding *f = &run->findings.list[i];
+		const xs_finding *other;
+		if (!xs_is_blank_around(f))
+			continue;
+		other = xs_findings_of(again, f->node);
+		f->code = other == NULL ? XS_BLANKS : other->code;
+	}
+	free(again);
+	return failed;
+}
+
+/* libxml2 passes over what follows a wrong child: the rest is judged in a tree that is repaired. */
+static int judge_repaired(xs_checker *c, struct run *run, xs_repair *repair)
+{
+	xs_findings *first;
+	int failed;
+
+	if (c->model == NULL)
+		c->model = xs_model_new(c->schema);
+	first = c->model == NULL ? NULL : malloc(sizeof *first);
+	if (first == NULL)
+		return -1;
+	*first = run->findings;
+	memset(&run->findings, 0, sizeof run->findings);
+	xs_repair_structure(repair, c->model, run->subject);
+	failed = repair->no_memory || judge(c, run, &run->findings) < 0;
+	/* What libxml2 refused is never told as valid. */
+	if (!failed && run->findings.total == 0)
+		run->findings = *first;
+	free(first);
+	return failed ? -1 : 0;
+}
+
+static int validate(xs_checker *c, struct run *run)
+{
+	xs_repair repair = {.findings = &run->findings};
+	int result = judge(c, run, &run->findings), failed = result < 0;
+
+	if (!failed && run->findings.broken_structure)
+		failed = judge_repaired(c, run, &repair) != 0;
+	if (!failed && run->findings.total > 0)
+		failed = settle_blanks(c, run);
+	if (!failed)
+		xs_findings_split_values(&run->findings, run->subject);
+	xs_repair_undo(&repair);
+	if (failed)
 		return XS_TOO_LARGE;
 	if (run->findings.total > 0)
 		return XS_INVALID;
@@ -365,7 +434,7 @@ void xs_check_by_tree(xs_checker *c, const char *doc, size_t len, int mode, xs_b
 	struct run run = {.status = XS_VALID};
 	xmlDocPtr tree = NULL;
 
-	xmlSetStructuredErrorFunc(&run, note_stray_error);
+	xmlSetStructuredErrorFunc(&run.no_memory, note_stray_error);
 	run.status = precheck(doc, len);
 	if (run.status == XS_VALID)
 		tree = parse(c, &run, doc, len);
@@ -381,8 +450,7 @@ void xs_check_by_tree(xs_checker *c, const char *doc, size_t len, int mode, xs_b
 
 void xs_check(xs_checker *c, const char *doc, size_t len, int mode, xs_buf *out)
 {
-	struct run ignored = {0};
-	int done;
+	int ignored = 0, done;
 
 	xmlSetStructuredErrorFunc(&ignored, note_stray_error);
 	done = precheck(doc, len) == XS_VALID && xs_stream_check(c->stream, doc, len, mode, out);

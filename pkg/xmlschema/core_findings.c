@@ -9,7 +9,7 @@
 #include <libxml/parser.h>
 #include <libxml/xmlerror.h>
 
-static int is_blank(unsigned char c) { return c == ' ' || c == '\t' || c == '\n' || c == '\r'; }
+int xs_is_blank(unsigned char c) { return c == ' ' || c == '\t' || c == '\n' || c == '\r'; }
 
 /* A value that breaks its type. libxml2 often reports one value several times. */
 static int is_value_code(int code)
@@ -24,7 +24,7 @@ static int is_general_value_code(int code)
 	return is_value_code(code) && code <= XML_SCHEMAV_CVC_FACET_VALID;
 }
 
-static void add(xs_findings *f, int code, xmlNodePtr node)
+void xs_findings_add(xs_findings *f, int code, xmlNodePtr node, const xmlChar *child)
 {
 	/*
 	 * One value, one finding. What is said of a value after something else was said of its
@@ -36,13 +36,24 @@ static void add(xs_findings *f, int code, xmlNodePtr node)
 			last->code = code;
 		return;
 	}
+	/* libxml2 tells every piece of text between elements. */
+	for (int i = 0; code == XML_SCHEMAV_CVC_COMPLEX_TYPE_2_3 && i < f->count; i++)
+		if (f->list[i].node == node && f->list[i].code == code)
+			return;
 	f->last_node = node;
 	f->total++;
-	if (f->count == XS_MAX_FINDINGS)
+	/* Half the room is left for values, which are found after all of the structure. */
+	if (f->count >= (f->in_structure ? XS_MAX_COLLECTED / 2 : XS_MAX_COLLECTED))
 		return;
-	f->list[f->count].code = code;
-	f->list[f->count].node = node;
-	f->count++;
+	f->list[f->count++] = (xs_finding){.code = code, .node = node, .child = child};
+}
+
+const xs_finding *xs_findings_of(const xs_findings *f, xmlNodePtr node)
+{
+	for (int i = 0; i < f->count; i++)
+		if (f->list[i].node == node && is_value_code(f->list[i].code))
+			return &f->list[i];
+	return NULL;
 }
 
 /* The rest of s after prefix, NULL if s does not begin with it. */
@@ -95,13 +106,21 @@ void xs_findings_collect(void *findings, xmlErrorPtr error)
 	if (code == XML_SCHEMAV_ELEMENT_CONTENT && error->message != NULL &&
 	    strstr(error->message, "Missing child element(s)") != NULL)
 		code = XS_MISSING_CHILD;
+	/* An element that stands in for one that is missing has no values; what lacks children is told. */
+	if (node != NULL && (node->_private != NULL || (code == XS_MISSING_CHILD && node->psvi != NULL)))
+		return;
+	/* After xsi:nil was refused nobody looks for the children. */
+	if (code == XS_MISSING_CHILD && f->total > 0 && f->last_node == node &&
+	    xmlHasNsProp(node, (const xmlChar *)"nil", (const xmlChar *)"http://www.w3.org/2001/XMLSchema-instance") != NULL)
+		return;
+	f->broken_structure |= code == XML_SCHEMAV_ELEMENT_CONTENT || code == XS_MISSING_CHILD;
 	if (node != NULL && node->type == XML_ELEMENT_NODE && error->message != NULL)
 		node = attribute_meant(node, error->message);
-	add(f, code, node);
+	xs_findings_add(f, code, node, NULL);
 }
 
 /* The next node of the subtree in document order, NULL after the last. */
-static xmlNodePtr next_node(xmlNodePtr node, xmlNodePtr apex)
+xmlNodePtr xs_next_node(xmlNodePtr node, xmlNodePtr apex)
 {
 	if (node->type == XML_ELEMENT_NODE && node->children != NULL)
 		return node->children;
@@ -131,9 +150,9 @@ static int has_split_value(xmlNodePtr element)
  */
 void xs_findings_split_values(xs_findings *f, xmlNodePtr apex)
 {
-	for (xmlNodePtr n = apex; n != NULL; n = next_node(n, apex))
+	for (xmlNodePtr n = apex; n != NULL; n = xs_next_node(n, apex))
 		if (n->type == XML_ELEMENT_NODE && has_split_value(n))
-			add(f, XS_SPLIT_VALUE, n);
+			xs_findings_add(f, XS_SPLIT_VALUE, n, NULL);
 }
 
 /* Whether a refused value has white space around it that its sender should take away. */
@@ -151,11 +170,42 @@ static int has_blanks_around(xmlNodePtr node)
 	len = xmlStrlen(value);
 	blank = 1;
 	for (int i = 0; i < len && blank; i++)
-		blank = is_blank(value[i]);
-	first = len > 0 && is_blank(value[0]);
-	last = len > 0 && is_blank(value[len - 1]);
+		blank = xs_is_blank(value[i]);
+	first = len > 0 && xs_is_blank(value[0]);
+	last = len > 0 && xs_is_blank(value[len - 1]);
 	xmlFree(value);
 	return !blank && (first || last);
+}
+
+int xs_is_blank_around(const xs_finding *f)
+{
+	return is_value_code(f->code) && f->node != NULL && has_blanks_around(f->node);
+}
+
+/* What a value consists of and how many characters it has: all that is ever told of one. */
+static void put_description(xs_buf *out, const xs_finding *f)
+{
+	xmlChar *value = NULL;
+	unsigned kind = 0, length = 0;
+
+	if ((is_value_code(f->code) || f->code == XS_BLANKS) && f->node != NULL)
+		value = xmlNodeGetContent(f->node);
+	if (value != NULL)
+		kind = XS_DESCRIBED;
+	for (const unsigned char *p = value; p != NULL && *p != 0; p++) {
+		if ((*p & 0xC0) == 0x80)
+			continue;
+		length++;
+		kind |= *p >= 0x80			? XS_OTHERS
+			: xs_is_blank(*p)		? XS_SPACES
+			: *p >= '0' && *p <= '9'	? XS_DIGITS
+			: *p >= 'a' && *p <= 'z'	? XS_LOWER
+			: *p >= 'A' && *p <= 'Z'	? XS_UPPER
+							: XS_SIGNS;
+	}
+	xmlFree(value);
+	xs_put_u8(out, kind);
+	xs_put_u16(out, length > 0xFFFF ? 0xFFFF : length);
 }
 
 static unsigned at_most_16_bits(unsigned n) { return n > 0xFFFF ? 0xFFFF : n; }
@@ -202,8 +252,6 @@ static void put_finding(xs_buf *out, const xs_finding *f, xmlNodePtr apex)
 
 	if (node == NULL)
 		node = apex;
-	if (is_value_code(code) && has_blanks_around(node))
-		code = XS_BLANKS;
 	if (node->type == XML_ATTRIBUTE_NODE) {
 		attribute = node;
 		node = node->parent;
@@ -229,27 +277,71 @@ static void put_finding(xs_buf *out, const xs_finding *f, xmlNodePtr apex)
 		xs_put_u16(out, 0);
 		put_short_name(out, "@", attribute->name);
 	}
+	put_description(out, f);
+	put_short_name(out, "", f->child == NULL ? (const xmlChar *)"" : f->child);
 }
 
-/* Writes the list; when the room is used up the list ends there, and the total stays. */
+/* Hangs each finding on its node, behind those that are there, and gives the first without one. */
+static void hang(xs_findings *f, xmlNodePtr apex)
+{
+	for (int i = 0; i < f->count; i++) {
+		xmlNodePtr node = f->list[i].node;
+		int *link;
+
+		/* Whatever is found is told, if need be of the whole. */
+		if (node == NULL || (node->type != XML_ELEMENT_NODE && node->type != XML_ATTRIBUTE_NODE))
+			node = f->list[i].node = apex;
+		if (node->_private == NULL) {
+			node->_private = &f->list[i];
+			continue;
+		}
+		link = &((xs_finding *)node->_private)->next;
+		while (*link != 0)
+			link = &f->list[*link - 1].next;
+		*link = i + 1;
+	}
+}
+
+/* Writes what hangs on a node; 0 when no more shall be written. */
+static int write_node(xs_findings *f, xmlNodePtr node, xmlNodePtr apex, xs_buf *out, unsigned *written)
+{
+	const xs_finding *next = node->_private;
+
+	for (; next != NULL; next = next->next == 0 ? NULL : &f->list[next->next - 1]) {
+		size_t last_good = out->len;
+		if (*written == XS_MAX_FINDINGS)
+			return 0;
+		put_finding(out, next, apex);
+		if (out->failed && *written > 0) {
+			out->len = last_good;
+			out->failed = 0;
+			return 0;
+		}
+		if (out->failed)
+			return 0;
+		++*written;
+	}
+	return 1;
+}
+
+/* Writes them in the document's order; when the room is used up the list ends, the total stays. */
 void xs_findings_write(xs_findings *f, xmlNodePtr apex, xs_buf *out)
 {
-	size_t count_at, last_good;
+	size_t count_at;
 	unsigned written = 0;
+	int more = 1;
 
 	xs_put_u32(out, f->total);
 	count_at = out->len;
 	xs_put_u8(out, 0);
-	for (int i = 0; i < f->count && !out->failed; i++) {
-		last_good = out->len;
-		put_finding(out, &f->list[i], apex);
-		if (!out->failed) {
-			written++;
-		} else if (written > 0) {
-			out->len = last_good;
-			out->failed = 0;
-			break;
-		}
+	hang(f, apex);
+	for (xmlNodePtr n = apex; n != NULL && more; n = xs_next_node(n, apex)) {
+		if (n->type != XML_ELEMENT_NODE)
+			continue;
+		for (xmlAttrPtr a = n->properties; a != NULL && more; a = a->next)
+			more = write_node(f, (xmlNodePtr)a, apex, out, &written);
+		if (more)
+			more = write_node(f, n, apex, out, &written);
 	}
 	if (!out->failed)
 		out->data[count_at] = (unsigned char)written;

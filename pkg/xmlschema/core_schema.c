@@ -25,6 +25,7 @@ struct xs_files {
 
 struct xs_schema {
 	xmlSchemaPtr compiled;
+	xs_files *files; /* for core_model.c */
 };
 
 /* What the loader may hand out on this thread, and whether it was asked for anything else. */
@@ -134,6 +135,30 @@ static void note_fault(void *arg, xmlErrorPtr error)
 	fault->line = error->line;
 }
 
+static xs_files *copy(const xs_files *files)
+{
+	xs_files *all = xs_files_new();
+
+	for (const struct xs_file *f = files->first; all != NULL && f != NULL; f = f->next)
+		if (xs_files_add(all, f->name, f->data, f->len) != 0) {
+			xs_files_free(all);
+			return NULL;
+		}
+	return all;
+}
+
+const char *xs_schema_file(const xs_schema *schema, int i, size_t *len)
+{
+	const struct xs_file *f = schema->files->first;
+
+	for (; f != NULL && i > 0; i--)
+		f = f->next;
+	if (f == NULL)
+		return NULL;
+	*len = f->len;
+	return f->data;
+}
+
 xs_schema *xs_compile(const xs_files *files, const char *main_file, xs_fault *fault)
 {
 	xs_schema *schema = calloc(1, sizeof *schema);
@@ -157,7 +182,8 @@ xs_schema *xs_compile(const xs_files *files, const char *main_file, xs_fault *fa
 	/* An import that is not found is only a warning to libxml2; here nothing may be missing. */
 	if (asked_for_more && fault->code == 0)
 		fault->code = XML_IO_LOAD_ERROR;
-	if (schema->compiled == NULL || fault->code != 0) {
+	schema->files = copy(files);
+	if (schema->compiled == NULL || schema->files == NULL || fault->code != 0) {
 		xs_schema_free(schema);
 		return NULL;
 	}
@@ -184,5 +210,6 @@ void xs_schema_free(xs_schema *schema)
 		return;
 	if (schema->compiled != NULL)
 		xmlSchemaFree(schema->compiled);
+	xs_files_free(schema->files);
 	free(schema);
 }

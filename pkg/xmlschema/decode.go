@@ -136,11 +136,24 @@ func (r *reader) findings(v *Verdict, names Names) {
 		for i := range depth {
 			f.Path = append(f.Path, r.step(names, i == depth-1))
 		}
+		r.description(&f, names)
 		if r.bad {
 			return
 		}
 		v.Findings = append(v.Findings, f)
 	}
+}
+
+// described is XS_DESCRIBED of core.h.
+const described = 1 << 7
+
+// description reads what is told of a finding's value, and the child that is missing.
+func (r *reader) description(f *Finding, names Names) {
+	kind, length := r.u8(), r.u16()
+	child := r.bytes(int(r.u8()))
+	f.Child = names.element(child)
+	f.Value = Value{Told: kind&described != 0, Kind: Kind(kind &^ described), Length: length}
+	r.bad = r.bad || f.Value.Kind > allKinds || !f.Value.Told && f.Value != (Value{}) || (f.Value.Kind == 0) != (length == 0) || len(child) > 0 && f.Child == ""
 }
 
 // step reads one step. Only the last one may be an attribute, whose position is 0.

@@ -45,6 +45,8 @@ func frame(parts ...any) []byte {
 const (
 	u0, u1, u2 = byte(0), byte(1), byte(2)
 	first      = uint16(1)
+	// plain describes no value and names no child.
+	plain = "\x00\x00\x00\x00"
 )
 
 func TestDecodeReadsWhatACheckerWrites(t *testing.T) {
@@ -67,8 +69,8 @@ func TestDecodeReadsWhatACheckerWrites(t *testing.T) {
 		"too large": {frame(xmlschema.TooLarge, u0, u0, u0, 0), xmlschema.Verdict{Status: xmlschema.TooLarge}},
 		"unknown names": {
 			frame(xmlschema.Invalid, u0, u1, "r", u0, 0, 2, u2,
-				1871, 5, u2, string(step), uint16(2), uint16(3), byte(5), "Rossi",
-				1866, 6, u2, string(step), uint16(0), uint16(0), byte(6), "@Rossi"),
+				1871, 5, u2, string(step), uint16(2), uint16(3), byte(5), "Rossi", plain,
+				1866, 6, u2, string(step), uint16(0), uint16(0), byte(6), "@Rossi", plain),
 			xmlschema.Verdict{Status: xmlschema.Invalid, Root: "r", Total: 2, Findings: []xmlschema.Finding{
 				{Code: 1871, Line: 5, Path: []xmlschema.Step{{Name: "r", Pos: 1}, {Pos: 3}}},
 				{Code: 1866, Line: 6, Path: []xmlschema.Step{{Name: "r", Pos: 1}, {}}},
@@ -76,11 +78,11 @@ func TestDecodeReadsWhatACheckerWrites(t *testing.T) {
 		},
 		"known names": {
 			frame(xmlschema.Invalid, u0, u1, "r", u0, 0, 9, u2,
-				1824, 5, u2, string(step), uint16(2), uint16(3), byte(5), "child",
-				1824, 6, u2, string(step), uint16(0), uint16(0), byte(2), "@v"),
+				1824, 5, u2, string(step), uint16(2), uint16(3), byte(5), "child", plain,
+				1824, 6, u2, string(step), uint16(0), uint16(0), byte(2), "@v", byte(0x84), uint16(3), byte(5), "child"),
 			xmlschema.Verdict{Status: xmlschema.Invalid, Root: "r", Total: 9, Findings: []xmlschema.Finding{
 				{Code: 1824, Line: 5, Path: []xmlschema.Step{{Name: "r", Pos: 1}, {Name: "child", Pos: 2}}},
-				{Code: 1824, Line: 6, Path: []xmlschema.Step{{Name: "r", Pos: 1}, {Name: "@v"}}},
+				{Code: 1824, Line: 6, Path: []xmlschema.Step{{Name: "r", Pos: 1}, {Name: "@v"}}, Child: "child", Value: xmlschema.Value{Told: true, Kind: xmlschema.Digits, Length: 3}},
 			}},
 		},
 	} {
@@ -103,7 +105,7 @@ func TestDecodeReadsWhatACheckerWrites(t *testing.T) {
 func TestDecodeBelievesNothing(t *testing.T) {
 	t.Parallel()
 	n := names(t)
-	finding := string(frame(1824, 1, u1, first, first, u1, "r"))
+	finding := string(frame(1824, 1, u1, first, first, u1, "r", plain))
 	for name, answer := range map[string][]byte{
 		"version that is text":   frame(xmlschema.Valid, u0, u1, "r", byte(5), "Rossi", 0, "<r></r>"),
 		"version too long":       frame(xmlschema.Valid, u0, u1, "r", byte(9), "123456789", 0, "<r></r>"),
@@ -124,12 +126,16 @@ func TestDecodeBelievesNothing(t *testing.T) {
 		"fewer than it says":     frame(xmlschema.Invalid, u0, u1, "r", u0, 0, 2, u2, finding),
 		"more than in total":     frame(xmlschema.Invalid, u0, u1, "r", u0, 0, 1, u2, finding, finding),
 		"total out of bounds":    frame(xmlschema.Invalid, u0, u1, "r", u0, 0, -1, u1, finding),
-		"line out of bounds":     frame(xmlschema.Invalid, u0, u1, "r", u0, 0, 1, u1, 1824, 1<<24+1, u1, first, first, u1, "r"),
-		"code out of bounds":     frame(xmlschema.Invalid, u0, u1, "r", u0, 0, 1, u1, 200_001, 1, u1, first, first, u1, "r"),
+		"line out of bounds":     frame(xmlschema.Invalid, u0, u1, "r", u0, 0, 1, u1, 1824, 1<<24+1, u1, first, first, u1, "r", plain),
+		"code out of bounds":     frame(xmlschema.Invalid, u0, u1, "r", u0, 0, 1, u1, 200_001, 1, u1, first, first, u1, "r", plain),
 		"path without a step":    frame(xmlschema.Invalid, u0, u1, "r", u0, 0, 1, u1, 1824, 1, u0),
-		"position zero":          frame(xmlschema.Invalid, u0, u1, "r", u0, 0, 1, u1, 1824, 1, u1, uint16(0), uint16(0), u1, "r"),
-		"positions that differ":  frame(xmlschema.Invalid, u0, u1, "r", u0, 0, 1, u1, 1824, 1, u1, uint16(2), uint16(1), u1, "r"),
-		"attribute in between":   frame(xmlschema.Invalid, u0, u1, "r", u0, 0, 1, u1, 1824, 1, u2, uint16(0), uint16(0), u2, "@v", first, first, u1, "r"),
+		"position zero":          frame(xmlschema.Invalid, u0, u1, "r", u0, 0, 1, u1, 1824, 1, u1, uint16(0), uint16(0), u1, "r", plain),
+		"positions that differ":  frame(xmlschema.Invalid, u0, u1, "r", u0, 0, 1, u1, 1824, 1, u1, uint16(2), uint16(1), u1, "r", plain),
+		"attribute in between":   frame(xmlschema.Invalid, u0, u1, "r", u0, 0, 1, u1, 1824, 1, u2, uint16(0), uint16(0), u2, "@v", first, first, u1, "r", plain),
+		"kind out of bounds":     frame(xmlschema.Invalid, u0, u1, "r", u0, 0, 1, u1, 1824, 1, u1, first, first, u1, "r", byte(0xC1), first, u0),
+		"kind of no value":       frame(xmlschema.Invalid, u0, u1, "r", u0, 0, 1, u1, 1824, 1, u1, first, first, u1, "r", u1, first, u0),
+		"length of nothing":      frame(xmlschema.Invalid, u0, u1, "r", u0, 0, 1, u1, 1824, 1, u1, first, first, u1, "r", byte(0x80), first, u0),
+		"child not the schema's": frame(xmlschema.Invalid, u0, u1, "r", u0, 0, 1, u1, 1824, 1, u1, first, first, u1, "r", u0, uint16(0), byte(5), "Rossi"),
 		"malformed beyond lines": frame(xmlschema.Malformed, u0, u0, u0, 0, -1),
 	} {
 		if v, err := xmlschema.Decode(answer, xmlschema.Envelope, n); !errors.Is(err, xmlschema.ErrAnswer) || !cmp.Equal(v, xmlschema.Verdict{}) {
@@ -155,7 +161,7 @@ func TestDecodeJudgedTakesNoPayload(t *testing.T) {
 func FuzzDecode(f *testing.F) {
 	n := names(f)
 	f.Add(frame(xmlschema.Valid, u2, u1, "r", u0, 4, "<h/>", "<r></r>"))
-	f.Add(frame(xmlschema.Invalid, u0, u1, "r", u0, 0, 1, u1, 1824, 1, u2, first, first, u1, "r", uint16(0), uint16(0), u2, "@v"))
+	f.Add(frame(xmlschema.Invalid, u0, u1, "r", u0, 0, 1, u1, 1824, 1, u2, first, first, u1, "r", uint16(0), uint16(0), u2, "@v", byte(0x84), first, byte(5), "child"))
 	f.Fuzz(func(t *testing.T, answer []byte) {
 		v, err := xmlschema.Decode(answer, xmlschema.Envelope, n)
 		if err != nil {

@@ -22,6 +22,9 @@ func shown(f xmlschema.Finding) string {
 	for _, s := range f.Path {
 		fmt.Fprintf(&b, "/%s[%d]", s.Name, s.Pos)
 	}
+	if f.Child != "" {
+		b.WriteString(" " + f.Child)
+	}
 	return b.String()
 }
 
@@ -70,14 +73,22 @@ func TestFindingsSayWhatAndWhere(t *testing.T) {
 		"instruction in a value":       {"<short>a<?b?></short>", []string{"100001 1 /r[1]/short[1]"}},
 		"comment in a wrong value":     {"<short>1<!-- b -->c</short>", []string{"1839 1 /r[1]/short[1]", "100001 1 /r[1]/short[1]"}},
 		"comment between elements":     {"<code>A</code> <!-- b --> <code>B</code>", nil},
-		"missing child":                {"<box kind='A'><one>A</one></box>", []string{"100003 1 /r[1]/box[1]"}},
+		"missing child":                {"<box kind='A'><one>A</one></box>", []string{"100003 1 /r[1]/box[1] two"}},
 		"missing all children":         {"<box kind='A'/>", []string{"100003 1 /r[1]/box[1]"}},
-		"unexpected child":             {"<box kind='A'><two>A</two></box>", []string{"1871 1 /r[1]/box[1]/two[1]"}},
-		"one child too many":           {"<box kind='A'><one>A</one><two>A</two><two>B</two></box>", []string{"1871 1 /r[1]/box[1]/two[2]"}},
+		"missing first child":          {"<box kind='A'><two>A</two></box>", []string{"100003 1 /r[1]/box[1] one"}},
+		"one child too many":           {"<box kind='A'><one>A</one><two>A</two><two>B</two></box>", []string{"100005 1 /r[1]/box[1]/two[2]"}},
 		"unknown child":                {"<code>A</code><Rossi>x</Rossi>", []string{"1871 1 /r[1]/[2]"}},
-		"child of another namespace":   {"<code xmlns='urn:u'>A</code>", []string{"1871 1 /r[1]/code[1]"}},
+		"child of another namespace":   {"<code xmlns='urn:u'>A</code>", []string{"100006 1 /r[1]/code[1]"}},
 		"text among elements":          {"<box kind='A'>x<one>A</one><two>A</two></box>", []string{"1843 1 /r[1]/box[1]"}},
-		"text and missing child":       {"<box kind='A'>x<one>A</one></box>", []string{"1843 1 /r[1]/box[1]", "100003 1 /r[1]/box[1]"}},
+		"text and missing child":       {"<box kind='A'>x<one>A</one></box>", []string{"100003 1 /r[1]/box[1] two", "1843 1 /r[1]/box[1]"}},
+		"text instead of children":     {"<box kind='A'>x</box>", []string{"1843 1 /r[1]/box[1]"}},
+		"wrong order":                  {"<box kind='A'><two>A</two><one>C</one></box>", []string{"100004 1 /r[1]/box[1]/two[1]", "1840 1 /r[1]/box[1]/one[1]"}},
+		"unknown child for a missing":  {"<box kind='A'><One>A</One><two>C</two></box>", []string{"1871 1 /r[1]/box[1]/[1] one", "1840 1 /r[1]/box[1]/two[1]"}},
+		"values after a wrong child":   {"<code>A</code><Rossi/><digit>x</digit><short>1</short>", []string{"1871 1 /r[1]/[2]", "100004 1 /r[1]/digit[1]", "1824 1 /r[1]/digit[1]", "1839 1 /r[1]/short[1]"}},
+		"all of another namespace":     {"<box kind='A' xmlns=''><one>A</one><two>C</two></box>", []string{"100006 1 /r[1]/box[1]", "1840 1 /r[1]/box[1]/two[1]"}},
+		"blanks around a wrong value":  {"<code> C</code><digit> 10 </digit>", []string{"1840 1 /r[1]/code[1]", "1834 1 /r[1]/digit[1]"}},
+		"blanks and a wrong child":     {"<code>A </code><Rossi/><digit> 1</digit>", []string{"100002 1 /r[1]/code[1]", "1871 1 /r[1]/[2]", "100002 1 /r[1]/digit[1]"}},
+		"nil of an element with more":  {"<box kind='A' i:nil='true' xmlns:i='http://www.w3.org/2001/XMLSchema-instance'/>", []string{"1847 1 /r[1]/box[1]"}},
 		"element in a value":           {"<code>A<b/></code>", []string{"1828 1 /r[1]/code[1]"}},
 		"attribute missing":            {"<box><one>A</one><two>A</two></box>", []string{"1868 1 /r[1]/box[1]"}},
 		"attribute not expected":       {"<code unit='A'>A</code>", []string{"1827 1 /r[1]/code[1]/@unit[0]"}},

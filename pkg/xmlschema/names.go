@@ -21,6 +21,11 @@ type Names struct {
 	Namespace string
 
 	elements, attributes, globals map[string]string
+
+	// What may stand where (model.go), by names.
+	roots     map[string]modelElement
+	complexes map[string]*complexType
+	simples   map[string]*Simple
 }
 
 // Global tells whether the schema declares an element of that name at its top, so that a
@@ -36,7 +41,10 @@ func (n Names) attribute(name []byte) string { return n.attributes[string(name)]
 // ReadNames reads the names of the schema main and of what it includes from the files. These
 // are the hub's own bytes, for which encoding/xml is good enough; no foreign bytes come here.
 func ReadNames(main string, files map[string][]byte) (Names, error) {
-	n := Names{elements: map[string]string{}, attributes: map[string]string{}, globals: map[string]string{}}
+	n := Names{
+		elements: map[string]string{}, attributes: map[string]string{}, globals: map[string]string{},
+		roots: map[string]modelElement{}, complexes: map[string]*complexType{}, simples: map[string]*Simple{},
+	}
 	seen := map[string]bool{}
 	todo := []string{main}
 	for len(todo) > 0 {
@@ -54,6 +62,7 @@ func ReadNames(main string, files map[string][]byte) (Names, error) {
 		if err != nil {
 			return Names{}, err
 		}
+		n.readModel(content)
 		if name == main {
 			n.Namespace = more.namespace
 		}

@@ -48,6 +48,12 @@ const (
 	// CodeMissingChild: an element ends before a child that the schema requires.
 	// libxml2 gives it the number of an unexpected child (1871).
 	CodeMissingChild = 100003
+	// CodeMisplaced: the child belongs in its parent, but at another place.
+	CodeMisplaced = 100004
+	// CodeTooMany: the child, or another of its choice, stands more often than the schema allows.
+	CodeTooMany = 100005
+	// CodeNamespace: the child has the right name in the wrong namespace.
+	CodeNamespace = 100006
 )
 
 // MaxFindings is how many findings a verdict lists at most; Total counts them all.
@@ -71,7 +77,37 @@ type Finding struct {
 	Line int
 	// Path goes from the validated element to the node.
 	Path []Step
+	// Child is the element that a CodeMissingChild misses, or that should stand where another does;
+	// the first of them if it is a choice; empty if all of an element's children are missing.
+	Child string
+	// Value describes a value that breaks its type.
+	Value Value
 }
+
+// Value is all that is told of a value of the document.
+type Value struct {
+	// Told says whether the finding is about a value.
+	Told bool
+	// Kind is what it consists of, 0 for an empty one.
+	Kind Kind
+	// Length is its number of characters, at most 65,535.
+	Length int
+}
+
+// Kind is a set of kinds of characters.
+type Kind uint8
+
+// The kinds of characters.
+const (
+	Lower Kind = 1 << iota
+	Upper
+	Digits
+	Signs
+	Spaces
+	Others
+
+	allKinds = Lower | Upper | Digits | Signs | Spaces | Others
+)
 
 // Verdict is what a check says of a document.
 type Verdict struct {
