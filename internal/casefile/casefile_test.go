@@ -306,35 +306,43 @@ func TestPlacementsDoNotOverlap(t *testing.T) {
 	}{
 		"two structures": {
 			sinba.Item{Kind: sinba.ItemPlacement, ID: "a", Start: 20240201, Where: "x"},
-			sinba.Item{Kind: sinba.ItemPlacement, ID: "b", Start: 20240301, Where: "y"}, "314G",
+			sinba.Item{Kind: sinba.ItemPlacement, ID: "b", Start: 20240301, Where: "y"},
+			"314G",
 		},
 		"one structure": {
 			sinba.Item{Kind: sinba.ItemPlacement, ID: "a", Start: 20240201, Where: "x"},
-			sinba.Item{Kind: sinba.ItemPlacement, ID: "b", Start: 20240301, Where: "x"}, "",
+			sinba.Item{Kind: sinba.ItemPlacement, ID: "b", Start: 20240301, Where: "x"},
+			"",
 		},
 		"out and in on one day": {
 			sinba.Item{Kind: sinba.ItemPlacement, ID: "a", Start: 20240201, End: 20240301, Where: "x", Closed: true},
-			sinba.Item{Kind: sinba.ItemPlacement, ID: "b", Start: 20240301, Where: "y"}, "",
+			sinba.Item{Kind: sinba.ItemPlacement, ID: "b", Start: 20240301, Where: "y"},
+			"",
 		},
 		"told later, but before": {
 			sinba.Item{Kind: sinba.ItemPlacement, ID: "a", Start: 20240201, Where: "x"},
-			sinba.Item{Kind: sinba.ItemPlacement, ID: "b", Start: 20240101, End: 20240202, Where: "y", Closed: true}, "314G",
+			sinba.Item{Kind: sinba.ItemPlacement, ID: "b", Start: 20240101, End: 20240202, Where: "y", Closed: true},
+			"314G",
 		},
 		"one day only": {
 			sinba.Item{Kind: sinba.ItemPlacement, ID: "a", Start: 20240201, Where: "x"},
-			sinba.Item{Kind: sinba.ItemPlacement, ID: "b", Start: 20240301, End: 20240301, Where: "y", Closed: true}, "",
+			sinba.Item{Kind: sinba.ItemPlacement, ID: "b", Start: 20240301, End: 20240301, Where: "y", Closed: true},
+			"",
 		},
 		"care beside a placement": {
 			sinba.Item{Kind: sinba.ItemPlacement, ID: "a", Start: 20240201, Where: "x"},
-			sinba.Item{Kind: sinba.ItemCare, ID: "b", Start: 20240301, Residential: true}, "314L",
+			sinba.Item{Kind: sinba.ItemCare, ID: "b", Start: 20240301, Residential: true},
+			"314L",
 		},
 		"daily care beside a placement": {
 			sinba.Item{Kind: sinba.ItemPlacement, ID: "a", Start: 20240201, Where: "x"},
-			sinba.Item{Kind: sinba.ItemCare, ID: "b", Start: 20240301}, "",
+			sinba.Item{Kind: sinba.ItemCare, ID: "b", Start: 20240301},
+			"",
 		},
 		"the same placement again": {
 			sinba.Item{Kind: sinba.ItemPlacement, ID: "a", Start: 20240201, Where: "x"},
-			sinba.Item{Kind: sinba.ItemPlacement, ID: "a", Start: 20240201, Where: "y"}, "",
+			sinba.Item{Kind: sinba.ItemPlacement, ID: "a", Start: 20240201, Where: "y"},
+			"",
 		},
 	} {
 		l := inCharge(t)

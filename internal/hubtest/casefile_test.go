@@ -54,7 +54,7 @@ func TestE2EDryRunSaysWhatSendingSays(t *testing.T) {
 	}
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
-	random := rand.New(rand.NewPCG(seed, 1)) //nolint:gosec // choices of a test
+	random := rand.New(rand.NewPCG(seed, 1))
 	outcomes, codes := map[string]int{}, map[string]int{}
 	var sent []string
 	for step := range 240 {
@@ -64,12 +64,13 @@ func TestE2EDryRunSaysWhatSendingSays(t *testing.T) {
 		if before.Report == nil {
 			t.Fatalf("no report: %s", before.Body)
 		}
-		outcome, findings := "RIFIUTATO", []hubtest.Finding(nil)
+		var outcome string
+		var findings []hubtest.Finding
 		if after.Receipt != nil {
 			outcome, findings = after.Receipt.Esito, after.Receipt.Avvisi
 			sent = append(sent, document)
 		} else {
-			findings = after.Fault.Findings
+			outcome, findings = "RIFIUTATO", after.Fault.Findings
 		}
 		if diff := cmp.Diff(found(before.Report.Findings), found(findings)); diff != "" || before.Report.Expected != outcome {
 			t.Fatalf("step %d: verificaEvento %s, inviaEvento %s (-verifica +invia)\n%s", step, before.Report.Expected, outcome, diff)
@@ -103,7 +104,7 @@ func drawDocument(random *rand.Rand, documents, sent []string, step int) string 
 	texts := map[string]string{
 		"IdMessaggio": uuid.NewString(), "IdEvento": uuid.NewString(), "IdCartella": "CASO-" + strconv.Itoa(file),
 		"CodiceFiscale": hubtest.Child(file).Code(), "ProgressivoCartella": strconv.Itoa(1 + random.IntN(12+step/12)),
-		"DataNascita": "2012-03-15", "Sesso": "M", "LuogoNascita": hubtest.Child(file).Code()[11:15],
+		"DataNascita": "2012-03-15", "Sesso": "M",
 	}
 	if random.IntN(2) == 0 {
 		next := 1
@@ -127,7 +128,8 @@ func drawDocument(random *rand.Rand, documents, sent []string, step int) string 
 			texts["IdCartella"], texts["CodiceFiscale"] = textOf(of, "IdCartella"), textOf(of, "CodiceFiscale")
 		}
 	}
-	return rewrite(document, texts)
+	// The invented children's codes name a place that is none.
+	return rewrite(regexp.MustCompile("<LuogoNascita>.*</LuogoNascita>").ReplaceAllString(document, ""), texts)
 }
 
 // textOf is the text of the first element of a name.
@@ -202,7 +204,7 @@ func childAt(ente string, child hubtest.Child, sequence int, code, former string
 }
 
 // volatile is what differs between two answers to two events of the same kind.
-var volatile = regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f-]{27}|[0-9a-f]{32,64}|\d{4}-\d\d-\d\dT[0-9:.]+Z`) //nolint:gochecknoglobals // compiled once
+var volatile = regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f-]{27}|[0-9a-f]{32,64}|\d{4}-\d\d-\d\dT[0-9:.]+Z`)
 
 // masked is an answer without what differs by chance.
 func masked(a *hubtest.Answer) string {

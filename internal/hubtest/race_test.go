@@ -137,9 +137,12 @@ func checkNewChild(t *testing.T, h *hubtest.Hub, db *pgx.Conn) {
 		what string
 		want int64
 	}{
-		{openings, "count(DISTINCT subject_id)", 1}, {openings, "count(DISTINCT case_id)", racers},
-		{reports, "count(DISTINCT subject_id)", 1}, {reports, "count(DISTINCT case_id)", 1},
-		{reports, "count(DISTINCT position)", racers}, {reports, "max(position)", racers + 1},
+		{openings, "count(DISTINCT subject_id)", 1},
+		{openings, "count(DISTINCT case_id)", racers},
+		{reports, "count(DISTINCT subject_id)", 1},
+		{reports, "count(DISTINCT case_id)", 1},
+		{reports, "count(DISTINCT position)", racers},
+		{reports, "max(position)", racers + 1},
 	} {
 		if got := hubtest.Number(t, db, "SELECT "+check.what+" FROM hub.event WHERE event_id = ANY ($1)", check.ids); got != check.want {
 			t.Errorf("%s is %d, want %d", check.what, got, check.want)

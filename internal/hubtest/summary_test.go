@@ -117,10 +117,10 @@ func copyEvents(t *testing.T, db *pgx.Conn, n int) {
 WITH e AS (
   INSERT INTO hub.event (id, received_at, environment, participant_id, ente_id, event_id, case_id,
     subject_id, type, operation, refers_to, sequence, position, schema_version,
-    mapping_version, rules_version, region_epoch, body_format, body)
+    mapping_version, rules_version, region_epoch, body_format, body, facts)
   SELECT gen_random_uuid(), date_trunc('day', now()) - interval '30 days' + interval '12 hours', e.environment, e.participant_id, e.ente_id,
     gen_random_uuid() AS event_id, gen_random_uuid() AS case_id, e.subject_id, e.type, e.operation, NULL, 1, 1, e.schema_version,
-    e.mapping_version, e.rules_version, e.region_epoch, e.body_format, e.body
+    e.mapping_version, e.rules_version, e.region_epoch, e.body_format, e.body, e.facts
   FROM (SELECT hub.event.id FROM hub.event LIMIT 1) AS first JOIN hub.event e ON e.id = first.id CROSS JOIN generate_series(1, $1::integer) AS n
   RETURNING id, case_id, received_at, environment
 )

@@ -179,7 +179,8 @@ const summaryEventsSQL = `
 SELECT e.event_id, e.type, e.received_at, e.id, d.state, d.changed_at,` + annulled + `
 FROM (
   -- one more than a page tells whether another follows
-  SELECT f.id, f.received_at, f.event_id, f.type, f.case_id, f.ente_id FROM hub.event f
+  SELECT f.id, f.received_at, f.event_id, f.type, f.operation, f.original_id, f.case_id
+  FROM hub.event f
   WHERE f.ente_id = $1
     AND f.received_at >= $2::date::timestamp AT TIME ZONE 'Europe/Rome'
     AND f.received_at < ($3::date + 1)::timestamp AT TIME ZONE 'Europe/Rome'

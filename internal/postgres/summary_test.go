@@ -65,8 +65,7 @@ func TestSummaryCountsByDayOfEuropeRomeAndType(t *testing.T) {
 	acceptedAt(t, store, super, acceptance(1), "2023-10-28T21:59:59.999999Z")
 	first := acceptedAt(t, store, super, acceptance(1), "2023-10-28T22:00:00Z")
 	second := acceptedAt(t, store, super, acceptance(1), "2023-10-29T22:59:59.999999Z")
-	other := acceptance(1)
-	other.Type = sinba.Segnalazione
+	other := follow(first, 2)
 	acceptedAt(t, store, super, other, "2023-10-29T10:00:00Z")
 	acceptedAt(t, store, super, acceptance(1), "2023-10-29T23:00:00Z")
 	acceptedAt(t, store, super, acceptance(2), "2023-10-29T10:00:00Z")
@@ -117,7 +116,7 @@ func TestSummaryTellsTheStateThatStatoEventoTells(t *testing.T) {
 	}
 	// The second one is annulled, and the annulment confirmed.
 	annulment := follow(all[1], 2)
-	annulment.Operation, annulment.RefersTo = sinba.Annullamento, all[1].Key.Event
+	annulment.Type, annulment.Operation, annulment.RefersTo = all[1].Type, sinba.Annullamento, all[1].Key.Event
 	accept(t, store, annulment)
 	if _, err := super.Exec(t.Context(), "UPDATE hub.delivery SET state = 'delivered', attempts = 1, settled_at = now(), due_at = NULL WHERE id = $1", annulment.TransmissionID); err != nil {
 		t.Fatal(err)
@@ -254,10 +253,10 @@ const bulkSQL = `
 WITH e AS (
   INSERT INTO hub.event (id, received_at, environment, participant_id, ente_id, event_id, case_id,
     subject_id, type, operation, refers_to, sequence, position, schema_version,
-    mapping_version, rules_version, region_epoch, body_format, body)
+    mapping_version, rules_version, region_epoch, body_format, body, facts)
   SELECT gen_random_uuid(), $2::timestamptz + n * $3::interval, e.environment, e.participant_id, e.ente_id,
     gen_random_uuid() AS event_id, gen_random_uuid() AS case_id, e.subject_id, e.type, e.operation, NULL, 1, 1, e.schema_version,
-    e.mapping_version, e.rules_version, e.region_epoch, e.body_format, e.body
+    e.mapping_version, e.rules_version, e.region_epoch, e.body_format, e.body, e.facts
   FROM (SELECT hub.event.id FROM hub.event LIMIT 1) AS first JOIN hub.event e ON e.id = first.id CROSS JOIN generate_series(1, $1::integer) AS n
   RETURNING id, case_id, received_at, environment
 )
