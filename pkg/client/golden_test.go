@@ -82,7 +82,7 @@ func (e *exchange) fill(t *testing.T, recorded string) {
 	sum := sha256.Sum256(append(bits, client.ContentOf(e.document)...))
 	body = strings.NewReplacer("{TIME}", "2024-04-12T08:50:04.162Z", "{HUB}", "https://hub.example", "{VERSION}", "v1", "{TODAY}", "2024-04-12").Replace(body)
 	for pattern, value := range map[string]string{
-		`\{SALT-\d\}`: salt, `\{DIGEST-\d\}`: hex.EncodeToString(sum[:]), `\{PROTOCOL-\d\}`: "SISS-ABCDEFGHIJKLMNOP",
+		`\{SALT-\d+\}`: salt, `\{DIGEST-\d+\}`: hex.EncodeToString(sum[:]), `\{PROTOCOL-\d+\}`: "SISS-ABCDEFGHIJKLMNOP",
 		`\{UUID-(\d+)\}`: "01900000-0000-7000-8000-0000000000aa",
 	} {
 		body = regexp.MustCompile(pattern).ReplaceAllString(body, value)
