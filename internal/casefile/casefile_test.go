@@ -415,6 +415,77 @@ func TestAdoptionFreezesTheCase(t *testing.T) {
 	l.must(t, with(event(sinba.ChiusuraCartella, 9), func(f *sinba.Facts) { f.Closing = true }))
 }
 
+// born is a case in charge of a child born in a month.
+func born(t *testing.T, month int32, presumed bool) *life {
+	t.Helper()
+	var l life
+	l.must(t, with(event(sinba.AperturaCartella, 1), func(f *sinba.Facts) { f.BornIn, f.Presumed = month, presumed }))
+	return &l
+}
+
+func TestAgeIsJudgedByWhatTheCaseKnows(t *testing.T) {
+	t.Parallel()
+	reopened := func(l *life, on sinba.Date) string {
+		l.must(t, with(event(sinba.ChiusuraCartella, 2), func(f *sinba.Facts) { f.ClosedOn = 20240101 }))
+		return codes(l.send(with(event(sinba.RiaperturaCartella, 3), func(f *sinba.Facts) { f.TakenOn = on })))
+	}
+	for _, tt := range []struct {
+		month    int32
+		presumed bool
+		on       sinba.Date
+		want     string
+	}{
+		{200603, false, 20240331, ""}, {200603, false, 20240401, "305L"}, {200603, true, 20240401, ""},
+		{200603, false, 20270331, "305L"}, {200603, false, 20270401, "305G"}, {200603, true, 20270401, "305L"},
+	} {
+		if got := reopened(born(t, tt.month, tt.presumed), tt.on); got != tt.want {
+			t.Errorf("born in %d (presumed %v), taken in on %d: %q, want %q", tt.month, tt.presumed, tt.on, got, tt.want)
+		}
+	}
+	for _, tt := range []struct {
+		month    int32
+		presumed bool
+		on       sinba.Date
+		want     string
+	}{
+		{200603, false, 20240228, "318L"}, {200603, false, 20240301, ""}, {200603, true, 20240101, ""}, {200703, true, 20240101, "318L"},
+	} {
+		closed := with(event(sinba.ChiusuraCartella, 2), func(f *sinba.Facts) { f.ClosedOn, f.OfAge = tt.on, true })
+		if got := codes(born(t, tt.month, tt.presumed).send(closed)); got != tt.want {
+			t.Errorf("born in %d (presumed %v), of age on %d: %q, want %q", tt.month, tt.presumed, tt.on, got, tt.want)
+		}
+	}
+	// What the event says itself is judged where the event alone is.
+	own := with(event(sinba.ChiusuraCartella, 2), func(f *sinba.Facts) { f.ClosedOn, f.OfAge, f.BornIn = 20200101, true, 201001 })
+	want(t, born(t, 201001, false).send(own), "")
+	want(t, inCharge(t).send(with(event(sinba.ChiusuraCartella, 3), func(f *sinba.Facts) { f.ClosedOn = 20240109 })), "306G")
+	want(t, inCharge(t).send(with(event(sinba.ChiusuraCartella, 3), func(f *sinba.Facts) { f.ClosedOn = 20240110 })), "")
+}
+
+func TestUnaccompaniedMinorAgreesWithWhatTheCaseWasTold(t *testing.T) {
+	t.Parallel()
+	told := func(c sinba.Citizenship, family sinba.Family) *life {
+		var l life
+		l.must(t, with(event(sinba.CaricamentoIniziale, 1), func(f *sinba.Facts) { f.BornIn, f.Citizenship, f.Family = 201203, c, family }))
+		return &l
+	}
+	alone := func(f *sinba.Facts) {
+		f.Minors = []sinba.Minor{{Path: "/Dettaglio/Valutazione/DatiMinore", Unaccompanied: true, Place: "1"}}
+	}
+	none := sinba.Family{}
+	with2 := sinba.Family{Told: true, Mother: true}
+	want(t, told(sinba.CitizenshipOther, none).send(with(event(sinba.Valutazione, 2), alone)), "")
+	want(t, told(sinba.CitizenshipEU, none).send(with(event(sinba.Valutazione, 2), alone)), "309G")
+	want(t, told(sinba.CitizenshipOther, with2).send(with(event(sinba.Valutazione, 2), alone)), "309L")
+	l := told(sinba.CitizenshipOther, none)
+	l.must(t, with(event(sinba.Valutazione, 2), alone))
+	want(t, l.send(with(event(sinba.NucleoFamiliare, 3), func(f *sinba.Facts) { f.Family = with2 })), "309L")
+	want(t, l.send(with(event(sinba.NucleoFamiliare, 4), func(f *sinba.Facts) { f.Family = sinba.Family{Told: true} })), "")
+	// An event with its own Anagrafica is judged by that.
+	own := func(f *sinba.Facts) { alone(f); f.BornIn, f.Citizenship = 201203, sinba.CitizenshipEU }
+	want(t, told(sinba.CitizenshipEU, none).send(with(event(sinba.Valutazione, 2), own)), "")
+}
+
 // TestStoredFormsAreReadAsWritten has every field of a state and of facts.
 func TestStoredFormsAreReadAsWritten(t *testing.T) {
 	t.Parallel()

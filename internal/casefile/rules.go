@@ -14,6 +14,8 @@ func (v *verdict) rules(before, after *State) {
 	v.overlaps(after)
 	v.orders(after)
 	v.stillOpen(before)
+	v.days(before)
+	v.unaccompanied(before)
 }
 
 // frozen is BR-22 inside the case: after the adoption only what closes.
@@ -138,5 +140,74 @@ func (v *verdict) stillOpen(before *State) {
 	}
 	if len(open) > 0 {
 		v.find(hub.CodeRule17, hub.Grave, pathType, "open", strings.Join(open, ", "))
+	}
+}
+
+// days are BR-05, 06 and 18 of an event that does not say itself when the child was born or taken in
+// charge. Of the birth the case knows the month, of a presumed one the year: the doubt speaks for the
+// sender.
+func (v *verdict) days(before *State) {
+	f := &v.event.Facts
+	if f.ClosedOn != 0 && f.ClosedOn < before.TakenOn {
+		v.find(hub.CodeRule06, hub.Grave, "/Dettaglio/ChiusuraCartella/DataChiusura", "before_charge", "DataChiusura")
+	}
+	if f.BornIn != 0 || before.BornIn == 0 {
+		return
+	}
+	if f.TakenOn != 0 {
+		path := "/Dettaglio/" + takenIn(v.event.Type) + "/DataPresaInCarico"
+		switch age := before.youngest(f.TakenOn); {
+		case age >= 21:
+			v.find(hub.CodeRule05, hub.Grave, path, "too_old", "DataPresaInCarico")
+		case age >= 18:
+			v.find(hub.CodeRule05, hub.Lieve, path, "adult", "DataPresaInCarico")
+		}
+	}
+	if f.OfAge && before.oldest(f.ClosedOn) < 18 {
+		v.find(hub.CodeRule18, hub.Lieve, "/Dettaglio/ChiusuraCartella/MotivazioneChiusuraCarico", "minor", "MotivazioneChiusuraCarico")
+	}
+}
+
+// takenIn is the body that has DataPresaInCarico. One without Anagrafica is no Fotografia (BR-26).
+func takenIn(t sinba.EventType) string {
+	if t == sinba.RiaperturaCartella {
+		return "RiaperturaCartella"
+	}
+	return "PresaInCarico"
+}
+
+// youngest is the child's age in whole years on a day if it was born on the last day it may have
+// been, oldest if on the first.
+func (s *State) youngest(on sinba.Date) int32 {
+	year, month := int32(on/10_000), int32(on/100%100)
+	if s.Presumed || month <= s.BornIn%100 {
+		return year - s.BornIn/100 - 1
+	}
+	return year - s.BornIn/100
+}
+
+func (s *State) oldest(on sinba.Date) int32 {
+	year, month := int32(on/10_000), int32(on/100%100)
+	if !s.Presumed && month < s.BornIn%100 {
+		return year - s.BornIn/100 - 1
+	}
+	return year - s.BornIn/100
+}
+
+// unaccompanied is BR-09 between an event and what the case was told before: an unaccompanied foreign
+// minor is neither Italian nor of the Union, and lives with neither parent.
+func (v *verdict) unaccompanied(before *State) {
+	f := &v.event.Facts
+	for _, m := range f.Minors {
+		path := m.Path + "/MinoreStranieroNoAcc"
+		if m.Unaccompanied && f.BornIn == 0 && before.Citizenship == sinba.CitizenshipEU {
+			v.find(hub.CodeRule09, hub.Grave, path, "citizen", "CodiceCittadinanza")
+		}
+		if m.Unaccompanied && !f.Family.Told && (before.Mother || before.Father) {
+			v.find(hub.CodeRule09, hub.Lieve, path, "parent", "ComposizioneFamiglia")
+		}
+	}
+	if f.Family.Told && len(f.Minors) == 0 && before.Unaccompanied && (f.Family.Mother || f.Family.Father) {
+		v.find(hub.CodeRule09, hub.Lieve, f.Family.Path+"/ComposizioneFamiglia", "parent", "ComposizioneFamiglia")
 	}
 }

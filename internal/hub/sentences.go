@@ -38,6 +38,7 @@ func Sentences() []Sentence {
 		{CodeRule06, "clock", "{} è più di cinque minuti nel futuro: verificare l'orologio e il fuso.", "{} is more than five minutes in the future: check the clock and the zone."},
 		{CodeRule06, "before_birth", "{} precede DataNascita.", "{} is before DataNascita."},
 		{CodeRule06, "before_opening", "{} precede DataApertura della cartella.", "{} is before DataApertura of the case."},
+		{CodeRule06, "before_charge", "{} precede la presa in carico della cartella.", "{} is before the case's taking in charge."},
 		{CodeRule06, "before_start", "{} precede la data d'inizio.", "{} is before the date of the beginning."},
 		{CodeRule06, "not_closed", "{} è indicata, ma Fase non è CHIUSURA: per chiudere serve Fase CHIUSURA.", "{} is given, but Fase is not CHIUSURA: Fase CHIUSURA is needed to close."},
 		{CodeRule07, "needed", "Con Disabilita 1 (sì) serve anche {}.", "With Disabilita 1 (yes) {} is needed, too."},
