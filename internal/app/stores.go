@@ -272,7 +272,7 @@ func InitKeys(cfg config.Config) error {
 // newPool makes the validator with both contracts.
 func newPool(cfg config.Config, log *zap.Logger, registerer prometheus.Registerer) (*validator.Pool, error) {
 	schemas := map[validator.Schema]validator.SchemaFiles{
-		validator.SinbaEventi:   {Main: xsd.SinbaEventi, Namespace: sinba.NamespaceEvent},
+		validator.SinbaEventi:   {Main: xsd.SinbaEventi, Namespace: sinba.NamespaceEvent, Lot: validator.EventLot()},
 		validator.SissRicezione: {Main: xsd.SissRicezione, Namespace: sinba.NamespaceNational},
 		delivery.SchemaFault:    {Main: xsd.SoapFault},
 	}

@@ -54,7 +54,7 @@ func (o Operation) Action() string { return Namespace + "/" + string(o.Name) }
 func Operations() []Operation {
 	return []Operation{
 		{InviaEvento, "InviaEventoRichiesta", "InviaEventoRisposta", true},
-		{InviaLotto, "InviaLottoRichiesta", "InviaLottoRisposta", false},
+		{InviaLotto, "InviaLottoRichiesta", "InviaLottoRisposta", true},
 		{VerificaEvento, "VerificaEventoRichiesta", "VerificaEventoRisposta", true},
 		{StatoEvento, "StatoEventoRichiesta", "StatoEventoRisposta", true},
 		{RiepilogoEventi, "RiepilogoEventiRichiesta", "RiepilogoEventiRisposta", true},

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -16,7 +17,6 @@ import (
 	"github.com/sinbahub/sinbahub/internal/postgres"
 	"github.com/sinbahub/sinbahub/internal/pseudonym"
 	"github.com/sinbahub/sinbahub/internal/sinba"
-	"github.com/sinbahub/sinbahub/pkg/soap"
 )
 
 // known is what the store says of an event before it is judged.
@@ -31,324 +31,407 @@ type known struct {
 
 // claim keeps a second request with the same key out while this one is being accepted. Dry
 // runs claim nothing. What was accepted between the look-up and here is found by the acceptance.
-func (g *Gateway) claim(x *exchange, k *known) (release func(), err error) {
+func (g *Gateway) claim(x *exchange, events []*sent) []*sent {
 	if x.operation.Name == contract.VerificaEvento {
-		return func() {}, nil
+		return events
 	}
-	release, ok := g.accepting.begin(k.key)
-	if !ok {
-		g.metrics.duplicates.WithLabelValues("in_progress").Inc()
-		return nil, &hub.Error{Kind: hub.Overloaded, RetryAfter: jittered(time.Second), Public: []hub.Violation{{
-			Code: hub.CodeInProgress, Severity: hub.Grave, Path: "/" + x.operation.Request + "/Testata/IdEvento",
-		}}}
+	for _, e := range events {
+		if x.claims[e.known.key] != nil {
+			continue // of an earlier event of the same lot, which was refused
+		}
+		release, ok := g.accepting.begin(e.known.key)
+		if !ok {
+			g.metrics.duplicates.WithLabelValues("in_progress").Inc()
+			e.refusal = inProgress(e.root + "/Testata/IdEvento")
+			continue
+		}
+		if x.claims == nil {
+			x.claims = map[postgres.Key]func(){}
+		}
+		x.claims[e.known.key] = release
 	}
-	return release, nil
+	return standing(events)
 }
 
-func (g *Gateway) key(x *exchange) postgres.Key {
-	return postgres.Key{Environment: g.cfg.Environment, Ente: x.ente.ID, Event: x.event.EventID()}
+// inProgress asks to come back shortly.
+func inProgress(path string) *hub.Error {
+	return &hub.Error{Kind: hub.Overloaded, RetryAfter: jittered(time.Second), Public: []hub.Violation{{
+		Code: hub.CodeInProgress, Severity: hub.Grave, Path: path,
+	}}}
+}
+
+// release lets others accept what this request claimed.
+func (g *Gateway) release(x *exchange) {
+	for _, release := range x.claims {
+		release()
+	}
 }
 
 // lookUp is step 6: was this event accepted before, and which case is it about?
-func (g *Gateway) lookUp(ctx context.Context, x *exchange) (*known, error) {
+func (g *Gateway) lookUp(ctx context.Context, events []*sent) []*sent {
 	defer g.metrics.step("look_up")()
-	k := &known{key: g.key(x), content: x.event.Content()}
-	k.mac = g.Keys.ContentMAC(k.content)
-	k.index = g.Keys.CaseIndex(x.ente.Code, x.event.LocalCase())
-	found, err := g.Store.Lookup(ctx, postgres.Query{Key: k.key, CaseIndex: k.index})
-	if err != nil {
-		return nil, err
+	queries := make([]postgres.Query, len(events))
+	for i, e := range events {
+		key := postgres.Key{Environment: g.cfg.Environment, Ente: e.ente.ID, Event: e.id}
+		k := &known{key: key, content: e.event.Content()}
+		k.mac = g.Keys.ContentMAC(k.content)
+		k.index = g.Keys.CaseIndex(e.ente.Code, e.event.LocalCase())
+		e.known, queries[i] = k, postgres.Query{Key: key, CaseIndex: k.index}
 	}
-	k.found = found.Case
-	if found.Key == nil {
-		return k, nil
+	found, err := g.Store.LookupAll(ctx, queries)
+	for i, e := range events {
+		if err != nil {
+			e.refuse(err)
+			continue
+		}
+		e.known.found = found[i].Case
+		if row := found[i].Key; row != nil {
+			g.compare(e, row)
+		}
 	}
-	return k, g.compare(x, k, found.Key)
+	return standing(events)
 }
 
 // compare tells a repetition from other content under a known id.
-func (g *Gateway) compare(x *exchange, k *known, row *postgres.KeyRow) error {
-	if subtle.ConstantTimeCompare(k.mac[:], row.ContentMAC[:]) != 1 {
+func (g *Gateway) compare(e *sent, row *postgres.KeyRow) {
+	if subtle.ConstantTimeCompare(e.known.mac[:], row.ContentMAC[:]) != 1 {
 		g.metrics.duplicates.WithLabelValues("conflict").Inc()
-		return refuse(hub.Conflict, hub.CodeConflict, "/"+x.operation.Request+"/Testata/IdEvento")
+		e.refusal = refuse(hub.Conflict, hub.CodeConflict, e.root+"/Testata/IdEvento")
+		return
 	}
 	g.metrics.duplicates.WithLabelValues("repeat").Inc()
-	k.repeat = row
-	return nil
+	e.known.repeat = row
 }
 
-// answerRepeat gives the first receipt again, with Esito DUPLICATO and this attempt's
-// IdMessaggio.
-func (g *Gateway) answerRepeat(ctx context.Context, x *exchange, k *known) ([]byte, error) {
-	if x.operation.Name == contract.VerificaEvento {
-		return g.report(x, hub.Duplicate.String(), k.repeat.Receipt.Warnings), nil
+// answerRepeats gives the first receipt again to what was accepted before, with Esito DUPLICATO and
+// this attempt's IdMessaggio. The salts are derived again: from the subjects' secrets, and without
+// one if the subject was erased.
+func (g *Gateway) answerRepeats(ctx context.Context, x *exchange, events []*sent) []*sent {
+	var repeated []*sent
+	var subjects []uuid.UUID
+	for _, e := range events {
+		switch {
+		case e.known.repeat == nil:
+		case x.operation.Name == contract.VerificaEvento:
+			e.report = &report{hub.Duplicate.String(), e.known.repeat.Receipt.Warnings}
+		default:
+			repeated, subjects = append(repeated, e), append(subjects, e.known.repeat.Subject)
+		}
 	}
-	receipt, err := g.repeated(ctx, x, k.repeat)
-	if err != nil {
-		return nil, err
+	if len(repeated) == 0 {
+		return standing(events)
 	}
-	return soap.AppendEnvelope(nil, x.version, g.receiptBody(x, receipt)), nil
-}
-
-// repeated derives the salt again: from the subject's secret, and without one if the subject
-// was erased.
-func (g *Gateway) repeated(ctx context.Context, x *exchange, row *postgres.KeyRow) (told, error) {
-	r := told{Receipt: row.Receipt, outcome: hub.Duplicate}
-	x.outcome, x.message = r.outcome.String(), row.Receipt.ID
-	secret, err := g.Vault.SecretOf(ctx, row.Subject)
-	switch {
-	case errors.Is(err, pseudonym.ErrNoSubject):
-		return r, nil
-	case err != nil:
-		return told{}, err
+	secrets, err := g.Vault.SecretsOf(ctx, subjects)
+	for i, e := range repeated {
+		if err != nil {
+			e.refuse(err)
+			continue
+		}
+		e.receipt = &told{Receipt: e.known.repeat.Receipt, outcome: hub.Duplicate}
+		if !secrets[i].IsZero() {
+			salt := pseudonym.Salt(secrets[i], e.receipt.ID)
+			e.receipt.salt = salt[:]
+		}
 	}
-	salt := pseudonym.Salt(secret, row.Receipt.ID)
-	r.salt = salt[:]
-	return r, nil
+	return standing(events)
 }
 
 // tries bounds how often an acceptance is prepared anew because another one was first with the
 // same child or case. Each loss means that somebody else's acceptance succeeded.
 const tries = 4
 
-// acceptance is an event on its way through steps 8 and 9.
-type acceptance struct {
-	warnings []hub.Violation
-	// resolved is the subject its identifier stands for.
-	resolved pseudonym.Subject
-	// newCase: there was no case when it was looked up.
-	newCase                 bool
-	receiptID, transmission uuid.UUID
+// child is whom one or more events of a request are about, as the vault knows it.
+type child struct {
+	identity pseudonym.Identity
+	index    pseudonym.LinkIndex
+	subject  pseudonym.Subject
+	// reserve says that the subject must be made to stay until its event is accepted.
+	reserve bool
 }
 
-// accept is steps 8 and 9.
-func (g *Gateway) accept(ctx context.Context, x *exchange, k *known, warnings []hub.Violation) (told, error) {
-	resolved, err := g.resolve(ctx, x)
-	if err != nil {
-		return told{}, err
-	}
-	a := acceptance{warnings, resolved, k.found == nil, uuid.Must(uuid.NewV7()), uuid.New()}
-	if a.newCase {
-		// What no new case takes does not reach the vault either.
-		if err := g.judgeAsFirst(x, k, warnings); err != nil {
-			return told{}, err
-		}
-	}
-	for range tries {
-		result, prepared, err := g.acceptOnce(ctx, x, k, &a)
-		if err != nil {
-			return told{}, err
-		}
-		switch result.Status {
-		case postgres.StatusAccepted:
-			return g.accepted(ctx, x, prepared, &result), nil
-		case postgres.StatusDuplicate:
-			if err := g.compare(x, k, result.Key); err != nil {
-				return told{}, err
+// opening is a case that this request opens: its events of one case make one case.
+type opening struct {
+	id uuid.UUID
+	// child is whose case it is; its subject may change as long as the case is not accepted.
+	child *child
+}
+
+// accept is steps 8 and 9. The events are taken in their order: those that stand are accepted
+// together, and one that is refused, or only asks, asks its case when those before it are in it.
+func (g *Gateway) accept(ctx context.Context, x *exchange, events []*sent) {
+	children := g.resolve(ctx, events)
+	openings := map[[32]byte]*opening{}
+	var together []*sent
+	for _, e := range standing(events) {
+		alone := x.operation.Name == contract.VerificaEvento || refuses(e.found)
+		if !alone {
+			var err error
+			if alone, err = g.joinCase(ctx, x, e, openings); err != nil {
+				e.refuse(err)
+				continue
 			}
-			return g.repeated(ctx, x, result.Key)
-		case postgres.StatusRefused:
-			return told{}, invalid(result.Violations)
-		case postgres.StatusCaseMoved:
-			k.found = result.Case
 		}
+		if !alone {
+			together = append(together, e)
+			continue
+		}
+		g.acceptTogether(ctx, x, children, together, openings)
+		together = nil
+		g.settleAlone(ctx, x, e, children, openings)
 	}
-	return told{}, &hub.Error{Kind: hub.Overloaded, Public: []hub.Violation{{Code: hub.CodeInProgress, Severity: hub.Grave, Path: "/"}}}
+	g.acceptTogether(ctx, x, children, together, openings)
 }
 
-// prepared is an acceptance as it was committed.
-type prepared struct {
-	*postgres.Acceptance
-
-	subject pseudonym.Subject
-	// confirm: the subject was reserved for it.
-	confirm bool
+// acceptTogether accepts events of one run.
+func (g *Gateway) acceptTogether(ctx context.Context, x *exchange, children []*child, events []*sent, openings map[[32]byte]*opening) {
+	for range tries {
+		if events = standing(events); len(events) == 0 {
+			return
+		}
+		g.pseudonymise(ctx, x, events, openings)
+		// From here on no direct identifier exists outside sealed bytes.
+		if g.reserve(ctx, children, events) {
+			g.commit(ctx, x, events)
+		}
+	}
+	for _, e := range standing(events) {
+		e.refusal = &hub.Error{Kind: hub.Overloaded, Public: []hub.Violation{{Code: hub.CodeInProgress, Severity: hub.Grave, Path: "/"}}}
+	}
 }
 
-// acceptOnce prepares an acceptance and commits it. The zero status asks for another try: another
-// acceptance was first with the same child.
-func (g *Gateway) acceptOnce(ctx context.Context, x *exchange, k *known, a *acceptance) (postgres.AcceptResult, prepared, error) {
-	var p prepared
-	who, err := g.childOf(ctx, x, k, a.resolved)
-	if err != nil {
-		return postgres.AcceptResult{}, p, err
-	}
-	if who.is == otherChild {
-		return postgres.AcceptResult{}, p, g.refuseOtherChild(ctx, x, k, a.warnings)
-	}
-	p.subject = who.subject
-	if p.Acceptance, err = g.pseudonymise(ctx, x, k, p.subject, a.receiptID); err != nil {
-		return postgres.AcceptResult{}, p, err
-	}
-	p.Warnings, p.TransmissionID = a.warnings, a.transmission
-	// From here on no direct identifier exists outside sealed bytes.
-	// Whether another ente knows the child must not show in the time either: a new case of this
-	// ente takes the same trips to the vault whoever the child is.
-	p.confirm = who.is == ownChild && (a.newCase || p.subject.New || p.subject.Pending)
-	switch {
-	case p.confirm:
-		winner, err := g.reserve(ctx, x, p.subject)
-		if err != nil {
-			return postgres.AcceptResult{}, p, err
-		}
-		if winner.ID != p.subject.ID {
-			a.resolved = winner
-			return postgres.AcceptResult{}, p, nil
-		}
-		p.subject = winner
-	case who.is == renamed:
-		if err := g.rename(ctx, x, p.Acceptance, p.subject); err != nil {
-			return postgres.AcceptResult{}, p, err
-		}
-	}
-	result, err := g.commit(ctx, p.Acceptance)
-	return result, p, err
-}
-
-// identity is who the event is about, as the vault knows it.
-func identity(x *exchange) pseudonym.Identity {
-	return identityOf(x, x.event.Subject())
+// identity is who the event is about.
+func (e *sent) identity() pseudonym.Identity {
+	return e.identityOf(e.event.Subject())
 }
 
 // identityOf is who an identifier of the event stands for.
-func identityOf(x *exchange, id sinba.Identity) pseudonym.Identity {
+func (e *sent) identityOf(id sinba.Identity) pseudonym.Identity {
 	if id.Kind == sinba.NonIdentificato {
-		return pseudonym.NewLocalIdentity(x.ente.Code, x.event.LocalSubject())
+		return pseudonym.NewLocalIdentity(e.ente.Code, e.event.LocalSubject())
 	}
 	return pseudonym.NewIdentity(string(id.Kind), id.Value)
 }
 
-// resolve finds the subject by looking up; an unknown one is random and only in memory.
-func (g *Gateway) resolve(ctx context.Context, x *exchange) (pseudonym.Subject, error) {
-	defer g.metrics.step("resolve")()
-	return g.Vault.Resolve(ctx, g.Keys.LinkIndex(identity(x)))
-}
-
-// reserve writes a subject as pending, in its own short transaction, with the way back sealed.
-func (g *Gateway) reserve(ctx context.Context, x *exchange, subject pseudonym.Subject) (pseudonym.Subject, error) {
-	defer g.metrics.step("reserve")()
-	id := identity(x)
-	sealed, err := g.Sealer.Seal(ctx, subject, pseudonym.Label{Kind: pseudonym.SealedIdentity, Message: subject.ID, Schema: contract.SchemaVersion}, id.Bytes())
-	if err != nil {
-		return pseudonym.Subject{}, err
+// resolve finds the subjects by looking up; an unknown one is random and only in memory. Events of
+// one child share its subject.
+func (g *Gateway) resolve(ctx context.Context, events []*sent) []*child {
+	if len(events) == 0 {
+		return nil
 	}
-	return g.Vault.Reserve(ctx, g.Keys.LinkIndex(id), subject, sealed.Bytes)
+	defer g.metrics.step("resolve")()
+	var children []*child
+	var indexes []pseudonym.LinkIndex
+	for _, e := range events {
+		identity := e.identity()
+		index := g.Keys.LinkIndex(identity)
+		at := slices.Index(indexes, index)
+		if at < 0 {
+			at = len(children)
+			children, indexes = append(children, &child{identity: identity, index: index}), append(indexes, index)
+		}
+		e.child = children[at]
+		e.receiptID, e.transmissionID = uuid.Must(uuid.NewV7()), uuid.New()
+		// Whether another ente knows the child must not show in the time either: a new case of this
+		// ente takes the same trips to the vault whoever the child is.
+		e.child.reserve = e.child.reserve || e.known.found == nil
+	}
+	subjects, err := g.Vault.ResolveAll(ctx, indexes)
+	if err != nil {
+		refuseAll(events, err)
+		return nil
+	}
+	for i, c := range children {
+		c.subject = subjects[i]
+		c.reserve = c.reserve || c.subject.New || c.subject.Pending
+	}
+	return children
 }
 
-// pseudonymise is step 8: the regional event by the table, the message sealed. All of it is a
-// function of the event, the subject and the case.
-func (g *Gateway) pseudonymise(ctx context.Context, x *exchange, k *known, subject pseudonym.Subject, receiptID uuid.UUID) (*postgres.Acceptance, error) {
+// reserve writes subjects as pending, in one short transaction of their own, with the way back
+// sealed. It tells whether all of them count: otherwise the events of those that another acceptance
+// was faster with are to be pseudonymised anew, and nothing is accepted before, so that the events
+// stay in their order.
+func (g *Gateway) reserve(ctx context.Context, children []*child, events []*sent) bool {
+	var asked []pseudonym.Reservation
+	var of []*child
+	for _, c := range children {
+		if !c.reserve || !slices.ContainsFunc(events, func(e *sent) bool { return e.child == c && !e.ended() }) {
+			continue
+		}
+		label := pseudonym.Label{Kind: pseudonym.SealedIdentity, Message: c.subject.ID, Schema: contract.SchemaVersion}
+		sealed, err := g.Sealer.Seal(ctx, c.subject, label, c.identity.Bytes())
+		if err != nil {
+			refuseAll(events, err)
+			return false
+		}
+		asked, of = append(asked, pseudonym.Reservation{Index: c.index, Subject: c.subject, SealedIdentity: sealed.Bytes}), append(of, c)
+	}
+	if len(asked) == 0 {
+		return true
+	}
+	defer g.metrics.step("reserve")()
+	winners, err := g.Vault.ReserveAll(ctx, asked)
+	if err != nil {
+		refuseAll(events, err)
+		return false
+	}
+	all := true
+	for i, c := range of {
+		if winners[i].ID != c.subject.ID {
+			all = false
+			for _, e := range events {
+				if e.child == c {
+					e.prepared = nil
+				}
+			}
+		}
+		c.subject = winners[i]
+	}
+	return all
+}
+
+// refuseAll ends the way of all events for one cause.
+func refuseAll(events []*sent, err error) {
+	for _, e := range events {
+		if !e.ended() {
+			e.refuse(err)
+		}
+	}
+}
+
+// pseudonymise is step 8 for the events that are not prepared yet.
+func (g *Gateway) pseudonymise(ctx context.Context, x *exchange, events []*sent, openings map[[32]byte]*opening) {
 	defer g.metrics.step("pseudonymise")()
+	for _, e := range events {
+		if e.prepared != nil {
+			continue
+		}
+		if err := g.prepare(ctx, x, e, openings); err != nil {
+			e.refuse(err)
+		}
+	}
+}
+
+// prepare makes the regional event by the table and seals the message. All of it is a function of
+// the event, the subject and the case.
+func (g *Gateway) prepare(ctx context.Context, x *exchange, e *sent, openings map[[32]byte]*opening) error {
+	subject, k, receiptID := e.child.subject, e.known, e.receiptID
 	epoch := g.Keys.Epoch(pseudonym.Region)
-	file := postgres.AcceptedCase{ID: uuid.New(), Index: k.index, IndexEpoch: g.Keys.LocalEpoch(), FactsEpoch: epoch, New: true}
-	if k.found != nil {
-		file.ID, file.FactsEpoch, file.New = k.found.ID, k.found.FactsEpoch, false
+	file := g.assumedCase(e, openings)
+	a, err := g.candidate(x, e, file)
+	if err != nil {
+		return err
 	}
 	codes, err := g.Keys.Codes(pseudonym.Region, epoch, subject.ID, file.ID)
 	if err != nil {
-		return nil, hub.NewError(hub.Internal, hub.CodeInternal, err)
+		return hub.NewError(hub.Internal, hub.CodeInternal, err)
 	}
-	body := x.reference.Events.Regional(x.event, sinba.RegionalCodes{Pseudonym: codes.Pseudonym(), Rekey: codes.Rekey})
-
-	sealed, err := g.Sealer.Seal(ctx, subject, pseudonym.Label{Kind: pseudonym.SealedMessage, Message: receiptID, Schema: contract.SchemaVersion}, x.body)
+	a.Body = x.reference.Events.Regional(e.event, sinba.RegionalCodes{Pseudonym: codes.Pseudonym(), Rekey: codes.Rekey})
+	sealed, err := g.Sealer.Seal(ctx, subject, pseudonym.Label{Kind: pseudonym.SealedMessage, Message: receiptID, Schema: contract.SchemaVersion}, e.sealed)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if file.New {
 		ids, err := g.Sealer.Seal(ctx, subject, pseudonym.Label{Kind: pseudonym.SealedCase, Message: file.ID, Schema: contract.SchemaVersion},
-			[]byte(x.event.LocalCase().Reveal()+"\x1f"+x.event.LocalSubject().Reveal()))
+			[]byte(e.event.LocalCase().Reveal()+"\x1f"+e.event.LocalSubject().Reveal()))
 		if err != nil {
-			return nil, err
+			return err
 		}
-		file.SealedIDs = ids.Bytes
-	}
-	candidate, err := g.candidate(x, k, file)
-	if err != nil {
-		return nil, err
+		a.Case.SealedIDs = ids.Bytes
 	}
 	digest := sha256.Sum256(sealed.Bytes)
-	a := candidate
 	a.Participant, a.ReceiptID, a.ReceivedAt = x.participant.ID, receiptID, x.receivedAt.UTC().Truncate(time.Microsecond)
-	a.ContentMAC, a.Subject = k.mac, subject.ID
+	a.ContentMAC, a.Subject, a.TransmissionID = k.mac, subject.ID, e.transmissionID
 	a.Commitment = pseudonym.Commitment(pseudonym.Salt(subject.Secret(), receiptID), k.content)
 	a.SchemaVersion, a.MappingVersion, a.RulesVersion = contract.SchemaVersion, sinba.MappingVersion, sinba.RulesVersion
 	a.ReferenceVersion = x.reference.Events.ReferenceVersion()
 	a.RegionEpoch, a.NationEpoch = epoch, g.Keys.Epoch(pseudonym.Nation)
-	a.Sealed, a.Body = postgres.Sealed{Epoch: sealed.Epoch, Bytes: sealed.Bytes, Digest: digest}, body
+	a.Sealed = postgres.Sealed{Epoch: sealed.Epoch, Bytes: sealed.Bytes, Digest: digest}
 	a.Entry = journal.Entry{
 		ID: uuid.Must(uuid.NewV7()), At: a.ReceivedAt, Kind: journal.EventAccepted, Environment: g.cfg.Environment,
-		Participant: x.participant.ID, Ente: x.ente.ID, Message: receiptID, Event: k.key.Event,
+		Participant: x.participant.ID, Ente: e.ente.ID, Message: receiptID, Event: k.key.Event, Delivery: e.transmissionID,
 		Sealed: digest, Commitment: a.Commitment, Severities: x.reference.Severities.Digest(),
 	}
-	return a, nil
+	e.prepared = a
+	return nil
 }
 
-// commit is the only point of no return.
-func (g *Gateway) commit(ctx context.Context, a *postgres.Acceptance) (postgres.AcceptResult, error) {
+// commit is the only point of no return. What lost its case to another acceptance is left standing,
+// to be pseudonymised anew.
+func (g *Gateway) commit(ctx context.Context, x *exchange, events []*sent) {
 	defer g.metrics.step("accept")()
-	a.Entry.Delivery = a.TransmissionID
-	return g.Store.Accept(ctx, a)
+	events = standing(events)
+	all := make([]*postgres.Acceptance, len(events))
+	for i, e := range events {
+		all[i] = e.prepared
+	}
+	var confirmed, known []*sent
+	for i, result := range g.Store.AcceptAll(ctx, all) {
+		e := events[i]
+		switch {
+		case result.Err != nil:
+			e.refuse(result.Err)
+		case result.Value.Status == postgres.StatusAccepted:
+			e.found = result.Value.Violations
+			confirmed = append(confirmed, e)
+		case result.Value.Status == postgres.StatusRefused:
+			e.refusal = invalid(result.Value.Violations)
+		case result.Value.Status == postgres.StatusDuplicate:
+			if g.compare(e, result.Value.Key); e.refusal == nil {
+				known = append(known, e)
+			}
+		case result.Value.Status == postgres.StatusCaseMoved:
+			g.moved(ctx, e, result.Value.Case)
+		}
+	}
+	g.accepted(ctx, x, confirmed)
+	g.answerRepeats(ctx, x, known)
 }
 
-// accepted makes the receipt of a committed event. Confirming the subject may fail: the sweep
-// then finds that it has an event.
-func (g *Gateway) accepted(ctx context.Context, x *exchange, p prepared, result *postgres.AcceptResult) told {
-	if p.confirm {
-		g.confirm(context.WithoutCancel(ctx), x, p.subject)
+// accepted makes the receipts of committed events. Confirming their subjects may fail: the sweep
+// then finds that they have events.
+func (g *Gateway) accepted(ctx context.Context, x *exchange, events []*sent) {
+	if len(events) == 0 {
+		return
 	}
+	var reserved []*child
+	for _, e := range events {
+		if e.child.reserve && !slices.Contains(reserved, e.child) {
+			reserved = append(reserved, e.child)
+		}
+		a, outcome := e.prepared, outcomeOf(e.found)
+		salt := pseudonym.Salt(e.child.subject.Secret(), a.ReceiptID)
+		e.receipt = &told{
+			Receipt: hub.Receipt{
+				ID: a.ReceiptID, Event: a.Key.Event, Outcome: outcome, ReceivedAt: a.ReceivedAt,
+				Commitment: a.Commitment, Registration: a.Entry.ID, Warnings: e.found,
+			},
+			outcome: outcome, salt: salt[:],
+		}
+	}
+	g.confirm(context.WithoutCancel(ctx), x, reserved)
 	if g.Accepted != nil {
 		g.Accepted()
 	}
-	outcome := result.Outcome()
-	x.outcome, x.message = outcome.String(), p.ReceiptID
-	salt := pseudonym.Salt(p.subject.Secret(), p.ReceiptID)
-	return told{
-		Receipt: hub.Receipt{
-			ID: p.ReceiptID, Event: p.Key.Event, Outcome: outcome, ReceivedAt: p.ReceivedAt,
-			Commitment: p.Commitment, Registration: p.Entry.ID, Warnings: result.Violations,
-		},
-		outcome: outcome, salt: salt[:],
-	}
 }
 
-// confirm makes the subject of an accepted event stay. It cannot fail the sender any more.
-func (g *Gateway) confirm(ctx context.Context, x *exchange, subject pseudonym.Subject) {
-	err := g.Vault.Confirm(ctx, subject)
-	switch {
-	case errors.Is(err, pseudonym.ErrSplit):
-		// The event is safe, but the privacy officer must join the two subjects of one child.
-		g.metrics.splits.Inc()
-		g.log.Error("two subjects stand for one identity", zap.String("exchange_id", x.id.String()))
-	case err != nil:
-		g.log.Warn("subject not confirmed yet", zap.String("exchange_id", x.id.String()))
-	}
-}
-
-// journalPatience is how long a refusal waits for its journal entry: a sender is not to be kept
-// waiting by a database that its refusal does not need.
-const journalPatience = 2 * time.Second
-
-// recordRefusal journals a refusal of a known participant, without content. What cannot be
-// journalled is still refused, since nothing was accepted, and counted.
-func (g *Gateway) recordRefusal(ctx context.Context, x *exchange, refusal *hub.Error) {
-	if refusal.Kind == hub.Overloaded || refusal.Kind == hub.Unavailable {
+// confirm makes the subjects of accepted events stay. It cannot fail the sender any more.
+func (g *Gateway) confirm(ctx context.Context, x *exchange, children []*child) {
+	if len(children) == 0 {
 		return
 	}
-	entry := journal.Entry{
-		ID: uuid.Must(uuid.NewV7()), At: x.receivedAt.UTC().Truncate(time.Microsecond), Kind: journal.RequestRefused,
-		Environment: g.cfg.Environment, Participant: x.participant.ID, Ente: x.ente.ID, Outcome: string(x.operation.Name),
+	subjects := make([]pseudonym.Subject, len(children))
+	for i, c := range children {
+		subjects[i] = c.subject
 	}
-	seen := map[hub.Code]bool{}
-	for _, v := range refusal.Public {
-		if !seen[v.Code] {
-			seen[v.Code] = true
-			entry.Codes = append(entry.Codes, v.Code)
+	for _, err := range g.Vault.ConfirmAll(ctx, subjects) {
+		switch {
+		case errors.Is(err, pseudonym.ErrSplit):
+			// The event is safe, but the privacy officer must join the two subjects of one child.
+			g.metrics.splits.Inc()
+			g.log.Error("two subjects stand for one identity", zap.String("exchange_id", x.id.String()))
+		case err != nil:
+			g.log.Warn("subject not confirmed yet", zap.String("exchange_id", x.id.String()))
 		}
-	}
-	ctx, cancel := context.WithTimeout(ctx, journalPatience)
-	defer cancel()
-	if err := g.Store.Journal(ctx, entry); err != nil {
-		g.metrics.unjournalled.Inc()
-		g.log.Warn("refusal not journalled", zap.String("exchange_id", x.id.String()))
 	}
 }

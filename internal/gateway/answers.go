@@ -35,11 +35,33 @@ func (x *exchange) answer(content []byte) []byte {
 	return append(body, '>')
 }
 
-// receiptBody writes RicevutaEventoType.
-func (g *Gateway) receiptBody(x *exchange, r told) []byte {
-	b := soap.AppendElement(nil, "IdRicevuta", r.ID.String())
-	b = soap.AppendElement(b, "IdMessaggio", x.event.MessageID().String())
-	b = soap.AppendElement(b, "IdEvento", x.event.EventID().String())
+// report is what a dry run would have come to.
+type report struct {
+	expected   string
+	violations []hub.Violation
+}
+
+// answerEvents tells what became of the request's only event, or of each of its lot.
+func (g *Gateway) answerEvents(x *exchange) ([]byte, error) {
+	if x.operation.Name == contract.InviaLotto {
+		return g.answerLot(x)
+	}
+	switch e := x.events[0]; {
+	case e.receipt != nil:
+		return soap.AppendEnvelope(nil, x.version, x.answer(g.appendReceipt(nil, x, e))), nil
+	case e.report != nil:
+		return g.reportMessage(x, e.report), nil
+	default:
+		return g.answerInvalid(x, e)
+	}
+}
+
+// appendReceipt writes the content of RicevutaEventoType.
+func (g *Gateway) appendReceipt(b []byte, x *exchange, e *sent) []byte {
+	r := e.receipt
+	b = soap.AppendElement(b, "IdRicevuta", r.ID.String())
+	b = soap.AppendElement(b, "IdMessaggio", e.event.MessageID().String())
+	b = soap.AppendElement(b, "IdEvento", e.id.String())
 	b = soap.AppendElement(b, "Esito", r.outcome.String())
 	b = soap.AppendElement(b, "DataOraRicezione", instant(r.ReceivedAt))
 	b = soap.AppendElement(b, "ImprontaMessaggio", hex.EncodeToString(r.Commitment[:]))
@@ -50,46 +72,75 @@ func (g *Gateway) receiptBody(x *exchange, r told) []byte {
 	for _, warning := range r.Warnings {
 		b = g.appendAnomalia(b, avviso, x.base, warning)
 	}
-	return x.answer(b)
+	return b
 }
 
-// report writes RapportoVerificaType.
-func (g *Gateway) report(x *exchange, expected string, violations []hub.Violation) []byte {
-	b := soap.AppendElement(nil, "Conforme", strconv.FormatBool(expected != refusedOutcome))
-	b = soap.AppendElement(b, "EsitoPrevisto", expected)
+// reportMessage writes RapportoVerificaType.
+func (g *Gateway) reportMessage(x *exchange, r *report) []byte {
+	b := soap.AppendElement(nil, "Conforme", strconv.FormatBool(r.expected != refusedOutcome))
+	b = soap.AppendElement(b, "EsitoPrevisto", r.expected)
 	b = soap.AppendElement(b, "VersioneSchema", contract.SchemaVersion)
-	for _, v := range violations[:min(len(violations), maxTold)] {
+	for _, v := range r.violations[:min(len(r.violations), maxTold)] {
 		b = g.appendAnomalia(b, anomalia, x.base, v)
 	}
-	x.outcome = expected
 	return soap.AppendEnvelope(nil, x.version, x.answer(b))
 }
 
 // refusedOutcome is codEsitoPrevisto for what would be refused.
 const refusedOutcome = "RIFIUTATO"
 
-// answerJudged answers a dry run, or refuses, with all that the event's rules and its case find.
-func (g *Gateway) answerJudged(ctx context.Context, x *exchange, k *known, found []hub.Violation) ([]byte, error) {
-	found, err := g.judgeInCase(ctx, x, k, found)
-	switch {
-	case err != nil:
-		return nil, err
-	case refuses(found):
-		return g.answerInvalid(x, invalid(found))
-	case len(found) > 0:
-		return g.report(x, hub.AcceptedWithWarnings.String(), found), nil
-	}
-	return g.report(x, hub.Accepted.String(), nil), nil
-}
-
 // answerInvalid refuses, or reports the refusal if it was a dry run: verificaEvento answers with
 // its report whenever the sender is authorised and the envelope readable.
-func (g *Gateway) answerInvalid(x *exchange, err error) ([]byte, error) {
-	refusal := asRefusal(err)
+func (g *Gateway) answerInvalid(x *exchange, e *sent) ([]byte, error) {
+	refusal := e.refusal
 	if x.operation.Name == contract.VerificaEvento && (refusal.Kind == hub.Invalid || refusal.Kind == hub.Conflict) {
-		return g.report(x, refusedOutcome, refusal.Public), nil
+		e.refusal, e.report = nil, &report{refusedOutcome, refusal.Public}
+		return g.reportMessage(x, e.report), nil
 	}
 	return nil, refusal
+}
+
+// mostTold is how many violations the answer to a lot lists in all. One event of a lot of up to
+// twenty is told as many as alone, one of a larger lot its part: an answer of a hundred times a
+// hundred would be four times as large as any request.
+const mostTold = 2_000
+
+// answerLot writes EsitoLottoType: an outcome for each position, whatever became of them.
+func (g *Gateway) answerLot(x *exchange) ([]byte, error) {
+	frame, err := sinba.Leaves(x.verdict.Payload)
+	if err != nil {
+		return nil, hub.NewError(hub.Internal, hub.CodeInternal, err)
+	}
+	lot, _ := frame.Value("/IdLotto")
+	b := soap.AppendElement(nil, "IdLotto", lot)
+	told := min(maxTold, mostTold/len(x.events))
+	now := g.Now()
+	for i, e := range x.events {
+		b = append(b, "<EsitoEvento>"...)
+		b = soap.AppendElement(b, "Posizione", strconv.Itoa(i+1))
+		if e.event != nil {
+			b = soap.AppendElement(b, "IdEvento", e.id.String())
+		} else if id, err := uuid.Parse(e.verdict.ID); err == nil {
+			b = soap.AppendElement(b, "IdEvento", id.String())
+		}
+		if e.receipt != nil {
+			b = append(b, "<Ricevuta>"...)
+			b = append(g.appendReceipt(b, x, e), "</Ricevuta>"...)
+		} else {
+			b = append(b, "<Errore>"...)
+			b = append(g.appendErrore(b, x.base, x.id, now, e.refusal, told), "</Errore>"...)
+		}
+		b = append(b, "</EsitoEvento>"...)
+	}
+	return soap.AppendEnvelope(nil, x.version, x.answer(b)), nil
+}
+
+// outcomeOf is the outcome of an acceptance with these warnings.
+func outcomeOf(warnings []hub.Violation) hub.Outcome {
+	if len(warnings) > 0 {
+		return hub.AcceptedWithWarnings
+	}
+	return hub.Accepted
 }
 
 // answerEcho tells that the service is there and takes messages (AGID RAC_SOAP_004).

@@ -12,14 +12,7 @@ import (
 	"github.com/sinbahub/sinbahub/internal/pseudonym"
 )
 
-// child is who an event is about, held against the child of its case (BR-25).
-type child struct {
-	is sameness
-	// subject is the case's, or that of the identifier if there is no case yet.
-	subject pseudonym.Subject
-}
-
-// sameness says how the child named by an event is its case's.
+// sameness says how the child that an event names is its case's (BR-25).
 type sameness uint8
 
 const (
@@ -33,100 +26,104 @@ const (
 	otherChild
 )
 
-// childOf holds the subject an event's identifier stands for against that of its case. The trips to
-// the vault are the same whether anybody knows the identifier or not, so that neither answer nor
-// time tells whether another ente does.
-func (g *Gateway) childOf(ctx context.Context, x *exchange, k *known, subject pseudonym.Subject) (child, error) {
-	if k.found == nil || k.found.Subject == subject.ID {
-		return child{ownChild, subject}, nil
+// caseSubject is whose case the event is about, the nil id if it has none yet.
+func (e *sent) caseSubject(openings map[[32]byte]*opening) uuid.UUID {
+	if found := e.known.found; found != nil {
+		return found.Subject
 	}
-	same, err := g.Vault.SamePerson(ctx, k.found.Subject, subject.ID)
+	if o := openings[e.known.index]; o != nil {
+		return o.child.subject.ID
+	}
+	return uuid.Nil
+}
+
+// compareChild holds the subject an event's identifier stands for against that of its case. The
+// trips to the vault are the same whether anybody knows the identifier or not, so that neither
+// answer nor time tells whether another ente does.
+func (g *Gateway) compareChild(ctx context.Context, e *sent, of uuid.UUID) (sameness, error) {
+	if of == uuid.Nil || of == e.child.subject.ID {
+		return ownChild, nil
+	}
+	same, err := g.Vault.SamePerson(ctx, of, e.child.subject.ID)
 	if err != nil {
-		return child{}, err
+		return 0, err
 	}
-	is := otherChild
 	if same {
-		is = joined
-	} else if previous, ok := x.event.Previous(); ok {
-		former, err := g.Vault.Resolve(ctx, g.Keys.LinkIndex(identityOf(x, previous)))
+		return joined, nil
+	}
+	previous, ok := e.event.Previous()
+	if !ok {
+		return otherChild, nil
+	}
+	former, err := g.Vault.Resolve(ctx, g.Keys.LinkIndex(e.identityOf(previous)))
+	if err != nil {
+		return 0, err
+	}
+	if same, err = g.Vault.SamePerson(ctx, of, former.ID); err != nil {
+		return 0, err
+	}
+	if same {
+		return renamed, nil
+	}
+	return otherChild, nil
+}
+
+// joinCase brings an event and its case together: what is about another child, or gives the case's
+// child another identifier, has to go alone; what cannot be the first event of a case ends here,
+// before it reaches the vault.
+func (g *Gateway) joinCase(ctx context.Context, x *exchange, e *sent, openings map[[32]byte]*opening) (alone bool, err error) {
+	of := e.caseSubject(openings)
+	if of == uuid.Nil {
+		a, err := g.candidate(x, e, g.assumedCase(e, openings))
 		if err != nil {
-			return child{}, err
+			return false, err
 		}
-		if same, err = g.Vault.SamePerson(ctx, k.found.Subject, former.ID); err != nil {
-			return child{}, err
+		if found := a.JudgeAsFirst(); refuses(found) {
+			return false, invalid(found)
 		}
-		if same {
-			is = renamed
+		openings[e.known.index] = &opening{uuid.New(), e.child}
+		return false, nil
+	}
+	is, err := g.compareChild(ctx, e, of)
+	if err == nil && is == joined {
+		err = g.takeSubject(ctx, e, of)
+	}
+	return is == renamed || is == otherChild, err
+}
+
+// takeSubject makes an event one of its case's own subject.
+func (g *Gateway) takeSubject(ctx context.Context, e *sent, of uuid.UUID) error {
+	own, err := g.Vault.SubjectOf(ctx, of)
+	e.child = &child{identity: e.child.identity, index: e.child.index, subject: own}
+	return err
+}
+
+// settleAlone ends the way of an event that is refused, only asks, or renames the child of its case.
+func (g *Gateway) settleAlone(ctx context.Context, x *exchange, e *sent, children []*child, openings map[[32]byte]*opening) {
+	of := e.caseSubject(openings)
+	is, err := g.compareChild(ctx, e, of)
+	if err == nil && is == otherChild {
+		e.found = append(e.found, hub.Violation{Code: hub.CodeRule25, Severity: hub.Grave, Rule: "BR-25", Path: e.root + "/Soggetto/Identificativo"})
+	}
+	found := e.found
+	if err == nil && !slices.ContainsFunc(found, isUnclear) {
+		found, err = g.askCase(ctx, x, e, openings)
+	}
+	dry := x.operation.Name == contract.VerificaEvento
+	switch {
+	case err != nil:
+		e.refuse(err)
+	case refuses(found):
+		e.refusal = invalid(found)
+	case dry:
+		e.report = &report{outcomeOf(found).String(), found}
+	default:
+		if err := g.rename(ctx, e, of); err != nil {
+			e.refuse(err)
+			return
 		}
+		g.acceptTogether(ctx, x, children, []*sent{e}, openings)
 	}
-	if is == otherChild {
-		return child{is: otherChild}, nil
-	}
-	own, err := g.Vault.SubjectOf(ctx, k.found.Subject)
-	return child{is, own}, err
-}
-
-// rename links the new identifier to the case's child, before the event that says so is accepted and
-// after its case was asked whether it will be: no link without such an event, but for a crash or a
-// race in between.
-func (g *Gateway) rename(ctx context.Context, x *exchange, a *postgres.Acceptance, subject pseudonym.Subject) error {
-	found, err := g.Store.Judge(ctx, a)
-	if err != nil {
-		return err
-	}
-	if refuses(found) {
-		return invalid(found)
-	}
-	id := identity(x)
-	sealed, err := g.Sealer.Seal(ctx, subject, pseudonym.Label{Kind: pseudonym.SealedIdentity, Message: subject.ID, Schema: contract.SchemaVersion}, id.Bytes())
-	if err != nil {
-		return err
-	}
-	return g.Vault.Link(ctx, g.Keys.LinkIndex(id), subject, sealed.Bytes)
-}
-
-// otherChildFound is BR-25.
-func otherChildFound(x *exchange) hub.Violation {
-	return hub.Violation{Code: hub.CodeRule25, Severity: hub.Grave, Rule: "BR-25", Path: "/" + x.operation.Request + "/Soggetto/Identificativo"}
-}
-
-// refuseOtherChild refuses an event about another child than its case's, with all else there is to say.
-func (g *Gateway) refuseOtherChild(ctx context.Context, x *exchange, k *known, found []hub.Violation) error {
-	a, err := g.candidate(x, k, assumedCase(k))
-	if err != nil {
-		return err
-	}
-	a.Warnings = append(slices.Clip(found), otherChildFound(x))
-	if found, err = g.Store.Judge(ctx, a); err != nil {
-		return err
-	}
-	return invalid(found)
-}
-
-// judgeInCase adds to what was found of an event what its case finds: all that acceptance would say
-// at this moment.
-func (g *Gateway) judgeInCase(ctx context.Context, x *exchange, k *known, found []hub.Violation) ([]hub.Violation, error) {
-	defer g.metrics.step("case")()
-	subject, err := g.resolve(ctx, x)
-	if err != nil {
-		return nil, err
-	}
-	who, err := g.childOf(ctx, x, k, subject)
-	if err != nil {
-		return nil, err
-	}
-	if who.is == otherChild {
-		found = append(found, otherChildFound(x))
-	}
-	a, err := g.candidate(x, k, assumedCase(k))
-	if err != nil {
-		return nil, err
-	}
-	if slices.ContainsFunc(found, isUnclear) {
-		return found, nil
-	}
-	a.Warnings = found
-	return g.Store.Judge(ctx, a)
 }
 
 // isUnclear tells of an event that does not say what it is: its case could only guess, and tell a
@@ -135,40 +132,70 @@ func isUnclear(v hub.Violation) bool {
 	return v.Severity == hub.Grave && (v.Code == hub.CodeRule01 || v.Code == hub.CodeRule02)
 }
 
-// judgeAsFirst refuses what cannot be the first event of a case.
-func (g *Gateway) judgeAsFirst(x *exchange, k *known, found []hub.Violation) error {
-	a, err := g.candidate(x, k, assumedCase(k))
+// askCase gives all findings, those of the case included: what acceptance would say at this moment.
+func (g *Gateway) askCase(ctx context.Context, x *exchange, e *sent, openings map[[32]byte]*opening) ([]hub.Violation, error) {
+	defer g.metrics.step("case")()
+	a, err := g.candidate(x, e, g.assumedCase(e, openings))
+	if err != nil {
+		return nil, err
+	}
+	return g.Store.Judge(ctx, a)
+}
+
+// rename links the new identifier to the case's child, before the event that says so is accepted and
+// after its case was asked whether it will be: no link without such an event, but for a crash or a
+// race in between.
+func (g *Gateway) rename(ctx context.Context, e *sent, of uuid.UUID) error {
+	if err := g.takeSubject(ctx, e, of); err != nil {
+		return err
+	}
+	subject := e.child.subject
+	label := pseudonym.Label{Kind: pseudonym.SealedIdentity, Message: subject.ID, Schema: contract.SchemaVersion}
+	sealed, err := g.Sealer.Seal(ctx, subject, label, e.child.identity.Bytes())
 	if err != nil {
 		return err
 	}
-	a.Warnings = found
-	if found = a.JudgeAsFirst(); refuses(found) {
-		return invalid(found)
-	}
-	return nil
+	return g.Vault.Link(ctx, e.child.index, subject, sealed.Bytes)
 }
 
-// assumedCase is the case as it was found, or a new one.
-func assumedCase(k *known) postgres.AcceptedCase {
-	if k.found == nil {
-		return postgres.AcceptedCase{ID: uuid.Nil, Index: k.index, New: true}
+// moved takes note that the event's case was opened by somebody else meanwhile. An event about
+// another child than that case's is refused; any other is pseudonymised anew.
+func (g *Gateway) moved(ctx context.Context, e *sent, to *postgres.Case) {
+	e.known.found, e.prepared = to, nil
+	is, err := g.compareChild(ctx, e, to.Subject)
+	switch {
+	case err != nil:
+		e.refuse(err)
+	case is == otherChild, is == renamed:
+		e.refusal = inProgress("/") // it is judged whole when it comes again
+	case is == joined:
+		if err := g.takeSubject(ctx, e, to.Subject); err != nil {
+			e.refuse(err)
+		}
 	}
-	return postgres.AcceptedCase{ID: k.found.ID, Index: k.index, FactsEpoch: k.found.FactsEpoch}
+}
+
+// assumedCase is the case as it was found, or the one that this request opens.
+func (g *Gateway) assumedCase(e *sent, openings map[[32]byte]*opening) postgres.AcceptedCase {
+	file := postgres.AcceptedCase{Index: e.known.index, IndexEpoch: g.Keys.LocalEpoch(), FactsEpoch: g.Keys.Epoch(pseudonym.Region), New: true}
+	if found := e.known.found; found != nil {
+		file.ID, file.FactsEpoch, file.New = found.ID, found.FactsEpoch, false
+	} else if o := openings[file.Index]; o != nil {
+		file.ID = o.id
+	}
+	return file
 }
 
 // candidate is what the event's case must know to judge it.
-func (g *Gateway) candidate(x *exchange, k *known, file postgres.AcceptedCase) (*postgres.Acceptance, error) {
-	if file.FactsEpoch == 0 {
-		file.FactsEpoch = g.Keys.Epoch(pseudonym.Region)
-	}
+func (g *Gateway) candidate(x *exchange, e *sent, file postgres.AcceptedCase) (*postgres.Acceptance, error) {
 	codes, err := g.Keys.Codes(pseudonym.Region, file.FactsEpoch, uuid.Nil, file.ID)
 	if err != nil {
 		return nil, hub.NewError(hub.Internal, hub.CodeInternal, err)
 	}
-	refersTo, _ := x.event.RefersTo()
+	refersTo, _ := e.event.RefersTo()
 	return &postgres.Acceptance{
-		Key: k.key, Case: file, Type: x.event.Type(), Operation: x.event.Operation(), RefersTo: refersTo,
-		Sequence: x.event.Sequence(), Facts: x.reference.Events.Facts(x.event, codes.Rekey), Root: "/" + x.operation.Request,
-		Rules: x.ruleContext(),
+		Key: e.known.key, Case: file, Type: e.kind, Operation: e.event.Operation(), RefersTo: refersTo,
+		Sequence: e.event.Sequence(), Facts: x.reference.Events.Facts(e.event, codes.Rekey), Root: e.root,
+		Rules: x.ruleContext(), Warnings: e.found,
 	}, nil
 }

@@ -71,23 +71,28 @@ func asRefusal(err error) *hub.Error {
 
 // faultMessage writes the whole fault answer: the typed detail ErroreSinba with all violations.
 func (g *Gateway) faultMessage(v soap.Version, base string, transaction uuid.UUID, at time.Time, refusal *hub.Error) []byte {
-	told := refusal.Public[:min(len(refusal.Public), maxTold)]
 	detail := append([]byte(`<ErroreSinba xmlns="`), contract.Namespace...)
 	detail = append(detail, `">`...)
-	detail = soap.AppendElement(detail, "IdTransazione", transaction.String())
-	detail = soap.AppendElement(detail, "DataOra", instant(at))
-	detail = soap.AppendElement(detail, "AnomalieTotali", strconv.Itoa(max(refusal.Total, len(refusal.Public))))
-	for _, violation := range told {
-		detail = g.appendAnomalia(detail, anomalia, base, violation)
-	}
+	detail = g.appendErrore(detail, base, transaction, at, refusal, maxTold)
 	detail = append(detail, `</ErroreSinba>`...)
 
-	text := g.speaker.Say(told[0])
+	text := g.speaker.Say(refusal.Public[0])
 	return soap.AppendFault(nil, v, soap.Fault{
 		Code:     g.treatments[refusal.Kind].fault,
-		ReasonIT: string(told[0].Code) + " - " + text.IT,
+		ReasonIT: string(refusal.Public[0].Code) + " - " + text.IT,
 		Detail:   detail,
 	})
+}
+
+// appendErrore writes the content of ErroreSinbaType with at most so many violations.
+func (g *Gateway) appendErrore(b []byte, base string, transaction uuid.UUID, at time.Time, refusal *hub.Error, most int) []byte {
+	b = soap.AppendElement(b, "IdTransazione", transaction.String())
+	b = soap.AppendElement(b, "DataOra", instant(at))
+	b = soap.AppendElement(b, "AnomalieTotali", strconv.Itoa(max(refusal.Total, len(refusal.Public))))
+	for _, violation := range refusal.Public[:min(len(refusal.Public), most)] {
+		b = g.appendAnomalia(b, anomalia, base, violation)
+	}
+	return b
 }
 
 // appendAnomalia writes one AnomaliaType under its name in the contract, Anomalia or, in a

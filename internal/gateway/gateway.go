@@ -144,7 +144,12 @@ func (g *Gateway) finish(w http.ResponseWriter, x *exchange, answer []byte, err 
 		answer = g.faultMessage(x.version, x.base, x.id, g.Now(), refusal)
 		g.setRefusalHeaders(w.Header(), x, refusal)
 	}
-	g.metrics.count(x, label)
+	g.metrics.count(x, label, g.treatments)
+	if !x.quiet {
+		for _, r := range x.refusals(err) {
+			g.metrics.countViolations(r.refusal)
+		}
+	}
 	g.logExchange(x, status, label, err)
 	g.write(w, x, status, answer)
 }

@@ -79,8 +79,8 @@ func (m *metrics) step(name string) func() {
 	return func() { m.steps.WithLabelValues(name).Observe(time.Since(start).Seconds()) }
 }
 
-// count tells the outcome of one exchange.
-func (m *metrics) count(x *exchange, class string) {
+// count tells the outcome of one exchange, whose class is class, and of its events.
+func (m *metrics) count(x *exchange, class string, treatments map[hub.Kind]treatment) {
 	participant, operation := other, other
 	if x.participant != nil {
 		participant = x.participant.Name
@@ -90,7 +90,21 @@ func (m *metrics) count(x *exchange, class string) {
 	}
 	m.exchanges.WithLabelValues(participant, operation, class).Inc()
 	m.sizes.WithLabelValues(operation).Observe(float64(x.size))
-	if x.event != nil {
-		m.events.WithLabelValues(string(x.event.Type()), contract.SchemaVersion, class).Inc()
+	for _, e := range x.events {
+		if e.kind == "" {
+			continue
+		}
+		class := "accepted"
+		if e.refusal != nil {
+			class = treatments[e.refusal.Kind].label
+		}
+		m.events.WithLabelValues(string(e.kind), contract.SchemaVersion, class).Inc()
+	}
+}
+
+// countViolations counts those of a refusal.
+func (m *metrics) countViolations(refusal *hub.Error) {
+	for _, v := range refusal.Public[:min(len(refusal.Public), 10)] {
+		m.violations.WithLabelValues(string(v.Code), v.Severity.String()).Inc()
 	}
 }

@@ -23,7 +23,9 @@ const (
 )
 
 // inspect is steps 2 and 3: what costs time by the will of the sender. The turn of a document that
-// is found bad ends when it has been refused or, as a dry run, told what is wrong: by the caller.
+// is found bad ends when it has been refused or, as a dry run, told what is wrong: by the caller. So
+// does that of a lot, good or bad: otherwise the many lots of one sender would wait for the database
+// a hundred events each, and all others behind them.
 func (g *Gateway) inspect(ctx context.Context, x *exchange) error {
 	if err := g.awaitTurn(ctx, x); err != nil {
 		return err
@@ -36,7 +38,8 @@ func (g *Gateway) inspect(ctx context.Context, x *exchange) error {
 	if err := g.validate(ctx, x); err != nil {
 		return err
 	}
-	if len(x.verdict.Violations) == 0 {
+	x.conforms = x.verdict.Conforms()
+	if x.conforms && x.verdict.Items == nil {
 		x.turn.end(true)
 	}
 	return nil
@@ -138,13 +141,12 @@ func (g *Gateway) authoriseOperation(x *exchange) error {
 	return nil
 }
 
-// answerWithoutEvent answers what carries no valid event: the questions, and the schema's
-// violations. done is false for a schema-valid event.
-func (g *Gateway) answerWithoutEvent(ctx context.Context, x *exchange) (answer []byte, done bool, err error) {
-	if len(x.verdict.Violations) > 0 {
-		invalid := &hub.Error{Kind: hub.Invalid, Public: x.verdict.Violations, Total: x.verdict.Total}
-		answer, err = g.answerInvalid(x, invalid)
-		return answer, true, err
+// answerWithoutEvents answers what carries no events: the questions, and what the schema says of
+// them or of a lot's frame.
+func (g *Gateway) answerWithoutEvents(ctx context.Context, x *exchange) (answer []byte, done bool, err error) {
+	single := x.operation.Name == contract.InviaEvento || x.operation.Name == contract.VerificaEvento
+	if len(x.verdict.Violations) > 0 && !single {
+		return nil, true, &hub.Error{Kind: hub.Invalid, Public: x.verdict.Violations, Total: x.verdict.Total}
 	}
 	switch x.operation.Name {
 	case contract.Echo:
@@ -161,15 +163,38 @@ func (g *Gateway) answerWithoutEvent(ctx context.Context, x *exchange) (answer [
 	return nil, false, nil
 }
 
-// authoriseEvent is the second half of step 5: the sender may speak for the ente in the body,
-// in this environment, with this product. The duplicate look-up never answers these.
-func (g *Gateway) authoriseEvent(x *exchange) error {
-	event, err := x.reference.Events.Read(x.verdict.Payload)
-	if err != nil {
-		return hub.NewError(hub.Internal, hub.CodeInternal, err)
+// authoriseEvents is the second half of step 5, for every event that conforms to the schema.
+func (g *Gateway) authoriseEvents(x *exchange) []*sent {
+	x.open()
+	for _, e := range x.events {
+		if err := g.authoriseEvent(x, e); err != nil {
+			e.refuse(err)
+		}
 	}
-	x.event = event
-	root := "/" + x.operation.Request
+	if x.operation.Name != contract.InviaLotto {
+		x.ente = x.events[0].ente
+	}
+	return standing(x.events)
+}
+
+// authoriseEvent judges whether the sender may speak for the ente in the event, in this
+// environment, with this product. The duplicate look-up never answers these.
+func (g *Gateway) authoriseEvent(x *exchange, e *sent) error {
+	conforms := len(e.verdict.Violations) == 0
+	if conforms {
+		var err error
+		if e.event, err = x.reference.Events.Read(e.verdict.Payload); err != nil {
+			return hub.NewError(hub.Internal, hub.CodeInternal, err)
+		}
+		e.id, e.kind = e.event.EventID(), e.event.Type()
+	}
+	if v := e.verdict.Version; v != "" && v != contract.SchemaVersion {
+		return refuse(hub.Invalid, hub.CodeVersion, e.root+"/@versione")
+	}
+	if !conforms {
+		return &hub.Error{Kind: hub.Invalid, Public: e.verdict.Violations, Total: e.verdict.Total}
+	}
+	event, root := e.event, e.root
 	if environment, ok := event.Environment(); ok && environment != g.cfg.Environment {
 		return refuse(hub.Forbidden, hub.CodeEnvironment, root+"/Testata/Ambiente")
 	}
@@ -178,25 +203,27 @@ func (g *Gateway) authoriseEvent(x *exchange) error {
 	if !ok {
 		violations = append(violations, hub.Violation{Code: hub.CodeRule23, Severity: hub.Grave, Rule: "BR-23", Path: root + "/Mittente/Ente/CodiceEnte"})
 	}
-	if !x.certified() && g.cfg.Environment == hub.Prod {
+	if !x.certified(e) && g.cfg.Environment == hub.Prod {
 		violations = append(violations, hub.Violation{Code: hub.CodeRule24, Severity: hub.Grave, Rule: "BR-24", Path: root + "/Mittente/Applicativo"})
 	}
 	if len(violations) > 0 {
 		return &hub.Error{Kind: hub.Forbidden, Public: violations}
 	}
-	x.ente = ente
+	e.ente = ente
 	return nil
 }
 
-// judge is step 7: the rules that need the event alone, all findings at once. GRAVE refuses; the
-// others are warnings.
-func (g *Gateway) judge(x *exchange) (found []hub.Violation, grave bool) {
+// judge is step 7: the rules that need the event alone, all findings at once. Of an event that they
+// refuse its case is still asked, in its turn, so that everything is told at once; a dry run is told
+// what would be said. So nobody's way ends here.
+func (g *Gateway) judge(x *exchange, events []*sent) {
 	defer g.metrics.step("rules")()
-	found = x.reference.Events.Judge(x.event, x.ruleContext())
-	if !x.certified() {
-		found = append(found, hub.Violation{Code: hub.CodeRule24, Severity: hub.Lieve, Rule: "BR-24", Path: "/" + x.operation.Request + "/Mittente/Applicativo"})
+	for _, e := range events {
+		e.found = x.reference.Events.Judge(e.event, x.ruleContext())
+		if !x.certified(e) {
+			e.found = append(e.found, hub.Violation{Code: hub.CodeRule24, Severity: hub.Lieve, Rule: "BR-24", Path: e.root + "/Mittente/Applicativo"})
+		}
 	}
-	return found, refuses(found)
 }
 
 // refuses tells whether any finding is GRAVE.
@@ -215,8 +242,8 @@ func (x *exchange) ruleContext() sinba.RuleContext {
 }
 
 // certified tells whether the message names a product certified for this contract (BR-24).
-func (x *exchange) certified() bool {
-	product := x.event.Product()
+func (x *exchange) certified(e *sent) bool {
+	product := e.event.Product()
 	return x.reference.Certified(x.participant.ID, product.Vendor, product.Name)
 }
 

@@ -10,11 +10,12 @@ import (
 
 	"github.com/google/uuid"
 	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
 
 	"github.com/sinbahub/sinbahub/internal/contract"
 	"github.com/sinbahub/sinbahub/internal/door"
 	"github.com/sinbahub/sinbahub/internal/hub"
-	"github.com/sinbahub/sinbahub/internal/sinba"
+	"github.com/sinbahub/sinbahub/internal/postgres"
 	"github.com/sinbahub/sinbahub/internal/validator"
 	"github.com/sinbahub/sinbahub/pkg/soap"
 )
@@ -33,15 +34,15 @@ type exchange struct {
 	held        int64 // bytes of the admission this request has
 	arrived     bool  // the whole body
 	turn        *turn // to inspect it; nil before
+	conforms    bool  // to the schema, with all its events
 	quota       quota // of the participant, if it has one
 	quiet       bool  // not for the log: one of too many
 	participant *hub.Participant
-	ente        hub.Ente
+	ente        hub.Ente // of a question, or of a request's only event
 	verdict     validator.Result
 	operation   contract.Operation
-	event       *sinba.Event
-	outcome     string    // of an acceptance, for the log
-	message     uuid.UUID // IdRicevuta, for the log: it joins the exchange with its attempts
+	events      []*sent
+	claims      map[postgres.Key]func() // what no other request may accept meanwhile
 }
 
 // begin reads what the headers alone say, so that even an early refusal is answered in the
@@ -81,11 +82,12 @@ func (g *Gateway) run(ctx context.Context, x *exchange, w http.ResponseWriter, r
 		return nil, g.reject(x, reason)
 	}
 	defer func() { g.admission.leave(x.participant.ID, x.held) }()
-	defer func() { x.turn.end(false) }()
-	if answer, err = g.admitted(ctx, x, w, r); err != nil {
+	defer func() { x.turn.end(x.conforms) }()
+	answer, err = g.admitted(ctx, x, w, r)
+	if refusals := x.refusals(err); len(refusals) > 0 {
 		// The bytes are of no use any more, and the journal may be slow.
-		x.body, x.verdict = nil, validator.Result{Root: x.verdict.Root}
-		g.recordRefusal(context.WithoutCancel(ctx), x, asRefusal(err))
+		x.forget()
+		g.recordRefusals(context.WithoutCancel(ctx), x, refusals)
 	}
 	return answer, err
 }
@@ -224,25 +226,52 @@ func (g *Gateway) logExchange(x *exchange, status int, label string, err error) 
 	if x.participant != nil {
 		fields = append(fields, zap.String("participant", x.participant.Name))
 	}
-	if x.outcome != "" {
-		fields = append(fields, zap.String("esito", x.outcome))
-	}
-	if x.message != uuid.Nil {
-		fields = append(fields, zap.Stringer("message_id", x.message))
-	}
+	fields = append(fields, x.outcomes()...)
 	level := zap.InfoLevel
 	if err != nil {
 		refusal := asRefusal(err)
 		level = g.treatments[refusal.Kind].level
-		codes := make([]string, 0, len(refusal.Public))
-		for _, v := range refusal.Public[:min(len(refusal.Public), 10)] {
-			codes = append(codes, string(v.Code))
-			g.metrics.violations.WithLabelValues(string(v.Code), v.Severity.String()).Inc()
-		}
-		fields = append(fields, zap.Strings("codes", codes))
-		if refusal.Err != nil && level >= zap.WarnLevel {
-			fields = append(fields, zap.String("cause", refusal.Err.Error()))
-		}
+		fields = append(fields, g.describeRefusal(level, refusal)...)
+	} else if worst := g.worst(x); worst != nil {
+		level = g.treatments[worst.Kind].level
+		fields = append(fields, g.describeRefusal(level, worst)...)
 	}
 	g.log.Log(level, "exchange", fields...)
+}
+
+// describeRefusal says why, without content.
+func (g *Gateway) describeRefusal(level zapcore.Level, refusal *hub.Error) []zap.Field {
+	codes := make([]string, 0, len(refusal.Public))
+	for _, v := range refusal.Public[:min(len(refusal.Public), 10)] {
+		codes = append(codes, string(v.Code))
+	}
+	fields := []zap.Field{zap.Strings("codes", codes)}
+	if refusal.Err != nil && level >= zap.WarnLevel {
+		fields = append(fields, zap.String("cause", refusal.Err.Error()))
+	}
+	return fields
+}
+
+// outcomes are what became of the events: for a single one its outcome and IdRicevuta, which joins
+// the exchange with its attempts; for a lot how many.
+func (x *exchange) outcomes() []zap.Field {
+	if x.operation.Name == contract.InviaLotto {
+		refused := 0
+		for _, e := range x.events {
+			if e.refusal != nil {
+				refused++
+			}
+		}
+		return []zap.Field{zap.Int("events", len(x.events)), zap.Int("refused", refused)}
+	}
+	var fields []zap.Field
+	for _, e := range x.events {
+		switch {
+		case e.report != nil:
+			fields = append(fields, zap.String("esito", e.report.expected))
+		case e.receipt != nil:
+			fields = append(fields, zap.String("esito", e.receipt.outcome.String()), zap.Stringer("message_id", e.receipt.ID))
+		}
+	}
+	return fields
 }

@@ -228,22 +228,21 @@ func badQuestions() []badCase {
 	ask := func(name, content string, codes ...string) badCase {
 		return refusal(name, enveloped(content), codes...)
 	}
-	later := func(c badCase) badCase {
-		c.fault = soap.Receiver
-		return c
-	}
 	id := "<IdEvento>" + uuid.NewString() + "</IdEvento>"
 	return []badCase{
 		ask("state of an unknown event", `<StatoEventoRichiesta`+ns+`>`+id+`</StatoEventoRichiesta>`, "SINBA_104"),
 		ask("state of somebody else's", `<StatoEventoRichiesta`+ns+`><CodiceEnte>SDS-FI</CodiceEnte>`+id+`</StatoEventoRichiesta>`, "SINBA_323"),
 		ask("state of nothing", `<StatoEventoRichiesta`+ns+`/>`, "SINBA_201"),
 		ask("echo too long", `<EchoRichiesta`+ns+`><Messaggio>`+strings.Repeat("x", 101)+`</Messaggio></EchoRichiesta>`, "SINBA_205"),
-		later(ask("lot", `<InviaLottoRichiesta`+ns+`><IdLotto>`+uuid.NewString()+`</IdLotto><Evento>`+inner(string(fresh()))+`</Evento></InviaLottoRichiesta>`, "SINBA_504")),
 		ask("summary of somebody else's", `<RiepilogoEventiRichiesta`+ns+`><CodiceEnte>SDS-FI</CodiceEnte><Dal>2024-01-01</Dal><Al>2024-01-31</Al></RiepilogoEventiRichiesta>`, "SINBA_323"),
 		ask("summary of more than a year", `<RiepilogoEventiRichiesta`+ns+`><CodiceEnte>SDS-PI</CodiceEnte><Dal>1900-01-01</Dal><Al>2099-12-31</Al></RiepilogoEventiRichiesta>`, "SINBA_106"),
 		ask("summary backwards", `<RiepilogoEventiRichiesta`+ns+`><CodiceEnte>SDS-PI</CodiceEnte><Dal>2024-01-31</Dal><Al>2024-01-01</Al></RiepilogoEventiRichiesta>`, "SINBA_106"),
 		ask("summary behind a forged cursor", `<RiepilogoEventiRichiesta`+ns+`><CodiceEnte>SDS-PI</CodiceEnte><Dal>2024-01-01</Dal><Al>2024-01-31</Al><Cursore>AAAA</Cursore></RiepilogoEventiRichiesta>`, "SINBA_107"),
 		ask("summary of an unknown case", `<RiepilogoEventiRichiesta`+ns+`><CodiceEnte>SDS-PI</CodiceEnte><Dal>2024-01-01</Dal><Al>2024-01-31</Al><IdCartella>nessuna</IdCartella></RiepilogoEventiRichiesta>`, "SINBA_108"),
+		ask("lot of nothing", `<InviaLottoRichiesta`+ns+`><IdLotto>`+uuid.NewString()+`</IdLotto></InviaLottoRichiesta>`, "SINBA_201"),
+		ask("lot without its id", `<InviaLottoRichiesta`+ns+`><Evento>`+inner(string(fresh()))+`</Evento></InviaLottoRichiesta>`, "SINBA_201"),
+		ask("lot of too many", `<InviaLottoRichiesta`+ns+`><IdLotto>`+uuid.NewString()+`</IdLotto>`+strings.Repeat("<Evento/>", 101)+`</InviaLottoRichiesta>`, "SINBA_202"),
+		ask("lot of another version", `<InviaLottoRichiesta`+ns+` versione="1.1"><IdLotto>`+uuid.NewString()+`</IdLotto><Evento>`+inner(string(fresh()))+`</Evento></InviaLottoRichiesta>`, "SINBA_013"),
 	}
 }
 

@@ -35,7 +35,7 @@ func (b *bench) dial() *benchConn {
 	}
 	p := b.hub.Participant("SDS-PI")
 	credential := base64.StdEncoding.EncodeToString([]byte(p.APIUser + ":" + b.hub.Password(p)))
-	header := fmt.Sprintf("POST %s HTTP/1.1\r\nHost: %s\r\nAuthorization: Basic %s\r\nContent-Type: text/xml; charset=utf-8\r\nSOAPAction: \"urn:sinba:eventi:v1/inviaEvento\"\r\n", u.Path, u.Host, credential)
+	header := fmt.Sprintf("POST %s HTTP/1.1\r\nHost: %s\r\nAuthorization: Basic %s\r\nContent-Type: text/xml; charset=utf-8\r\nSOAPAction: \"\"\r\n", u.Path, u.Host, credential)
 	return &benchConn{conn: conn, reader: bufio.NewReaderSize(conn, 16<<10), header: []byte(header)}
 }
 

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/google/uuid"
+
 	"github.com/sinbahub/sinbahub/internal/hubtest"
 	"github.com/sinbahub/sinbahub/pkg/soap"
 )
@@ -113,7 +115,7 @@ func (c *canary) sendQuestions(known *element) {
 		"stato of another": `<StatoEventoRichiesta` + ns + `><CodiceEnte>` + c.marks.text("CodiceEnte") + `</CodiceEnte>` + id + `</StatoEventoRichiesta>`,
 		"riepilogo": `<RiepilogoEventiRichiesta` + ns + `><CodiceEnte>SDS-PI</CodiceEnte><Dal>2024-01-01</Dal><Al>2024-01-31</Al><IdCartella>` +
 			c.marks.text("IdCartella") + `</IdCartella><Cursore>Zqxjvk</Cursore></RiepilogoEventiRichiesta>`,
-		"lotto": `<InviaLottoRichiesta` + ns + `><IdLotto>` + c.marks.id() + `</IdLotto><Evento>` + inner(plainly(c.full("Segnalazione", "CodiceSTP"))) + `</Evento></InviaLottoRichiesta>`,
+		"lotto": `<InviaLottoRichiesta` + ns + `><IdLotto>` + c.marks.text("IdLotto") + `</IdLotto><Evento>` + inner(plainly(c.full("Segnalazione", "CodiceSTP"))) + `</Evento></InviaLottoRichiesta>`,
 	} {
 		if a := c.send(name, soap.V12, []byte(content)); a.Fault == nil {
 			c.t.Errorf("%s: %s", name, a.Body)
@@ -137,6 +139,7 @@ func (c *canary) sendRefused(known *element) {
 			}
 		}
 	}
+	c.sendRefusedLots(bodies)
 	requests := c.badRequests()
 	for _, name := range slices.Sorted(maps.Keys(requests)) {
 		body := soap.AppendEnvelope(nil, soap.V11, []byte(plainly(c.full("Segnalazione", "CodiceFiscale"))))
@@ -153,6 +156,34 @@ func (c *canary) sendRefused(known *element) {
 	})
 	if a.Status != http.StatusOK {
 		c.t.Errorf("echo with headers: %d %s", a.Status, a.Body)
+	}
+}
+
+// sendRefusedLots sends each refused event as the first of a lot: either the whole lot is refused,
+// because it cannot be read, or each event is.
+func (c *canary) sendRefusedLots(bodies map[string]func(soap.Version) []byte) {
+	c.t.Helper()
+	judged := 0
+	for _, name := range slices.Sorted(maps.Keys(bodies)) {
+		body := string(bodies[name](soap.V12))
+		if strings.Count(body, "InviaEventoRichiesta") != 2 {
+			continue
+		}
+		body = strings.ReplaceAll(body, "InviaEventoRichiesta", "Evento")
+		frame := `<InviaLottoRichiesta xmlns="urn:sinba:eventi:v1"><IdLotto>` + uuid.NewString() + `</IdLotto>`
+		body = strings.Replace(body, "<Evento", frame+"<Evento", 1)
+		body = strings.Replace(body, "</Evento>", "</Evento><Evento>Zqxjvk</Evento></InviaLottoRichiesta>", 1)
+		a := c.post(name+" in a lot", soap.V12, []byte(body), nil)
+		switch {
+		case a.Fault != nil:
+		case a.Lot == nil || len(a.Lot.Esiti) != 2 || a.Lot.Esiti[0].Refusal == nil || a.Lot.Esiti[1].Refusal == nil:
+			c.t.Errorf("%s in a lot: %s", name, a.Body)
+		default:
+			judged++
+		}
+	}
+	if judged < 20 {
+		c.t.Errorf("only %d lots were judged", judged)
 	}
 }
 

@@ -42,6 +42,16 @@ type clientAnswer struct {
 	Anomalia       []clientFinding `json:"Anomalia"`
 	Totale         []clientTotal   `json:"Totale"`
 	VoceEvento     []clientEvent   `json:"VoceEvento"`
+	IDLotto        string          `json:"IdLotto"`
+	EsitoEvento    []clientOutcome `json:"EsitoEvento"`
+}
+
+// clientOutcome is EsitoEventoType.
+type clientOutcome struct {
+	Posizione int           `json:"Posizione"`
+	IDEvento  string        `json:"IdEvento"`
+	Ricevuta  *clientAnswer `json:"Ricevuta"`
+	Errore    *clientFault  `json:"Errore"`
 }
 
 // clientTotal is what is compared of TotaleGiornoType, clientEvent of VoceEventoType.
@@ -171,7 +181,15 @@ func clientSteps() []clientStep {
 			"SINBA_306 BR-06 /InviaEventoRichiesta/Cartella/DataApertura",
 			"SINBA_301 BR-01 /InviaEventoRichiesta/Dettaglio/Fotografia",
 		}},
-		{step: "lot", operation: "inviaLotto", fault: []string{"SINBA_504  /"}},
+		{step: "lot", operation: "inviaLotto", answer: func(t *testing.T, a *clientAnswer) {
+			t.Helper()
+			if a.IDLotto == "" || len(a.EsitoEvento) != 2 || a.EsitoEvento[0].Ricevuta == nil || a.EsitoEvento[1].Errore == nil ||
+				a.EsitoEvento[0].Posizione != 1 || a.EsitoEvento[1].Posizione != 2 || a.EsitoEvento[1].IDEvento == "" {
+				t.Fatalf("outcomes of a lot: %+v", a.EsitoEvento)
+			}
+			checkReceipt(t, a.EsitoEvento[0].Ricevuta, "ACCETTATO", nil)
+			checkFindings(t, a.EsitoEvento[1].Errore.Anomalia, "GRAVE", []string{"SINBA_303 BR-03 /Evento/Soggetto/Identificativo/CodiceFiscale"})
+		}},
 		{step: "summary", operation: "riepilogoEventi", answer: func(t *testing.T, a *clientAnswer) { t.Helper(); checkSummary(t, a, first) }},
 		{step: "wrong-password", operation: "echo", fault: []string{"SINBA_101  /"}, status: 401},
 	}

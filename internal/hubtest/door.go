@@ -79,6 +79,7 @@ type Answer struct {
 	Version soap.Version
 	// One of these is set for an answer of the contract.
 	Receipt *Receipt
+	Lot     *Lot
 	Report  *Report
 	State   *State
 	Fault   *Fault
@@ -95,6 +96,27 @@ type Receipt struct {
 	Sale            string    `xml:"SaleImpronta"`
 	IDRegistrazione string    `xml:"IdRegistrazione"`
 	Avvisi          []Finding `xml:"Avviso"`
+}
+
+// Lot is EsitoLottoType.
+type Lot struct {
+	IDLotto string    `xml:"IdLotto"`
+	Esiti   []Outcome `xml:"EsitoEvento"`
+}
+
+// Outcome is EsitoEventoType: exactly one of Receipt and Refusal is set.
+type Outcome struct {
+	Position int      `xml:"Posizione"`
+	IDEvento string   `xml:"IdEvento"`
+	Receipt  *Receipt `xml:"Ricevuta"`
+	Refusal  *Refusal `xml:"Errore"`
+}
+
+// Refusal is ErroreSinbaType.
+type Refusal struct {
+	Transaction string    `xml:"IdTransazione"`
+	Total       int       `xml:"AnomalieTotali"`
+	Findings    []Finding `xml:"Anomalia"`
 }
 
 // Report is RapportoVerificaType.
@@ -130,6 +152,22 @@ type Finding struct {
 	Riga      int    `xml:"Riga"`
 }
 
+// Receipts are those of an answer by their positions in a lot; a single event has 0.
+func (a *Answer) Receipts() map[int]*Receipt {
+	all := map[int]*Receipt{}
+	if a.Receipt != nil {
+		all[0] = a.Receipt
+	}
+	if a.Lot != nil {
+		for _, o := range a.Lot.Esiti {
+			if o.Receipt != nil {
+				all[o.Position] = o.Receipt
+			}
+		}
+	}
+	return all
+}
+
 // Codes lists the codes of findings in their order.
 func Codes(findings []Finding) []string {
 	codes := make([]string, len(findings))
@@ -139,13 +177,6 @@ func Codes(findings []Finding) []string {
 	return codes
 }
 
-// errore is ErroreSinbaType.
-type errore struct {
-	Transaction string    `xml:"IdTransazione"`
-	Total       int       `xml:"AnomalieTotali"`
-	Findings    []Finding `xml:"Anomalia"`
-}
-
 // readAnswer reads the hub's own XML; what is none is left out.
 func readAnswer(status int, header http.Header, body []byte) *Answer {
 	a := &Answer{Status: status, Header: header, Body: body}
@@ -153,13 +184,14 @@ func readAnswer(status int, header http.Header, body []byte) *Answer {
 		XMLName xml.Name `xml:"Envelope"`
 		Body    struct {
 			Receipt *Receipt `xml:"urn:sinba:eventi:v1 InviaEventoRisposta"`
+			Lot     *Lot     `xml:"urn:sinba:eventi:v1 InviaLottoRisposta"`
 			Report  *Report  `xml:"urn:sinba:eventi:v1 VerificaEventoRisposta"`
 			State   *State   `xml:"urn:sinba:eventi:v1 StatoEventoRisposta"`
 			Fault   *struct {
-				Code11   string `xml:"faultcode"`
-				Code12   string `xml:"Code>Value"`
-				Detail11 errore `xml:"detail>ErroreSinba"`
-				Detail12 errore `xml:"Detail>ErroreSinba"`
+				Code11   string  `xml:"faultcode"`
+				Code12   string  `xml:"Code>Value"`
+				Detail11 Refusal `xml:"detail>ErroreSinba"`
+				Detail12 Refusal `xml:"Detail>ErroreSinba"`
 			} `xml:"Fault"`
 		} `xml:"Body"`
 	}
@@ -171,7 +203,7 @@ func readAnswer(status int, header http.Header, body []byte) *Answer {
 			a.Version = v
 		}
 	}
-	a.Receipt, a.Report, a.State = envelope.Body.Receipt, envelope.Body.Report, envelope.Body.State
+	a.Receipt, a.Lot, a.Report, a.State = envelope.Body.Receipt, envelope.Body.Lot, envelope.Body.Report, envelope.Body.State
 	if f := envelope.Body.Fault; f != nil {
 		code, detail := f.Code11, f.Detail11
 		if a.Version == soap.V12 {

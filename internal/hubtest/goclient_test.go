@@ -178,6 +178,7 @@ func checkGoClientRefusals(t *testing.T, h *hubtest.Hub) {
 	_, broken := c.InviaEvento(t.Context(), []byte("<a><b></a>"))
 	_, other := c.InviaEvento(t.Context(), []byte("<a/>"))
 	_, large := c.InviaEvento(t.Context(), []byte("<a>"+strings.Repeat("<!-- -->", 1<<18+1)+"</a>"))
+	checkGoClientLot(t, c)
 	_, lot := c.InviaLotto(t.Context(), []byte(`<InviaLottoRichiesta xmlns="urn:sinba:eventi:v1"/>`))
 	_, summary := c.RiepilogoEventi(t.Context(), client.SummaryQuery{CodiceEnte: "SDS-GR", Dal: time.Now(), Al: time.Now()})
 	_, stranger := goClient(t, h, hubtest.ChildEnte, func(cfg *client.Config) { cfg.Password = "wrong" }).Echo(t.Context(), "")
@@ -187,10 +188,33 @@ func checkGoClientRefusals(t *testing.T, h *hubtest.Hub) {
 	}{
 		"conflict": {conflict, "SINBA_110"}, "unknown": {unknown, "SINBA_104"}, "foreign": {foreign, "SINBA_323"},
 		"broken": {broken, "SINBA_001"}, "other": {other, "SINBA_010"}, "large": {large, "SINBA_006"},
-		"lot": {lot, "SINBA_504"}, "summary": {summary, "SINBA_323"}, "stranger": {stranger, "SINBA_101"},
+		"lot": {lot, "SINBA_201"}, "summary": {summary, "SINBA_323"}, "stranger": {stranger, "SINBA_101"},
 	} {
 		if got := codes(tt.err); got != tt.want {
 			t.Errorf("%s: %q, want %s", name, got, tt.want)
+		}
+	}
+}
+
+// checkGoClientLot sends a lot twice: each receipt proves its own event, and a refused event has its
+// own reasons.
+func checkGoClientLot(t *testing.T, c *client.Client) {
+	t.Helper()
+	bad := strings.Replace(string(hubtest.Child(121).Event(uuid.New(), 1)), "<TipoOperazione>I", "<TipoOperazione>Z", 1)
+	lot := lotDocument(string(hubtest.Child(120).Event(uuid.New(), 1)), bad, string(hubtest.Child(122).Event(uuid.New(), 1)))
+	for _, want := range []string{"ACCETTATO", "DUPLICATO"} {
+		outcomes, err := c.InviaLotto(t.Context(), lot)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, o := range outcomes.Esiti {
+			if i == 1 {
+				if o.Errore == nil || o.Errore.Anomalie[0].Codice != "SINBA_204" || o.Errore.Anomalie[0].Posizione != "/Evento/Testata/TipoOperazione" {
+					t.Errorf("%s: position 2: %+v", want, o)
+				}
+			} else if o.Ricevuta == nil || o.Ricevuta.Esito != want || o.Ricevuta.SaleImpronta == "" {
+				t.Errorf("%s: position %d: %+v", want, i+1, o)
+			}
 		}
 	}
 }
@@ -228,7 +252,7 @@ func checkGoClientLostAnswers(t *testing.T, h *hubtest.Hub) {
 	}))
 	t.Cleanup(line.Close)
 	c := goClient(t, h, hubtest.ChildEnte, func(cfg *client.Config) { cfg.URL, cfg.FirstPause = line.URL, 10*time.Millisecond })
-	receipt, err := c.InviaEvento(t.Context(), hubtest.Child(120).Event(uuid.New(), 1))
+	receipt, err := c.InviaEvento(t.Context(), hubtest.Child(130).Event(uuid.New(), 1))
 	if err != nil || receipt.Esito != client.Duplicato || arrived.Load() != 3 {
 		t.Errorf("got %+v %v after %d attempts", receipt, err, arrived.Load())
 	}

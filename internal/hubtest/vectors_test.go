@@ -4,9 +4,11 @@ package hubtest_test
 
 import (
 	"bytes"
+	stdcmp "cmp"
 	"encoding/hex"
 	"flag"
 	"fmt"
+	"maps"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -85,19 +87,43 @@ func (r *replay) run(t *testing.T, recorded *archive) []byte {
 			t.Fatal(err)
 		}
 		now.add(step+"-answer", mask.apply(formatAnswer(a)))
-		if a.Receipt != nil && a.Receipt.Esito != "DUPLICATO" {
+		receipts := a.Receipts()
+		maps.DeleteFunc(receipts, func(_ int, r *hubtest.Receipt) bool { return r.Esito == "DUPLICATO" })
+		if len(receipts) > 0 {
 			hubtest.AwaitDelivered(t, r.db, patience)
-			receipt := uuid.MustParse(a.Receipt.IDRicevuta)
-			now.add(step+"-regional", mask.apply(broken(r.regional(t, receipt))))
-			now.add(step+"-national", mask.apply(broken(r.national(t, receipt))))
+		}
+		for _, position := range slices.Sorted(maps.Keys(receipts)) {
+			suffix := ""
+			if position > 0 {
+				suffix = "-" + strconv.Itoa(position)
+			}
+			receipt := uuid.MustParse(receipts[position].IDRicevuta)
+			now.add(step+"-regional"+suffix, mask.apply(broken(r.regional(t, receipt))))
+			now.add(step+"-national"+suffix, mask.apply(broken(r.national(t, receipt))))
 		}
 		var lines []string
-		for _, e := range hubtest.JournalEntries(t, r.db)[before:] {
+		entries := hubtest.JournalEntries(t, r.db)[before:]
+		// The attempts of a lot's events end in any order, and perhaps before its refusals are written.
+		slices.SortStableFunc(entries, func(a, b journal.Entry) int {
+			if settled(a)+settled(b) == 2 {
+				return bytes.Compare(a.Message[:], b.Message[:])
+			}
+			return stdcmp.Compare(settled(a), settled(b))
+		})
+		for _, e := range entries {
 			lines = append(lines, r.formatEntry(t, e))
 		}
 		now.add(step+"-journal", mask.apply(strings.Join(lines, "\n")))
 	}
 	return now.format()
+}
+
+// settled is 1 for the end of an attempt.
+func settled(e journal.Entry) int {
+	if e.Kind == journal.AttemptSettled {
+		return 1
+	}
+	return 0
 }
 
 // request reads "HEADER: value" lines, an empty line, and the body. The credential {user} stands

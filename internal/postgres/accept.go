@@ -134,9 +134,6 @@ type AcceptResult struct {
 	Violations []hub.Violation
 }
 
-// Outcome is what a receipt with the result's warnings says.
-func (r *AcceptResult) Outcome() hub.Outcome { return outcomeOf(r.Violations) }
-
 // outcomeOf is the outcome of an acceptance with these warnings.
 func outcomeOf(warnings []hub.Violation) hub.Outcome {
 	if len(warnings) > 0 {
@@ -158,20 +155,40 @@ var errCaseGone = errors.New("case was deleted meanwhile")
 //
 // Accepting the same acceptance again is safe: a key found with its own ReceiptID is accepted.
 func (s *Store) Accept(ctx context.Context, a *Acceptance) (AcceptResult, error) {
-	if !a.ReceivedAt.Equal(a.ReceivedAt.Truncate(time.Microsecond)) ||
-		a.ReceiptID == uuid.Nil || a.TransmissionID == uuid.Nil || a.Entry.ID == uuid.Nil {
-		return AcceptResult{}, hub.NewError(hub.Internal, hub.CodeInternal, errIncomplete)
+	result := s.AcceptAll(ctx, []*Acceptance{a})[0]
+	return result.Value, result.Err
+}
+
+// AcceptAll is Accept for many acceptances in their order, each with a result of its own. They share
+// a transaction with each other and with what waits; only if that fails are they accepted one by one.
+func (s *Store) AcceptAll(ctx context.Context, all []*Acceptance) []batch.Result[AcceptResult] {
+	results := make([]batch.Result[AcceptResult], len(all))
+	// Whatever costs time is done here by the caller, not by the one writer.
+	whole, at := make([]*ready, 0, len(all)), make([]int, 0, len(all))
+	for i, a := range all {
+		if !a.complete() {
+			results[i].Err = hub.NewError(hub.Internal, hub.CodeInternal, errIncomplete)
+			continue
+		}
+		r := &ready{Acceptance: a, body: s2.Encode(nil, a.Body), facts: casefile.FactsBytes(&a.Facts)}
+		r.tell(a.Warnings)
+		whole, at = append(whole, r), append(at, i)
 	}
 	ctx, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
-	// Whatever costs time is done here by the caller, not by the one writer.
-	ready := &ready{Acceptance: a, body: s2.Encode(nil, a.Body), facts: casefile.FactsBytes(&a.Facts)}
-	ready.tell(a.Warnings)
-	result, err := s.accepts.Do(ctx, ready)
-	if err != nil {
-		return AcceptResult{}, unavailable(err)
+	for i, r := range s.accepts.DoAll(ctx, whole) {
+		if r.Err != nil {
+			r = batch.Result[AcceptResult]{Err: unavailable(r.Err)}
+		}
+		results[at[i]] = r
 	}
-	return result, nil
+	return results
+}
+
+// complete tells whether the acceptance keeps what its fields promise.
+func (a *Acceptance) complete() bool {
+	return a.ReceivedAt.Equal(a.ReceivedAt.Truncate(time.Microsecond)) &&
+		a.ReceiptID != uuid.Nil && a.TransmissionID != uuid.Nil && a.Entry.ID != uuid.Nil
 }
 
 // ready is an acceptance with its columns made.

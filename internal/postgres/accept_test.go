@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
 
 	"github.com/sinbahub/sinbahub/internal/casefile"
 	"github.com/sinbahub/sinbahub/internal/hub"
@@ -384,5 +385,68 @@ func TestEventsKeepTheVersionOfTheirReferenceData(t *testing.T) {
 	a.ReferenceVersion = "no digest"
 	if _, err := store.Accept(t.Context(), a); err == nil {
 		t.Error("a version that is no digest was stored")
+	}
+}
+
+// TestAcceptAllStoresInOrderInOneTransaction: events of one new case share it, and one that is not
+// whole fails alone.
+func TestAcceptAllStoresInOrderInOneTransaction(t *testing.T) {
+	t.Parallel()
+	db := hubtest.Database(t)
+	store := open(t, db)
+	first := acceptance(1)
+	all := []*postgres.Acceptance{first}
+	for i := range 40 {
+		a := acceptance(1)
+		a.Case, a.Subject = first.Case, first.Subject
+		a.Type, a.Sequence = sinba.Segnalazione, int32(i+2)
+		all = append(all, a)
+	}
+	broken := acceptance(1)
+	broken.TransmissionID = uuid.Nil
+	all = slices.Insert(all, 7, broken)
+	all = append(all, again(first))
+	for i, r := range store.AcceptAll(t.Context(), all) {
+		switch {
+		case i == 7:
+			var e *hub.Error
+			if !errors.As(r.Err, &e) || e.Kind != hub.Internal {
+				t.Errorf("the broken one: %+v", r)
+			}
+		case i == len(all)-1:
+			if r.Err != nil || r.Value.Status != postgres.StatusDuplicate || r.Value.Key.Receipt.ID != first.ReceiptID {
+				t.Errorf("the repetition: %+v", r)
+			}
+		case r.Err != nil || r.Value.Status != postgres.StatusAccepted:
+			t.Errorf("%d: %+v", i, r)
+		}
+	}
+	found, err := store.LookupAll(t.Context(), []postgres.Query{
+		{Key: all[3].Key, CaseIndex: first.Case.Index}, {Key: broken.Key, CaseIndex: broken.Case.Index},
+	})
+	if err != nil || found[0].Key == nil || found[0].Case.Events != 41 || found[1].Key != nil || found[1].Case != nil {
+		t.Fatalf("found %+v, %v", found, err)
+	}
+	conn := superuser(t, db)
+	rows, err := conn.Query(t.Context(), "SELECT id FROM hub.event WHERE case_id = $1 ORDER BY position", first.Case.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	stored, err := pgx.CollectRows(rows, pgx.RowTo[uuid.UUID])
+	if err != nil {
+		t.Fatal(err)
+	}
+	var want []uuid.UUID
+	for i, a := range all[:len(all)-1] {
+		if i != 7 {
+			want = append(want, a.ReceiptID)
+		}
+	}
+	if diff := cmp.Diff(want, stored); diff != "" {
+		t.Error(diff)
+	}
+	var transactions int
+	if err := conn.QueryRow(t.Context(), "SELECT count(DISTINCT xmin::text) FROM hub.event").Scan(&transactions); err != nil || transactions != 1 {
+		t.Errorf("%d transactions, %v", transactions, err)
 	}
 }

@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -16,17 +17,19 @@ import (
 // errEntry says that an entry has no id.
 var errEntry = errors.New("journal entry has no id")
 
-// Journal writes an entry that belongs to no acceptance or attempt (a refusal) together with its
-// queue row, sharing a transaction with what waits. Errors are *hub.Error of kind Unavailable;
+// Journal writes entries that belong to no acceptance or attempt (refusals) together with their
+// queue rows, sharing a transaction with what waits. Errors are *hub.Error of kind Unavailable;
 // writing the same entry again is safe.
-func (s *Store) Journal(ctx context.Context, e journal.Entry) error {
-	if e.ID == uuid.Nil {
+func (s *Store) Journal(ctx context.Context, entries ...journal.Entry) error {
+	if slices.ContainsFunc(entries, func(e journal.Entry) bool { return e.ID == uuid.Nil }) {
 		return hub.NewError(hub.Internal, hub.CodeInternal, errEntry)
 	}
 	ctx, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
-	if _, err := s.entries.Do(ctx, e); err != nil {
-		return unavailable(err)
+	for _, r := range s.entries.DoAll(ctx, entries) {
+		if r.Err != nil {
+			return unavailable(r.Err)
+		}
 	}
 	return nil
 }

@@ -65,6 +65,20 @@ func (s *Store) Lookup(ctx context.Context, q Query) (Found, error) {
 	return found, nil
 }
 
+// LookupAll is Lookup for many events in one trip, with an answer for each.
+func (s *Store) LookupAll(ctx context.Context, queries []Query) ([]Found, error) {
+	ctx, cancel := context.WithTimeout(ctx, s.timeout)
+	defer cancel()
+	all := make([]Found, len(queries))
+	for i, r := range s.lookups.DoAll(ctx, queries) {
+		if r.Err != nil {
+			return nil, unavailable(r.Err)
+		}
+		all[i] = r.Value
+	}
+	return all, nil
+}
+
 // lookupBatch answers all queries with two statements in one round trip. It changes nothing, so
 // a lost connection is tried again.
 func (s *Store) lookupBatch(ctx context.Context, queries []Query) []batch.Result[Found] {

@@ -13,11 +13,14 @@ import (
 	"github.com/sinbahub/sinbahub/pkg/batch"
 )
 
-// reservation asks that subject stand for link.
-type reservation struct {
-	link     LinkIndex
-	subject  Subject
-	identity []byte
+// Reservation asks that a subject stand for an identity.
+type Reservation struct {
+	// Index is the identity's.
+	Index LinkIndex
+	// Subject is what Resolve gave.
+	Subject Subject
+	// SealedIdentity is Identity.Bytes sealed for Subject.
+	SealedIdentity []byte
 }
 
 // Reserve makes subject stand for an identity, as pending, in a transaction of its own, and
@@ -26,14 +29,28 @@ type reservation struct {
 // subject. A subject that is pending already is thereby kept from the sweep for another ten
 // minutes, so Reserve comes before every acceptance whose subject is New or Pending.
 func (v *Vault) Reserve(ctx context.Context, index LinkIndex, subject Subject, sealedIdentity []byte) (Subject, error) {
-	if subject.secret.IsZero() || len(sealedIdentity) == 0 {
-		return Subject{}, hub.NewError(hub.Internal, hub.CodeInternal, errors.New("vault: nothing to reserve"))
-	}
-	s, err := v.reserve.Do(ctx, reservation{index, subject, sealedIdentity})
+	all, err := v.ReserveAll(ctx, []Reservation{{index, subject, sealedIdentity}})
 	if err != nil {
-		return Subject{}, unavailable(err)
+		return Subject{}, err
 	}
-	return s, nil
+	return all[0], nil
+}
+
+// ReserveAll is Reserve for many identities in one transaction.
+func (v *Vault) ReserveAll(ctx context.Context, asked []Reservation) ([]Subject, error) {
+	for _, r := range asked {
+		if r.Subject.secret.IsZero() || len(r.SealedIdentity) == 0 {
+			return nil, hub.NewError(hub.Internal, hub.CodeInternal, errors.New("vault: nothing to reserve"))
+		}
+	}
+	all := make([]Subject, len(asked))
+	for i, r := range v.reserve.DoAll(ctx, asked) {
+		if r.Err != nil {
+			return nil, unavailable(r.Err)
+		}
+		all[i] = r.Value
+	}
+	return all, nil
 }
 
 // Links are written first, in the order of their index, so that two batches never wait for each
@@ -77,15 +94,15 @@ WITH k AS MATERIALIZED (
 SELECT link_index, sealed_identity, id, secret, pending FROM k`
 
 // reserveAll makes the reservations that wait, in one transaction and one round trip.
-func (v *Vault) reserveAll(ctx context.Context, asked []reservation) []batch.Result[Subject] {
+func (v *Vault) reserveAll(ctx context.Context, asked []Reservation) []batch.Result[Subject] {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	found, err := v.reserveOnce(ctx, asked)
 	if repeatable(err) {
 		found, err = v.reserveOnce(ctx, asked)
 	}
-	return each(asked, err, func(r reservation) (Subject, error) {
-		s, ok := found[r.link]
+	return each(asked, err, func(r Reservation) (Subject, error) {
+		s, ok := found[r.Index]
 		if !ok {
 			return Subject{}, hub.NewError(hub.Internal, hub.CodeInternal, errors.New("vault: reserved row not found"))
 		}
@@ -94,18 +111,18 @@ func (v *Vault) reserveAll(ctx context.Context, asked []reservation) []batch.Res
 }
 
 // reserveOnce tries the transaction once.
-func (v *Vault) reserveOnce(ctx context.Context, asked []reservation) (map[LinkIndex]Subject, error) {
+func (v *Vault) reserveOnce(ctx context.Context, asked []Reservation) (map[LinkIndex]Subject, error) {
 	// One row for each link: of several reservations in a batch the first one's subject counts.
 	rows := slices.Clone(asked)
-	byLink := func(a, b reservation) int { return bytes.Compare(a.link[:], b.link[:]) }
+	byLink := func(a, b Reservation) int { return bytes.Compare(a.Index[:], b.Index[:]) }
 	slices.SortStableFunc(rows, byLink)
-	rows = slices.CompactFunc(rows, func(a, b reservation) bool { return a.link == b.link })
+	rows = slices.CompactFunc(rows, func(a, b Reservation) bool { return a.Index == b.Index })
 	n := len(rows)
 	links, ids := make([][]byte, n), make([][16]byte, n)
 	secrets, identities := make([][]byte, n), make([][]byte, n)
 	for i := range rows {
-		links[i], ids[i] = rows[i].link[:], rows[i].subject.ID
-		secrets[i], identities[i] = rows[i].subject.secret.reveal(), rows[i].identity
+		links[i], ids[i] = rows[i].Index[:], rows[i].Subject.ID
+		secrets[i], identities[i] = rows[i].Subject.secret.reveal(), rows[i].SealedIdentity
 	}
 	var b pgx.Batch // one implicit transaction, committed by the batch's end
 	b.Queue(reserveSQL, links, ids, secrets, identities, v.linkEpoch, v.environment.String())
@@ -146,11 +163,19 @@ func readReserved(results pgx.BatchResults) (map[LinkIndex]Subject, error) {
 // meanwhile took the link, that one keeps it and the error is ErrSplit, which somebody must
 // look at. After any other error the next sweep confirms the subject, as its event exists.
 func (v *Vault) Confirm(ctx context.Context, subject Subject) error {
-	_, err := v.confirm.Do(ctx, subject)
-	if err == nil || errors.Is(err, ErrSplit) || errors.Is(err, ErrNoSubject) {
-		return err
+	return v.ConfirmAll(ctx, []Subject{subject})[0]
+}
+
+// ConfirmAll is Confirm for many subjects in one trip, with an error for each.
+func (v *Vault) ConfirmAll(ctx context.Context, subjects []Subject) []error {
+	all := make([]error, len(subjects))
+	for i, r := range v.confirm.DoAll(ctx, subjects) {
+		all[i] = r.Err
+		if r.Err != nil && !errors.Is(r.Err, ErrSplit) && !errors.Is(r.Err, ErrNoSubject) {
+			all[i] = unavailable(r.Err)
+		}
 	}
-	return unavailable(err)
+	return all
 }
 
 // Rows are locked in the order of their id, as everywhere.

@@ -25,7 +25,7 @@ type Vault struct {
 	environment hub.Environment
 	linkEpoch   int32
 	resolve     *batch.Group[LinkIndex, Subject]
-	reserve     *batch.Group[reservation, Subject]
+	reserve     *batch.Group[Reservation, Subject]
 	confirm     *batch.Group[Subject, struct{}]
 	subjects    *batch.Group[uuid.UUID, Subject]
 }
@@ -62,16 +62,30 @@ func (v *Vault) Run(ctx context.Context) {
 // only the caller knows (New): of several at once for one identity, Reserve decides which one
 // counts. Nothing is written.
 func (v *Vault) Resolve(ctx context.Context, index LinkIndex) (Subject, error) {
-	s, err := v.resolve.Do(ctx, index)
+	all, err := v.ResolveAll(ctx, []LinkIndex{index})
 	if err != nil {
-		return Subject{}, unavailable(err)
+		return Subject{}, err
 	}
-	if s.New {
-		// Each caller gets its own: the batch's answer is shared by all who asked for the index.
-		s = NewSubject()
+	return all[0], nil
+}
+
+// ResolveAll is Resolve for many different identities in one trip.
+func (v *Vault) ResolveAll(ctx context.Context, indexes []LinkIndex) ([]Subject, error) {
+	results := v.resolve.DoAll(ctx, indexes)
+	all := make([]Subject, 0, len(indexes))
+	for i, index := range indexes {
+		s, err := results[i].Value, results[i].Err
+		if err != nil {
+			return nil, unavailable(err)
+		}
+		if s.New {
+			// Each caller gets its own: the batch's answer is shared by all who asked for the index.
+			s = NewSubject()
+		}
+		s.link = index
+		all = append(all, s)
 	}
-	s.link = index
-	return s, nil
+	return all, nil
 }
 
 const resolveSQL = `
@@ -120,6 +134,19 @@ func scanLinked(rows pgx.Rows, into map[LinkIndex]Subject) error {
 func (v *Vault) SecretOf(ctx context.Context, subject uuid.UUID) (Secret, error) {
 	s, err := v.SubjectOf(ctx, subject)
 	return s.secret, err
+}
+
+// SecretsOf is SecretOf for many subjects in one trip. A subject that the vault does not hold has a
+// zero secret.
+func (v *Vault) SecretsOf(ctx context.Context, subjects []uuid.UUID) ([]Secret, error) {
+	secrets := make([]Secret, len(subjects))
+	for i, r := range v.subjects.DoAll(ctx, subjects) {
+		if r.Err != nil {
+			return nil, unavailable(r.Err)
+		}
+		secrets[i] = r.Value.secret
+	}
+	return secrets, nil
 }
 
 // SubjectOf gives a subject by its id, as Resolve does by an identity. ErrNoSubject if the

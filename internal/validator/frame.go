@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 	"maps"
 	"slices"
+
+	"github.com/sinbahub/sinbahub/pkg/xmlschema"
 )
 
 // What a request asks for (jail_serve.c).
@@ -11,6 +13,7 @@ const (
 	opCheck = 0
 	opFile  = 1
 	opSeal  = 2
+	opLot   = 3
 )
 
 // requestHead is the length of id, op, schema and mode, answerHead that of length and id.
@@ -37,7 +40,8 @@ func appendRequest(b []byte, id uint32, op byte, s Schema, m Mode, body ...[]byt
 	return b
 }
 
-// preamble is what every worker is told first: all files of all schemas, then the seal.
+// preamble is what every worker is told first: all files of all schemas and their lots, then the
+// seal.
 func preamble(schemas map[Schema]SchemaFiles) []byte {
 	var b []byte
 	for _, s := range slices.Sorted(maps.Keys(schemas)) {
@@ -49,6 +53,13 @@ func preamble(schemas map[Schema]SchemaFiles) []byte {
 			}
 			length := []byte{byte(len(name))} //nolint:gosec // addSchema refuses longer names
 			b = appendRequest(b, sealID, opFile, s, isMain, length, []byte(name), files.Files[name])
+		}
+		if files.Lot != (xmlschema.Lot{}) {
+			var names []byte
+			for _, name := range []string{files.Lot.Root, files.Lot.Item, files.Lot.As} {
+				names = append(append(names, byte(len(name))), name...) //nolint:gosec // the schema's own names are short
+			}
+			b = appendRequest(b, sealID, opLot, s, 0, names)
 		}
 	}
 	return appendRequest(b, sealID, opSeal, 0, 0)

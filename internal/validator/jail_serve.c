@@ -5,7 +5,7 @@
  *   answer:  u32 len | u32 id | answer of xs_check (core.h)
  *
  * len counts what follows it; numbers are little endian. First come the schemas (op file),
- * then op seal, answered when they are compiled and the filter stands, then documents.
+ * then lots (op lot), then op seal, answered when they are compiled and the filter stands, then documents.
  */
 #include "jail.h"
 
@@ -16,7 +16,7 @@
 
 #include "core.h"
 
-enum { OP_CHECK = 0, OP_FILE = 1, OP_SEAL = 2 };
+enum { OP_CHECK = 0, OP_FILE = 1, OP_SEAL = 2, OP_LOT = 3 };
 enum { MAX_SCHEMAS = 8 };
 enum { REQUEST_HEAD = 7 };          /* id, op, schema, mode */
 enum { MAX_REQUEST = 8 << 20 };     /* far above what the parent sends */
@@ -27,6 +27,7 @@ enum { KEEP_ROOM = 1 << 20 };       /* a larger buffer is given back after its d
 struct contract {
 	xs_files *files;
 	char *main_file;
+	char *lot[3]; /* root, item, as: xs_set_lot; NULL without lots */
 	xs_schema *schema;
 	xs_checker *checker;
 };
@@ -70,6 +71,21 @@ static void take_file(struct contract *c, int is_main, const unsigned char *body
 		c->main_file = strdup(name);
 }
 
+/* body: three times u8 n | n bytes name. */
+static void take_lot(struct contract *c, const unsigned char *body, size_t len)
+{
+	for (int i = 0; i < 3; i++) {
+		size_t n = len == 0 ? 0 : body[0];
+		if (n == 0 || len < 1 + n)
+			_exit(JAIL_PROTOCOL);
+		c->lot[i] = strndup((const char *)body + 1, n);
+		if (c->lot[i] == NULL)
+			_exit(JAIL_NO_MEMORY);
+		body += 1 + n;
+		len -= 1 + n;
+	}
+}
+
 static void seal(struct jail *j)
 {
 	xs_fault fault;
@@ -83,6 +99,8 @@ static void seal(struct jail *j)
 		c->schema = xs_compile(c->files, c->main_file, &fault);
 		if (c->schema == NULL)
 			_exit(JAIL_NO_SCHEMA);
+		if (c->lot[2] != NULL && xs_set_lot(c->schema, c->lot[0], c->lot[1], c->lot[2]) != 0)
+			_exit(JAIL_NO_MEMORY);
 		c->checker = xs_checker_new(c->schema);
 		if (c->checker == NULL)
 			_exit(JAIL_NO_MEMORY);
@@ -121,6 +139,8 @@ static void handle(struct jail *j, const unsigned char *frame, size_t len)
 	if (frame[4] == OP_FILE && !j->sealed)
 		take_file(&j->contracts[frame[5] % MAX_SCHEMAS], frame[6] == 1, frame + REQUEST_HEAD,
 			  len - REQUEST_HEAD);
+	else if (frame[4] == OP_LOT && !j->sealed)
+		take_lot(&j->contracts[frame[5] % MAX_SCHEMAS], frame + REQUEST_HEAD, len - REQUEST_HEAD);
 	else
 		answer(j, frame, len);
 }

@@ -113,6 +113,7 @@ func eventFiles(tb testing.TB) validator.SchemaFiles {
 		Main:      xsd.SinbaEventi,
 		Files:     map[string][]byte{xsd.SinbaEventi: content},
 		Namespace: "urn:sinba:eventi:v1",
+		Lot:       validator.EventLot(),
 	}
 }
 

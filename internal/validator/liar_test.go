@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"regexp"
 	"slices"
@@ -56,11 +57,48 @@ const (
 // mark stands in lies where a worker could tell what it has seen of others.
 const mark = "MARKED7x"
 
+// Parts of answers to lots.
+const (
+	lotRoot  = "\x13InviaLottoRichiesta"
+	lotFrame = "<InviaLottoRichiesta></InviaLottoRichiesta>"
+	item     = "<Evento></Evento>"
+	lotJudge = byte(xmlschema.LotJudged)
+)
+
+// lotLies are answers to lots that no honest worker gives. None is as long as the names of two items.
+func lotLies() map[string][]byte {
+	good := string(framed(u1, u0, len(item), item)[8:])
+	finding := string(framed(1824, 1, u1, first, first, "\x06Evento", plain)[8:])
+	id := "\x2449d9caa9-ef14-501b-938c-5db537c60e47"
+	return map[string][]byte{
+		"lot without items":           framed(lotJudge, u0, lotRoot, u0, 0, u0, lotFrame),
+		"lot as a valid document":     framed(u0, u0, lotRoot, u0, 0, lotFrame),
+		"other document as a lot":     framed(lotJudge, u0, root, u0, 0, good, u0, payload),
+		"lot without its frame":       framed(lotJudge, u0, lotRoot, u0, 0, good, u0),
+		"lot without an end":          framed(lotJudge, u0, lotRoot, u0, 0, good),
+		"frame of another":            framed(lotJudge, u0, lotRoot, u0, 0, good, u0, payload),
+		"item of another":             framed(lotJudge, u0, lotRoot, u0, 0, u1, u0, len(payload), payload, u0, lotFrame),
+		"item of nothing":             framed(lotJudge, u0, lotRoot, u0, 0, u1, u0, 0, u0, lotFrame),
+		"item beyond the end":         framed(lotJudge, u0, lotRoot, u0, 0, u1, u0, 1<<20, item, u0, lotFrame),
+		"item of 4 GB":                framed(lotJudge, u0, lotRoot, u0, 0, u1, u0, -1, item, u0, lotFrame),
+		"item not UTF-8":              framed(lotJudge, u0, lotRoot, u0, 0, u1, u0, len(item)+1, item+"\xFF", u0, lotFrame),
+		"item that is text":           framed(lotJudge, u0, lotRoot, u0, 0, u1, u0, len(mark), mark, u0, lotFrame),
+		"item of an unknown kind":     framed(lotJudge, u0, lotRoot, u0, 0, byte(3), u0, len(item), item, u0, lotFrame),
+		"version of an item is text":  framed(lotJudge, u0, lotRoot, u0, 0, u1, "\x08"+mark, len(item), item, u0, lotFrame),
+		"refused without a finding":   framed(lotJudge, u0, lotRoot, u0, 0, u2, u0, u0, 0, u0, u0, lotFrame),
+		"refused with 101 findings":   framed(lotJudge, u0, lotRoot, u0, 0, u2, u0, u0, 200, byte(101), strings.Repeat(finding, 101), u0, lotFrame),
+		"more findings than in total": framed(lotJudge, u0, lotRoot, u0, 0, u2, u0, u0, 1, u2, finding, finding, u0, lotFrame),
+		"id that is text":             framed(lotJudge, u0, lotRoot, u0, 0, u2, u0, "\x08"+mark, 1, u1, finding, u0, lotFrame),
+		"id in 36 letters":            framed(lotJudge, u0, lotRoot, u0, 0, u2, u0, "\x24"+strings.Repeat("MARK", 9), 1, u1, finding, u0, lotFrame),
+		"bytes of a lot after an end": framed(byte(xmlschema.Doctype), u0, u0, u0, 0, good, id),
+	}
+}
+
 // lies are answers that no honest worker gives.
 func lies() map[string][]byte {
 	finding := string(framed(1824, 1, u1, first, first, root, plain)[8:])
 	return map[string][]byte{
-		"unknown status":         framed(byte(9), u0, u0, u0, 0),
+		"unknown status":         framed(byte(10), u0, u0, u0, 0),
 		"SOAP in a bare one":     framed(u0, u1, root, u0, 0, payload),
 		"not SOAP":               framed(byte(xmlschema.NotSOAP), u0, u0, u0, 0),
 		"root not in the schema": framed(u0, u0, "\x08"+mark, u0, 0, "<"+mark+"></"+mark+">"),
@@ -103,7 +141,9 @@ func TestNoLieOfAWorkerIsTold(t *testing.T) {
 	t.Parallel()
 	p := lying(t, 30*time.Second)
 	n := 0
-	for name, answer := range lies() {
+	all := lies()
+	maps.Copy(all, lotLies())
+	for name, answer := range all {
 		_, err := p.Validate(t.Context(), validator.SinbaEventi, validator.Bare, lie('i', answer))
 		if codeOf(t, err) != hub.CodeValidatorDied || strings.Contains(fmt.Sprintf("%+v %#v", err, err), mark) {
 			t.Errorf("%s: got %v", name, err)
@@ -245,6 +285,36 @@ func TestNumbersOfAWorkerAreBoundByTheDocument(t *testing.T) {
 	}
 }
 
+// TestNumbersOfALotAreBoundByTheDocument: as of a single document, and no item is told that the
+// document has no name for.
+func TestNumbersOfALotAreBoundByTheDocument(t *testing.T) {
+	t.Parallel()
+	p := lying(t, 30*time.Second)
+	refused := string(framed(u2, u0, u0, 1<<20, u1, 1824, 80_115, u2, uint16(9001), uint16(9002), "\x06Evento", uint16(5001), uint16(5002), "\x08"+mark, byte(0x84), uint16(60_000), "\x09Messaggio")[8:])
+	answer := framed(lotJudge, u0, lotRoot, u0, 0, refused, u0, lotFrame)
+	r, err := p.Validate(t.Context(), validator.SinbaEventi, validator.Bare, lie('i', answer))
+	if err != nil || len(r.Items) != 1 {
+		t.Fatalf("%v, %d items", err, len(r.Items))
+	}
+	i, lines := r.Items[0], 1+strings.Count(string(answer), "\n")
+	if v := i.Violations[0]; v.Line > lines || i.Total > 4*(len(answer)+4) || v.Path != "/Evento[2]/*[2]" || v.Length > len(answer)+4 { // it holds two of "<"
+		t.Errorf("%+v, %d lines", i, lines)
+	}
+	// Each of these has the name of one item, two thirds of the items it tells of.
+	short := string(framed(u1, u0, 10, "<e:Evento>")[8:])
+	refused = string(framed(u2, u0, u0, 1, u1, 1824, 1, u1, first, first, u0, plain)[8:])
+	answer = framed(lotJudge, u0, lotRoot, u0, 0, short, refused, refused, u0, lotFrame)
+	if _, err := p.Validate(t.Context(), validator.SinbaEventi, validator.Bare, lie('i', answer)); codeOf(t, err) != hub.CodeValidatorDied {
+		t.Errorf("three items, one name: %v", err)
+	}
+	// An id is repeated because the document, which here is the answer, holds it.
+	id := "49d9caa9-ef14-501b-938c-5db537c60e47"
+	answer = framed(lotJudge, u0, lotRoot, u0, 0, u2, u0, "\x24"+id, 1, u1, 1824, 1, u1, first, first, "\x06Evento", plain, u0, lotFrame)
+	if r, err := p.Validate(t.Context(), validator.SinbaEventi, validator.Bare, lie('i', answer)); err != nil || r.Items[0].ID != id {
+		t.Errorf("an id of the document: %v", err)
+	}
+}
+
 // schemaNames are the words a path may be made of.
 func schemaNames(tb testing.TB) []string {
 	tb.Helper()
@@ -272,7 +342,20 @@ func believable(tb testing.TB, known []string, doc []byte, r validator.Result, e
 	}
 	step := regexp.MustCompile(`^(@?[A-Za-z0-9]+|@?\*)(\[[0-9]{1,5}\])?$`)
 	lines := 1 + strings.Count(string(doc), "\n")
-	for _, v := range r.Violations {
+	for _, i := range r.Items {
+		if !regexp.MustCompile(`^([0-9.]{0,8}|\?)$`).MatchString(i.Version) || i.ID != "" && !strings.Contains(string(doc), i.ID) ||
+			(i.Payload == nil) != (len(i.Violations) > 0) || i.Total < len(i.Violations) || i.Total > max(4*len(doc), 100) {
+			tb.Errorf("%+v", i)
+		}
+	}
+	if len(r.Items) > strings.Count(string(doc), "Evento") || len(r.Items) > 0 && r.Root != "InviaLottoRichiesta" {
+		tb.Errorf("%d items", len(r.Items))
+	}
+	all := slices.Clone(r.Violations)
+	for _, i := range r.Items {
+		all = append(all, i.Violations...)
+	}
+	for _, v := range all {
 		told := strings.FieldsFunc(v.About+"|"+v.Next, func(r rune) bool { return r == '|' || r == '@' })
 		if i := slices.IndexFunc(told, func(name string) bool { return !slices.Contains(known, name) }); i >= 0 {
 			tb.Errorf("tells %q", told[i])
@@ -303,6 +386,8 @@ func honest() [][]byte {
 		framed(u1, u0, root, u0, 0, 1, u1, xmlschema.CodeMissingChild, 7, u1, first, first, root, u0, uint16(0), "\x09Messaggio"),
 		framed(byte(xmlschema.Malformed), u0, u0, u0, 0, 7),
 		framed(byte(xmlschema.TooLarge), u0, u0, u0, 0),
+		framed(lotJudge, u0, lotRoot, "\x031.0", 0, u1, "\x031.0", len(item), item, u2, u0, "\x2449d9caa9-ef14-501b-938c-5db537c60e47",
+			2, u2, strings.Repeat(string(framed(1824, 1, u2, first, first, "\x06Evento", first, first, "\x07Testata", byte(0x84), uint16(7), u0)[8:]), 2), u0, lotFrame),
 	}
 }
 

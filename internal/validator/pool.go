@@ -113,6 +113,9 @@ func (p *Pool) addSchema(s Schema, files SchemaFiles) error {
 	if files.Namespace != "" && names.Namespace != files.Namespace {
 		return errNamespace
 	}
+	if names.Lot = files.Lot; !names.LotKnown() {
+		return errConfig
+	}
 	p.names[s] = names
 	return nil
 }

@@ -204,7 +204,7 @@ func (s *session) readAnswer(in *bufio.Reader, id uint32) (*call, xmlschema.Verd
 		return nil, xmlschema.Verdict{}, err
 	}
 	v, err := xmlschema.Decode(body, xmlschema.Mode(c.mode), s.names[c.schema])
-	if err == nil && !fits(c.mode, v) {
+	if err == nil && (!fits(c.mode, v) || !itemsFit(v, s.names[c.schema].Lot, c.doc)) {
 		err = xmlschema.ErrAnswer
 	}
 	bound(&v, c.doc)

@@ -15,6 +15,7 @@ package validator
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -73,6 +74,14 @@ type SchemaFiles struct {
 	Files map[string][]byte
 	// Namespace must be the target namespace of Main; it is not checked if empty.
 	Namespace string
+	// Lot says which documents are lots of others; zero for none.
+	Lot xmlschema.Lot
+}
+
+// EventLot is how SinbaEventi sends many events at once: each Evento of a LottoType is judged as if
+// it were an InviaEventoRichiesta, which has the same type (contract, "Lots").
+func EventLot() xmlschema.Lot {
+	return xmlschema.Lot{Root: "InviaLottoRichiesta", Item: "Evento", As: "InviaEventoRichiesta"}
 }
 
 // Config is what a pool needs.
@@ -121,6 +130,27 @@ type Result struct {
 	Violations []hub.Violation
 	// Total is how many there were.
 	Total int
+	// Items are those of a lot whose frame is right, in document order; Payload is then the
+	// frame without them. nil for every other document.
+	Items []Item
+}
+
+// Conforms tells whether the schema has nothing against the document nor, in a lot, any of its items.
+func (r *Result) Conforms() bool {
+	return len(r.Violations) == 0 && !slices.ContainsFunc(r.Items, func(i Item) bool { return len(i.Violations) > 0 })
+}
+
+// Item is what a worker found in one item of a lot, as if it had come alone. Paths begin with the
+// item; lines count from the one in which it begins, 0 if unknown.
+type Item struct {
+	// Version, Payload, Violations and Total are as in Result.
+	Version    string
+	Payload    []byte
+	Violations []hub.Violation
+	Total      int
+	// ID is Testata/IdEvento of an item with violations, in its own spelling; empty if there is
+	// none that can be read.
+	ID string
 }
 
 // What went wrong, for the log. None of them holds content.
@@ -204,10 +234,11 @@ func result(v xmlschema.Verdict, names xmlschema.Names) (Result, error) {
 	// Also a refusal tells the envelope's version, in which it is to be answered.
 	frame := Result{SOAP: soap.Version(v.SOAP)}
 	switch v.Status {
-	case xmlschema.Valid, xmlschema.Invalid:
+	case xmlschema.Valid, xmlschema.Invalid, xmlschema.LotJudged:
 		r := Result{SOAP: soap.Version(v.SOAP), Root: v.Root, Version: v.Version, Header: v.Header, Payload: v.Payload, Total: v.Total}
-		for _, f := range v.Findings {
-			r.Violations = append(r.Violations, violation(f, names))
+		r.Violations = violations(v.Findings, names)
+		for _, i := range v.Items {
+			r.Items = append(r.Items, Item{Version: i.Version, Payload: i.Payload, Violations: violations(i.Findings, names), Total: i.Total, ID: i.ID})
 		}
 		return r, nil
 	case xmlschema.Malformed:

@@ -124,12 +124,18 @@ func TestViolationsFitTheContract(t *testing.T) {
 		b.WriteString("<Evento/>\n")
 	}
 	b.WriteString("</InviaLottoRichiesta>")
-	got, err := p.validate(t, b.String())
-	if err != nil || len(got.Violations) != 100 || got.Total != 101 {
-		t.Fatalf("%v, %d of %d", err, len(got.Violations), got.Total)
-	}
-	if want := "/InviaLottoRichiesta/Evento[2]"; got.Violations[1].Path != want {
-		t.Errorf("got %s, want %s", got.Violations[1].Path, want)
+	// Who only wants a verdict is told of the events too, one by one.
+	for mode, want := range map[validator.Mode]struct {
+		total int
+		path  string
+	}{validator.Judge: {101, "/InviaLottoRichiesta/Evento"}, validator.Bare: {1, "/InviaLottoRichiesta/Evento[101]"}} {
+		got, err := p.Validate(t.Context(), validator.SinbaEventi, mode, []byte(b.String()))
+		if err != nil || len(got.Violations) != min(100, want.total) || got.Total != want.total {
+			t.Fatalf("%v, %d of %d", err, len(got.Violations), got.Total)
+		}
+		if got.Violations[0].Path != want.path || mode == validator.Judge && got.Violations[1].Path != want.path+"[2]" {
+			t.Errorf("got %s, want %s", got.Violations[0].Path, want.path)
+		}
 	}
 }
 
@@ -308,5 +314,82 @@ func TestCancelledCallIsUnavailable(t *testing.T) {
 	}
 	if _, err := p.validate(t, "<a/>"); codeOf(t, err) != hub.CodeUnknownOperation {
 		t.Errorf("got %v", err)
+	}
+}
+
+// TestLotIsJudgedEventByEvent by a jailed worker, by the short way and by the long one.
+func TestLotIsJudgedEventByEvent(t *testing.T) {
+	t.Parallel()
+	p := newPool(t, func(c *validator.Config) { c.Workers = 1 })
+	event := strings.ReplaceAll(string(samples(t)["intervento.xml"]), "InviaEventoRichiesta", "Evento")
+	if strings.HasPrefix(event, "<?") {
+		event = event[strings.Index(event, "?>")+2:]
+	}
+	lot := func(events ...string) []byte {
+		return envelope(soap12, []byte(`<InviaLottoRichiesta xmlns="urn:sinba:eventi:v1" versione="1.0"><IdLotto>49d9caa9-ef14-501b-938c-5db537c60e47</IdLotto>`+
+			strings.Join(events, "")+`</InviaLottoRichiesta>`))
+	}
+	good, err := p.Validate(t.Context(), validator.SinbaEventi, validator.Envelope, lot(event, event))
+	if err != nil || len(good.Items) != 2 || !good.Conforms() || good.Version != "1.0" || good.Root != "InviaLottoRichiesta" ||
+		!strings.HasPrefix(string(good.Items[1].Payload), `<Evento xmlns="urn:sinba:eventi:v1"`) {
+		t.Fatalf("good: %v %+v", err, good)
+	}
+	bad := strings.Replace(event, "<TipoOperazione>I", "<TipoOperazione>Z", 1)
+	mixed, err := p.Validate(t.Context(), validator.SinbaEventi, validator.Envelope, lot(event, bad, "<Evento/>"))
+	if err != nil || len(mixed.Items) != 3 || mixed.Conforms() || string(mixed.Items[0].Payload) != string(good.Items[0].Payload) {
+		t.Fatalf("mixed: %v %+v", err, mixed)
+	}
+	if v := mixed.Items[1].Violations; len(v) != 1 || v[0].Code != hub.CodeSchemaEnumeration || v[0].Path != "/Evento/Testata/TipoOperazione" || mixed.Items[1].ID == "" {
+		t.Errorf("mixed: %+v", mixed.Items[1])
+	}
+	frame, err := p.Validate(t.Context(), validator.SinbaEventi, validator.Envelope, lot())
+	if err != nil || len(frame.Items) != 0 || frame.Conforms() {
+		t.Errorf("no event: %v %+v", err, frame)
+	}
+}
+
+// TestEventsOfALotAreToldAsIfAlone: each mistake once, with the same words, at a path that begins with
+// the item.
+func TestEventsOfALotAreToldAsIfAlone(t *testing.T) {
+	t.Parallel()
+	p := newPool(t, func(c *validator.Config) { c.Workers = 1 })
+	event := string(samples(t)["intervento.xml"])
+	if strings.HasPrefix(event, "<?") {
+		event = event[strings.Index(event, "?>")+2:]
+	}
+	event = strings.TrimSpace(event)
+	asItem := strings.NewReplacer("InviaEventoRichiesta", "Evento")
+	var items []string
+	var want [][]hub.Violation
+	for _, change := range [][]string{
+		{"<TipoOperazione>I", "<TipoOperazione> I"},
+		{"<TipoOperazione>I", "<TipoOperazione>Z", "</Testata>", "<Rossi/></Testata>"},
+		{"<Soggetto>", "<Cartella/><Soggetto>"},
+		{"</InviaEventoRichiesta>", "<Rossi/></InviaEventoRichiesta>"},
+		{"<InviaEventoRichiesta", `<InviaEventoRichiesta a=""`},
+	} {
+		bad := strings.NewReplacer(change...).Replace(event)
+		alone, err := p.Validate(t.Context(), validator.SinbaEventi, validator.Bare, []byte(bad))
+		if err != nil || len(alone.Violations) == 0 || bad == event {
+			t.Fatalf("%q: %v %+v", change, err, alone)
+		}
+		for i := range alone.Violations {
+			v := &alone.Violations[i]
+			v.Path, v.About = asItem.Replace(v.Path), asItem.Replace(v.About)
+			if v.Reason == "" {
+				t.Errorf("%q: %+v", change, v)
+			}
+		}
+		items, want = append(items, asItem.Replace(bad)), append(want, alone.Violations)
+	}
+	lot := `<InviaLottoRichiesta xmlns="urn:sinba:eventi:v1"><IdLotto>49d9caa9-ef14-501b-938c-5db537c60e47</IdLotto>` + strings.Join(items, "\n") + `</InviaLottoRichiesta>`
+	r, err := p.Validate(t.Context(), validator.SinbaEventi, validator.Bare, []byte(lot))
+	if err != nil || len(r.Items) != len(want) {
+		t.Fatalf("%v, %d items", err, len(r.Items))
+	}
+	for i, item := range r.Items {
+		if diff := cmp.Diff(want[i], item.Violations); diff != "" {
+			t.Errorf("item %d: %s", i, diff)
+		}
 	}
 }

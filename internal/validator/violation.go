@@ -8,6 +8,14 @@ import (
 	"github.com/sinbahub/sinbahub/pkg/xmlschema"
 )
 
+// violations turns findings into the contract's words; nil for none.
+func violations(findings []xmlschema.Finding, names xmlschema.Names) (all []hub.Violation) {
+	for _, f := range findings {
+		all = append(all, violation(f, names))
+	}
+	return all
+}
+
 // violation turns a finding into the contract's words (AnomaliaType).
 func violation(f xmlschema.Finding, names xmlschema.Names) hub.Violation {
 	code, rule := codeOf(f.Code)

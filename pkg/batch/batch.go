@@ -9,6 +9,7 @@ import (
 	"context"
 	"errors"
 	"runtime"
+	"slices"
 	"time"
 )
 
@@ -31,11 +32,14 @@ type Group[Q, R any] struct {
 	linger time.Duration
 	crowd  int
 	last   int
+	// held is what did not fit into the batch before.
+	held *call[Q, R]
 }
 
+// call is what one caller asks together, in its order.
 type call[Q, R any] struct {
-	query  Q
-	answer chan Result[R]
+	queries []Q
+	answer  chan []Result[R]
 }
 
 // New makes a group whose batches hold no more calls than most. run gets at least one query and
@@ -70,55 +74,80 @@ func (g *Group[Q, R]) Run(ctx context.Context) {
 		case first := <-g.queue:
 			g.serve(context.WithoutCancel(ctx), g.collect(ctx, first))
 		}
+		for g.held != nil {
+			first := *g.held
+			g.held = nil
+			g.serve(context.WithoutCancel(ctx), g.collect(ctx, first))
+		}
 	}
 }
 
 // collect makes a batch of first and what else comes: with Linger within that time, and without
 // it what waits already and what goroutines that are ready to run bring, for which it only steps
 // back.
-func (g *Group[Q, R]) collect(ctx context.Context, first call[Q, R]) []call[Q, R] {
-	calls := append(make([]call[Q, R], 0, g.most), first)
+func (g *Group[Q, R]) collect(ctx context.Context, first call[Q, R]) *assembly[Q, R] {
+	a := &assembly[Q, R]{calls: append(make([]call[Q, R], 0, g.most), first), size: len(first.queries)}
 	if g.linger == 0 || g.last < g.crowd {
 		runtime.Gosched()
-		return g.drain(calls)
+		g.drain(a)
+		return a
 	}
 	timer := time.NewTimer(g.linger)
 	defer timer.Stop()
-	for len(calls) < g.most {
+	for a.size < g.most && g.held == nil {
 		select {
 		case c := <-g.queue:
-			calls = append(calls, c)
+			g.add(a, c)
 		case <-timer.C:
-			return calls
+			return a
 		case <-ctx.Done():
-			return g.drain(calls)
+			g.drain(a)
+			return a
 		}
 	}
-	return calls
+	return a
+}
+
+// assembly is a batch being collected: its calls and how many queries they have together.
+type assembly[Q, R any] struct {
+	calls []call[Q, R]
+	size  int
+}
+
+// add takes a call into the batch, or holds it for the next one if it does not fit.
+func (g *Group[Q, R]) add(a *assembly[Q, R], c call[Q, R]) {
+	if a.size+len(c.queries) > g.most {
+		g.held = &c
+		return
+	}
+	a.calls = append(a.calls, c)
+	a.size += len(c.queries)
 }
 
 // drain adds what waits, without waiting itself.
-func (g *Group[Q, R]) drain(calls []call[Q, R]) []call[Q, R] {
-	for len(calls) < g.most {
+func (g *Group[Q, R]) drain(a *assembly[Q, R]) {
+	for a.size < g.most && g.held == nil {
 		select {
 		case c := <-g.queue:
-			calls = append(calls, c)
+			g.add(a, c)
 		default:
-			return calls
+			return
 		}
 	}
-	return calls
 }
 
-func (g *Group[Q, R]) serve(ctx context.Context, calls []call[Q, R]) {
-	queries := make([]Q, len(calls))
-	for i, c := range calls {
-		queries[i] = c.query
+func (g *Group[Q, R]) serve(ctx context.Context, a *assembly[Q, R]) {
+	queries := make([]Q, 0, a.size)
+	for _, c := range a.calls {
+		queries = append(queries, c.queries...)
 	}
-	g.last = len(calls)
+	// Callers, not queries: one who brings many is no crowd.
+	g.last = len(a.calls)
 	results := g.run(ctx, queries)
-	for i, c := range calls {
-		c.answer <- results[i]
+	for _, c := range a.calls {
+		n := len(c.queries)
+		c.answer <- results[:n:n]
+		results = results[n:]
 	}
 }
 
@@ -126,29 +155,53 @@ func (g *Group[Q, R]) serve(ctx context.Context, calls []call[Q, R]) {
 // lost to the caller although the function may still run: the outcome is then unknown. If it has
 // ended before, nothing is begun.
 func (g *Group[Q, R]) Do(ctx context.Context, query Q) (R, error) {
-	c := call[Q, R]{query, make(chan Result[R], 1)}
-	var none R
-	if err := ctx.Err(); err != nil {
+	results, err := g.ask(ctx, []Q{query})
+	if err != nil {
+		var none R
 		return none, err
+	}
+	return results[0].Value, results[0].Err
+}
+
+// DoAll is Do for many queries of one caller, which share a batch and stand in it in their order; so
+// many that they need several batches go into one after the other. There is exactly one result for
+// each.
+func (g *Group[Q, R]) DoAll(ctx context.Context, queries []Q) []Result[R] {
+	all := make([]Result[R], 0, len(queries))
+	for part := range slices.Chunk(queries, g.most) {
+		results, err := g.ask(ctx, part)
+		if err != nil {
+			results = slices.Repeat([]Result[R]{{Err: err}}, len(part))
+		}
+		all = append(all, results...)
+	}
+	return all
+}
+
+// ask hands queries that fit into one batch to the next one.
+func (g *Group[Q, R]) ask(ctx context.Context, queries []Q) ([]Result[R], error) {
+	c := call[Q, R]{queries, make(chan []Result[R], 1)}
+	if err := ctx.Err(); err != nil {
+		return nil, err
 	}
 	select {
 	case g.queue <- c:
 	case <-ctx.Done():
-		return none, ctx.Err()
+		return nil, ctx.Err()
 	case <-g.done:
-		return none, ErrClosed
+		return nil, ErrClosed
 	}
 	select {
 	case r := <-c.answer:
-		return r.Value, r.Err
+		return r, nil
 	case <-ctx.Done():
-		return none, ctx.Err()
+		return nil, ctx.Err()
 	case <-g.done:
 		select {
 		case r := <-c.answer:
-			return r.Value, r.Err
+			return r, nil
 		default:
-			return none, ErrClosed
+			return nil, ErrClosed
 		}
 	}
 }

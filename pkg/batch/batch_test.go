@@ -213,3 +213,69 @@ func TestACallerThatHasLeftBeginsNothing(t *testing.T) {
 		}
 	}
 }
+
+// TestQueriesOfOneCallerStandTogetherInTheirOrder: whoever else calls meanwhile.
+func TestQueriesOfOneCallerStandTogetherInTheirOrder(t *testing.T) {
+	t.Parallel()
+	const most, callers = 8, 60
+	g := batch.New(most, func(_ context.Context, queries [][2]int) []batch.Result[int] {
+		if len(queries) > most {
+			t.Errorf("a batch of %d, at most %d were asked for", len(queries), most)
+		}
+		results := make([]batch.Result[int], len(queries))
+		for i, q := range queries {
+			results[i].Value = 1000*q[0] + q[1]
+			// The first seven of a caller go together.
+			if q[1] > 0 && q[1] < 7 && (i == 0 || queries[i-1] != [2]int{q[0], q[1] - 1}) {
+				t.Errorf("%v does not follow its caller's", q)
+			}
+		}
+		return results
+	})
+	start(t, g)
+	var wg sync.WaitGroup
+	for c := range callers {
+		wg.Go(func() {
+			queries := make([][2]int, 7*(1+c%2)) // more than one batch, too
+			for i := range queries {
+				queries[i] = [2]int{c, i}
+			}
+			results := g.DoAll(t.Context(), queries)
+			if len(results) != len(queries) {
+				t.Fatalf("%d results", len(results))
+			}
+			for i, r := range results {
+				if r.Err != nil || r.Value != 1000*c+i {
+					t.Errorf("caller %d, query %d: %+v", c, i, r)
+				}
+			}
+			if got, err := g.Do(t.Context(), [2]int{c, 0}); err != nil || got != 1000*c {
+				t.Errorf("alone: %d, %v", got, err)
+			}
+		})
+	}
+	wg.Wait()
+}
+
+// TestEveryQueryOfACallerHasItsResult, also when nothing is run, and none for none.
+func TestEveryQueryOfACallerHasItsResult(t *testing.T) {
+	t.Parallel()
+	g := batch.New(2, func(_ context.Context, queries []int) []batch.Result[int] {
+		return make([]batch.Result[int], len(queries))
+	})
+	stop := start(t, g)
+	if got := g.DoAll(t.Context(), nil); len(got) != 0 {
+		t.Errorf("%d results for nothing", len(got))
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	for _, r := range g.DoAll(ctx, make([]int, 5)) {
+		if !errors.Is(r.Err, context.Canceled) {
+			t.Errorf("got %v", r.Err)
+		}
+	}
+	stop()
+	if got := g.DoAll(t.Context(), make([]int, 5)); len(got) != 5 || !errors.Is(got[4].Err, batch.ErrClosed) {
+		t.Errorf("got %+v", got)
+	}
+}

@@ -78,11 +78,15 @@ func (e *exchange) fill(t *testing.T, recorded string) {
 		name, value, _ := strings.Cut(line, ": ")
 		e.headers = append(e.headers, name, value)
 	}
-	bits, _ := hex.DecodeString(salt)
-	sum := sha256.Sum256(append(bits, client.ContentOf(e.document)...))
+	// In a lot each receipt proves the event of its own position.
+	events := regexp.MustCompile(`(?s)<Evento(/>|[ >].*?</Evento>)`).FindAll(e.document, -1)
+	body = regexp.MustCompile(`(?s)<EsitoEvento>\s*<Posizione>\d+.*?</EsitoEvento>`).ReplaceAllStringFunc(body, func(outcome string) string {
+		position, _ := strconv.Atoi(regexp.MustCompile(`<Posizione>(\d+)`).FindStringSubmatch(outcome)[1])
+		return digest.ReplaceAllString(outcome, proofOf(events[position-1]))
+	})
 	body = strings.NewReplacer("{TIME}", "2024-04-12T08:50:04.162Z", "{HUB}", "https://hub.example", "{VERSION}", "v1", "{TODAY}", "2024-04-12").Replace(body)
 	for pattern, value := range map[string]string{
-		`\{SALT-\d+\}`: salt, `\{DIGEST-\d+\}`: hex.EncodeToString(sum[:]), `\{PROTOCOL-\d+\}`: "SISS-ABCDEFGHIJKLMNOP",
+		`\{SALT-\d+\}`: salt, digest.String(): proofOf(e.document), `\{PROTOCOL-\d+\}`: "SISS-ABCDEFGHIJKLMNOP",
 		`\{UUID-(\d+)\}`: "01900000-0000-7000-8000-0000000000aa",
 	} {
 		body = regexp.MustCompile(pattern).ReplaceAllString(body, value)
@@ -91,6 +95,16 @@ func (e *exchange) fill(t *testing.T, recorded string) {
 	if strings.Contains(e.answer, "{") {
 		t.Fatalf("%s: a placeholder is left: %s", e.name, e.answer)
 	}
+}
+
+// digest stands for an ImprontaMessaggio.
+var digest = regexp.MustCompile(`\{DIGEST-\d+\}`)
+
+// proofOf is the ImprontaMessaggio of a document under the tests' salt.
+func proofOf(document []byte) string {
+	bits, _ := hex.DecodeString(salt)
+	sum := sha256.Sum256(append(bits, client.ContentOf(document)...))
+	return hex.EncodeToString(sum[:])
 }
 
 // TestGoldenExchangesAreReadAsRecorded sends what stands in each recorded request and reads each
@@ -175,7 +189,14 @@ func (e *exchange) call(t *testing.T, ctx context.Context, c *client.Client) (st
 		return fmt.Sprintf("%+v", r), err
 	case "inviaLotto":
 		r, err := c.InviaLotto(ctx, e.document)
-		return fmt.Sprintf("%+v", r), err
+		if err != nil {
+			return "", err
+		}
+		text := []string{r.IDLotto}
+		for _, o := range r.Esiti {
+			text = append(text, fmt.Sprintf("%+v %+v %+v", o, o.Ricevuta, o.Errore))
+		}
+		return strings.Join(text, " "), nil
 	case "statoEvento":
 		r, err := c.StatoEvento(ctx, client.StateQuery{CodiceEnte: part("CodiceEnte"), IDEvento: part("IdEvento"), IDRicevuta: part("IdRicevuta")})
 		return fmt.Sprintf("%+v", r), err

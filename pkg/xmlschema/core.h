@@ -62,6 +62,18 @@ int xs_has_name(const xs_schema *schema, const char *name, const char *uri); /* 
 const char *xs_schema_file(const xs_schema *schema, int i, size_t *len); /* NULL after the last */
 void xs_schema_free(xs_schema *schema);
 
+/*
+ * A lot: documents with the root `root` are a frame around elements `item`, each of which is judged
+ * alone, as if it were the global element `as`. All are in the schema's namespace. NULL: no lots.
+ */
+typedef struct xs_lot {
+	const char *root, *item, *as;
+} xs_lot;
+int xs_set_lot(xs_schema *schema, const char *root, const char *item, const char *as); /* 0 if it held */
+const xs_lot *xs_lot_of(const xs_schema *schema);
+int xs_is_lot(const xs_schema *schema, const char *name, int mode);
+int xs_is_item(const xs_schema *schema, const char *name, const char *uri);
+
 /* Initialises libxml2 and silences it, once per process. Call it before anything else. */
 void xs_init(void);
 
@@ -77,7 +89,9 @@ enum {
 	XS_TOO_LARGE = 6,
 	XS_UNKNOWN_ENVELOPE = 7,
 	XS_WRONG_ENCODING = 8,
+	XS_LOT = 9,
 };
+enum { XS_ITEM_END = 0, XS_ITEM_VALID = 1, XS_ITEM_INVALID = 2 };
 enum {
 	XS_SPLIT_VALUE = 100001,
 	XS_BLANKS = 100002,
@@ -98,6 +112,10 @@ void xs_checker_free(xs_checker *checker);
  *   rest, valid:     the canonical payload; nothing if only judged
  *   rest, invalid:   u32 total | u8 count | count findings
  *   rest, malformed: u32 line
+ *   rest, lot:       for each item in order, by the u8 before it, then u8 0 and the canonical frame,
+ *                    which is the root without its items:
+ *     1, valid:      u8 n, n bytes version | u32 n, n bytes canonical item
+ *     2, invalid:    u8 n, n bytes version | u8 n, n bytes id | u32 total | u8 count | count findings
  *   finding: u32 code | u32 line | u8 depth | depth steps from the validated element on
  *            | u8 kind | u16 length | u8 n, n bytes name of the child that is missing there, or meant
  *   step:    u16 position among siblings of that name | u16 position among all | u8 n, n bytes name
@@ -145,14 +163,24 @@ void xs_stop_at_error(xmlParserCtxtPtr parser);
 /* The answer up to the header's length. version is the subject's attribute, NULL without one. */
 void xs_write_head(xs_buf *out, int status, unsigned soap, const char *root, const char *version, size_t len);
 
+/* What an element declares as its version: digits and points, "?" for anything else. */
+void xs_write_version(xs_buf *out, const char *version, size_t len);
+
+/* The items of a lot whose frame is right, then the frame. 0 if it was done. */
+int xs_write_items(xs_checker *checker, const xs_schema *schema, xmlNodePtr root, xs_buf *out);
+
 /* How many bytes the answer XS_TOO_LARGE takes: the least out->max must leave. */
 enum { XS_LEAST_ANSWER = 8 };
 
 /* The longest version an element may declare. */
 enum { XS_MAX_VERSION = 8 };
 
-/* Exclusive C14N 1.0 of the subtree, without comments and processing instructions. */
+/*
+ * Exclusive C14N 1.0 of the subtree, without comments and processing instructions; the second
+ * without a lot's items.
+ */
 void xs_canonical(xmlNodePtr apex, xs_buf *out);
+void xs_canonical_frame(const xs_schema *schema, xmlNodePtr apex, xs_buf *out);
 
 /* The parser's own bound, and room for its last element. */
 enum { XS_MAX_DEPTH = 260 };
@@ -234,6 +262,8 @@ typedef struct xs_findings {
 	int broken_structure; /* libxml2 passed over some of the document */
 	int in_structure;     /* core_repair.c is telling it */
 	xmlNodePtr last_node;
+	xmlNodePtr hollow; /* a lot whose items are hollow, or NULL */
+	uint32_t empty;    /* and how many of them were found to be so */
 } xs_findings;
 
 /* What a value is made of; the highest bit says that there is one. */
@@ -254,11 +284,13 @@ void xs_findings_collect(void *findings, xmlErrorPtr error);
 void xs_findings_split_values(xs_findings *findings, xmlNodePtr apex);
 int xs_is_blank_around(const xs_finding *finding); /* a value refused that has blanks around it */
 const xs_finding *xs_findings_of(const xs_findings *findings, xmlNodePtr node);
-void xs_findings_write(xs_findings *findings, xmlNodePtr apex, xs_buf *out);
+/* relative: lines count from the one in which the apex begins, and are 0 where that is not known. */
+void xs_findings_write(xs_findings *findings, xmlNodePtr apex, int relative, xs_buf *out);
 
 /*
  * Changes of a tree that are told and taken back: core_repair.c. Begin with only findings set. While
- * they stand, a node's _private marks a stand-in, its psvi an element whose missing children are told.
+ * they stand, a node's _private marks a stand-in, its psvi an element whose missing children are told
+ * or, if it is the lot, an item of that lot.
  */
 typedef struct xs_repair {
 	xs_findings *findings;
@@ -269,6 +301,17 @@ typedef struct xs_repair {
 } xs_repair;
 void xs_repair_structure(xs_repair *repair, const xs_model *model, xmlNodePtr subject);
 void xs_repair_trim(xs_repair *repair, xmlNodePtr node);
+/*
+ * Makes every item of a lot empty, so that what is found in the lot is the frame's. Gives the number
+ * of items. Not told.
+ */
+uint32_t xs_repair_hollow(xs_repair *repair, const xs_schema *schema, xmlNodePtr lot);
 void xs_repair_undo(xs_repair *repair);
+
+/*
+ * All that is wrong with an element, in new findings; the tree is as before. Less than 0 if it cannot
+ * be told.
+ */
+int xs_judge(xs_checker *checker, xmlNodePtr subject, xs_findings *findings);
 
 #endif

@@ -236,8 +236,11 @@ static const char *prefix_of(const xmlNs *ns) { return ns == NULL ? NULL : (cons
 
 static const char *uri_of(const xmlNs *ns) { return ns == NULL ? NULL : (const char *)ns->href; }
 
-/* The parser refuses documents deeper than 256 elements, which bounds the recursion. */
-static void put_tree(xs_writer *w, xmlNodePtr element)
+/*
+ * The parser refuses documents deeper than 256 elements, which bounds the recursion. lot is not
+ * NULL for the frame of one: the items among its children are left out.
+ */
+static void put_tree(xs_writer *w, xmlNodePtr element, const xs_schema *lot)
 {
 	const char *prefix = prefix_of(element->ns), *name = (const char *)element->name;
 
@@ -250,8 +253,9 @@ static void put_tree(xs_writer *w, xmlNodePtr element)
 	}
 	xs_write_start(w, prefix, uri_of(element->ns), name);
 	for (xmlNodePtr c = element->children; c != NULL && !w->out->failed; c = c->next) {
-		if (c->type == XML_ELEMENT_NODE)
-			put_tree(w, c);
+		if (c->type == XML_ELEMENT_NODE &&
+		    (lot == NULL || !xs_is_item(lot, (const char *)c->name, uri_of(c->ns))))
+			put_tree(w, c, NULL);
 		else if ((c->type == XML_TEXT_NODE || c->type == XML_CDATA_SECTION_NODE) && c->content != NULL)
 			xs_write_text(w, (const char *)c->content, strlen((const char *)c->content));
 	}
@@ -262,6 +266,14 @@ void xs_canonical(xmlNodePtr apex, xs_buf *out)
 {
 	xs_writer w = {.out = out};
 
-	put_tree(&w, apex);
+	put_tree(&w, apex, NULL);
+	xs_writer_free(&w);
+}
+
+void xs_canonical_frame(const xs_schema *schema, xmlNodePtr apex, xs_buf *out)
+{
+	xs_writer w = {.out = out};
+
+	put_tree(&w, apex, schema);
 	xs_writer_free(&w);
 }

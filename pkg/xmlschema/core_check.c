@@ -22,13 +22,14 @@ struct xs_checker {
 	xmlParserCtxtPtr parser;
 	xmlSchemaValidCtxtPtr validator;
 	xs_model *model; /* made for the first document that is not valid */
+	int no_memory;   /* of the document at hand */
 };
 
 /* What is known of the document at hand. */
 struct run {
 	int status;
 	int doctype;
-	int no_memory;
+	int *no_memory; /* the checker's */
 	int broken;
 	int line;
 	unsigned soap;
@@ -67,7 +68,7 @@ static void note_parser_error(void *ctx, xmlErrorPtr error)
 	struct run *run = parser->_private;
 
 	if (error->code == XML_ERR_NO_MEMORY)
-		run->no_memory = 1;
+		*run->no_memory = 1;
 	/* A value of xml:id is no matter of being well-formed. */
 	if (error->level < XML_ERR_ERROR || error->domain == XML_FROM_VALID || error->domain == XML_FROM_DTD)
 		return;
@@ -196,7 +197,7 @@ static xmlDocPtr parse(xs_checker *c, struct run *run, const char *doc, size_t l
 	c->parser->_private = run;
 	tree = xmlCtxtReadMemory(c->parser, doc, (int)len, NULL, NULL, XS_PARSER_FLAGS);
 	c->parser->_private = NULL;
-	if (run->no_memory)
+	if (c->no_memory)
 		run->status = XS_TOO_LARGE;
 	else if (run->doctype || (tree != NULL && (tree->intSubset != NULL || tree->extSubset != NULL)))
 		run->status = XS_DOCTYPE;
@@ -274,37 +275,35 @@ static int locate(xs_checker *c, struct run *run, xmlDocPtr tree, int mode)
 }
 
 /* What libxml2 finds in the element as it stands; less than 0 if it fails itself. */
-static int judge(xs_checker *c, struct run *run, xs_findings *findings)
+static int judge_as_is(xs_checker *c, xmlNodePtr subject, xs_findings *findings)
 {
 	int result;
 
 	xmlSchemaSetValidStructuredErrors(c->validator, xs_findings_collect, findings);
-	result = xmlSchemaValidateOneElement(c->validator, run->subject);
-	return run->no_memory || findings->no_memory ? -1 : result;
+	result = xmlSchemaValidateOneElement(c->validator, subject);
+	return c->no_memory || findings->no_memory ? -1 : result;
 }
 
 /*
  * Blanks are told only where they are all that is wrong: the values they stand around are judged
  * again without them.
  */
-static int settle_blanks(xs_checker *c, struct run *run)
+static int settle_blanks(xs_checker *c, xmlNodePtr subject, xs_findings *findings)
 {
 	xs_repair trimmed = {0};
 	xs_findings *again = NULL;
 	int failed;
 
-	for (int i = 0; i < run->findings.count; i++)
-		if (xs_is_blank_around(&run->findings.list[i])) {
-			xs_repair_trim(&trimmed, run->findings.list[i].node);
-			if (again == NULL)
-				again = calloc(1, sizeof *again);
-		}
-	if (again == NULL)
-		return trimmed.len > 0 || trimmed.no_memory;
-	failed = trimmed.no_memory || judge(c, run, again) < 0;
+	for (int i = 0; i < findings->count; i++)
+		if (xs_is_blank_around(&findings->list[i]))
+			xs_repair_trim(&trimmed, findings->list[i].node);
+	if (trimmed.len == 0)
+		return trimmed.no_memory;
+	again = calloc(1, sizeof *again);
+	failed = again == NULL || trimmed.no_memory || judge_as_is(c, subject, again) < 0;
 	xs_repair_undo(&trimmed);
-	for (int i = 0; i < run->findings.count && !failed; i++) {
-		xs_finding *f = &run->findings.list[i];
+	for (int i = 0; i < findings->count && !failed; i++) {
+		xs_finding *f = &findings->list[i];
 		const xs_finding *other;
 		if (!xs_is_blank_around(f))
 			continue;
@@ -316,9 +315,9 @@ static int settle_blanks(xs_checker *c, struct run *run)
 }
 
 /* libxml2 passes over what follows a wrong child: the rest is judged in a tree that is repaired. */
-static int judge_repaired(xs_checker *c, struct run *run, xs_repair *repair)
+static int judge_repaired(xs_checker *c, xmlNodePtr subject, xs_repair *repair)
 {
-	xs_findings *first;
+	xs_findings *findings = repair->findings, *first;
 	int failed;
 
 	if (c->model == NULL)
@@ -326,42 +325,69 @@ static int judge_repaired(xs_checker *c, struct run *run, xs_repair *repair)
 	first = c->model == NULL ? NULL : malloc(sizeof *first);
 	if (first == NULL)
 		return -1;
-	*first = run->findings;
-	memset(&run->findings, 0, sizeof run->findings);
-	xs_repair_structure(repair, c->model, run->subject);
-	failed = repair->no_memory || judge(c, run, &run->findings) < 0;
+	*first = *findings;
+	memset(findings, 0, sizeof *findings);
+	findings->hollow = first->hollow;
+	xs_repair_structure(repair, c->model, subject);
+	failed = repair->no_memory || judge_as_is(c, subject, findings) < 0;
 	/* What libxml2 refused is never told as valid. */
-	if (!failed && run->findings.total == 0)
-		run->findings = *first;
+	if (!failed && findings->total == 0)
+		*findings = *first;
 	free(first);
 	return failed ? -1 : 0;
 }
 
-static int validate(xs_checker *c, struct run *run)
+/* Finds all that is wrong and takes the changes back, those too that were made before. */
+static int judge_and_undo(xs_checker *c, xmlNodePtr subject, xs_repair *repair)
+{
+	xs_findings *findings = repair->findings;
+	int result = repair->no_memory ? -1 : judge_as_is(c, subject, findings), failed = result < 0;
+
+	if (!failed && findings->broken_structure)
+		failed = judge_repaired(c, subject, repair) != 0;
+	if (!failed && findings->total > 0)
+		failed = settle_blanks(c, subject, findings);
+	if (!failed)
+		xs_findings_split_values(findings, subject);
+	xs_repair_undo(repair);
+	/* No finding and yet not valid does not happen but for items that are hollow. */
+	return failed || (result != 0 && findings->total == 0 && findings->empty == 0) ? -1 : 0;
+}
+
+int xs_judge(xs_checker *c, xmlNodePtr subject, xs_findings *findings)
+{
+	xs_repair repair = {.findings = findings};
+
+	memset(findings, 0, sizeof *findings);
+	return judge_and_undo(c, subject, &repair);
+}
+
+/* The frame of a lot: its items are judged one by one when the answer is written. */
+static int validate_frame(xs_checker *c, struct run *run)
 {
 	xs_repair repair = {.findings = &run->findings};
-	int result = judge(c, run, &run->findings), failed = result < 0;
+	uint32_t items = xs_repair_hollow(&repair, c->schema, run->subject);
 
-	if (!failed && run->findings.broken_structure)
-		failed = judge_repaired(c, run, &repair) != 0;
-	if (!failed && run->findings.total > 0)
-		failed = settle_blanks(c, run);
-	if (!failed)
-		xs_findings_split_values(&run->findings, run->subject);
-	xs_repair_undo(&repair);
-	if (failed)
+	if (judge_and_undo(c, run->subject, &repair) != 0)
 		return XS_TOO_LARGE;
 	if (run->findings.total > 0)
 		return XS_INVALID;
-	/* No finding and yet not valid does not happen; if it did it must not pass. */
-	return result == 0 ? XS_VALID : XS_TOO_LARGE;
+	/* Nothing was found but that each item is empty; if it were otherwise it must not pass. */
+	return items > 0 && run->findings.empty == items ? XS_LOT : XS_TOO_LARGE;
+}
+
+static int validate(xs_checker *c, struct run *run)
+{
+	if (xs_judge(c, run->subject, &run->findings) != 0)
+		return XS_TOO_LARGE;
+	return run->findings.total > 0 ? XS_INVALID : XS_VALID;
 }
 
 /*
  * The version of its contract that the element declares. It decides before the schema does, so it
  * is told for invalid documents too: digits and points only, "?" for anything else.
  */
-static void write_version(xs_buf *out, const char *version, size_t len)
+void xs_write_version(xs_buf *out, const char *version, size_t len)
 {
 	size_t plain = 0;
 
@@ -391,10 +417,10 @@ void xs_write_head(xs_buf *out, int status, unsigned soap, const char *root, con
 	xs_put_u8(out, (unsigned)n);
 	if (n > 0)
 		xs_put(out, root, n);
-	write_version(out, version, len);
+	xs_write_version(out, version, len);
 }
 
-static void write_answer(struct run *run, int mode, xs_buf *out)
+static void write_answer(xs_checker *c, struct run *run, int mode, xs_buf *out)
 {
 	size_t start = out->len, header_at, header_len;
 	xmlChar *version = NULL;
@@ -418,7 +444,9 @@ static void write_answer(struct run *run, int mode, xs_buf *out)
 	if (run->status == XS_VALID && mode != XS_JUDGE)
 		xs_canonical(run->subject, out);
 	else if (run->status == XS_INVALID)
-		xs_findings_write(&run->findings, run->subject, out);
+		xs_findings_write(&run->findings, run->subject, 0, out);
+	else if (run->status == XS_LOT && xs_write_items(c, c->schema, run->subject, out) != 0)
+		out->failed = 1;
 	else if (run->status == XS_MALFORMED)
 		xs_put_u32(out, (uint32_t)(run->line > 0 ? run->line : 0));
 	if (out->failed) {
@@ -431,18 +459,20 @@ static void write_answer(struct run *run, int mode, xs_buf *out)
 
 void xs_check_by_tree(xs_checker *c, const char *doc, size_t len, int mode, xs_buf *out)
 {
-	struct run run = {.status = XS_VALID};
+	struct run run = {.status = XS_VALID, .no_memory = &c->no_memory};
 	xmlDocPtr tree = NULL;
 
-	xmlSetStructuredErrorFunc(&run.no_memory, note_stray_error);
+	c->no_memory = 0;
+	xmlSetStructuredErrorFunc(&c->no_memory, note_stray_error);
 	run.status = precheck(doc, len);
 	if (run.status == XS_VALID)
 		tree = parse(c, &run, doc, len);
 	if (run.status == XS_VALID)
 		run.status = locate(c, &run, tree, mode);
 	if (run.status == XS_VALID)
-		run.status = validate(c, &run);
-	write_answer(&run, mode, out);
+		run.status = xs_is_lot(c->schema, (const char *)run.subject->name, mode) ? validate_frame(c, &run)
+											 : validate(c, &run);
+	write_answer(c, &run, mode, out);
 	if (tree != NULL)
 		xmlFreeDoc(tree);
 	xmlSetStructuredErrorFunc(NULL, NULL);

@@ -106,8 +106,13 @@ void xs_findings_collect(void *findings, xmlErrorPtr error)
 	if (code == XML_SCHEMAV_ELEMENT_CONTENT && error->message != NULL &&
 	    strstr(error->message, "Missing child element(s)") != NULL)
 		code = XS_MISSING_CHILD;
-	/* An element that stands in for one that is missing has no values; what lacks children is told. */
-	if (node != NULL && (node->_private != NULL || (code == XS_MISSING_CHILD && node->psvi != NULL)))
+	if (code == XS_MISSING_CHILD && node != NULL && node->psvi != NULL) {
+		/* It is told already, or it is an item of a lot that was hollowed out. */
+		f->empty += node->psvi == f->hollow;
+		return;
+	}
+	/* An element that stands in for one that is missing has no values. */
+	if (node != NULL && node->_private != NULL)
 		return;
 	/* After xsi:nil was refused nobody looks for the children. */
 	if (code == XS_MISSING_CHILD && f->total > 0 && f->last_node == node &&
@@ -243,7 +248,20 @@ static void put_step(xs_buf *out, xmlNodePtr element, xmlNodePtr apex)
 /* The parser refuses documents deeper than 256 elements; u8 holds an attribute's step too. */
 enum { MAX_DEPTH = 254 };
 
-static void put_finding(xs_buf *out, const xs_finding *f, xmlNodePtr apex)
+/* libxml2 counts the lines of elements to 65,535. */
+enum { MAX_LINE = 65535 };
+
+static long line_of(xmlNodePtr node, xmlNodePtr apex, int relative)
+{
+	long line = xmlGetLineNo(node), from;
+
+	if (!relative)
+		return line;
+	from = xmlGetLineNo(apex);
+	return line >= MAX_LINE || from < 1 || line < from ? 0 : line - from + 1;
+}
+
+static void put_finding(xs_buf *out, const xs_finding *f, xmlNodePtr apex, int relative)
 {
 	xmlNodePtr steps[256];
 	xmlNodePtr attribute = NULL, node = f->node;
@@ -256,7 +274,7 @@ static void put_finding(xs_buf *out, const xs_finding *f, xmlNodePtr apex)
 		attribute = node;
 		node = node->parent;
 	}
-	line = xmlGetLineNo(node);
+	line = line_of(node, apex, relative);
 	for (xmlNodePtr n = node; n != NULL && n->type == XML_ELEMENT_NODE && depth < 256; n = n->parent) {
 		steps[depth++] = n;
 		if (n == apex)
@@ -303,7 +321,7 @@ static void hang(xs_findings *f, xmlNodePtr apex)
 }
 
 /* Writes what hangs on a node; 0 when no more shall be written. */
-static int write_node(xs_findings *f, xmlNodePtr node, xmlNodePtr apex, xs_buf *out, unsigned *written)
+static int write_node(xs_findings *f, xmlNodePtr node, xmlNodePtr apex, int relative, xs_buf *out, unsigned *written)
 {
 	const xs_finding *next = node->_private;
 
@@ -311,7 +329,7 @@ static int write_node(xs_findings *f, xmlNodePtr node, xmlNodePtr apex, xs_buf *
 		size_t last_good = out->len;
 		if (*written == XS_MAX_FINDINGS)
 			return 0;
-		put_finding(out, next, apex);
+		put_finding(out, next, apex, relative);
 		if (out->failed && *written > 0) {
 			out->len = last_good;
 			out->failed = 0;
@@ -325,7 +343,7 @@ static int write_node(xs_findings *f, xmlNodePtr node, xmlNodePtr apex, xs_buf *
 }
 
 /* Writes them in the document's order; when the room is used up the list ends, the total stays. */
-void xs_findings_write(xs_findings *f, xmlNodePtr apex, xs_buf *out)
+void xs_findings_write(xs_findings *f, xmlNodePtr apex, int relative, xs_buf *out)
 {
 	size_t count_at;
 	unsigned written = 0;
@@ -339,9 +357,9 @@ void xs_findings_write(xs_findings *f, xmlNodePtr apex, xs_buf *out)
 		if (n->type != XML_ELEMENT_NODE)
 			continue;
 		for (xmlAttrPtr a = n->properties; a != NULL && more; a = a->next)
-			more = write_node(f, (xmlNodePtr)a, apex, out, &written);
+			more = write_node(f, (xmlNodePtr)a, apex, relative, out, &written);
 		if (more)
-			more = write_node(f, n, apex, out, &written);
+			more = write_node(f, n, apex, relative, out, &written);
 	}
 	if (!out->failed)
 		out->data[count_at] = (unsigned char)written;

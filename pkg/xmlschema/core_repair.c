@@ -14,12 +14,13 @@
 static const xmlChar xsi[] = "http://www.w3.org/2001/XMLSchema-instance";
 
 /* A change of the tree and how to take it back. */
-enum change { TAKEN_OUT, PUT_IN, STOOD_IN, RENAMED, TRIMMED };
+enum change { TAKEN_OUT, PUT_IN, STOOD_IN, RENAMED, TRIMMED, HOLLOWED };
 struct xs_edit {
 	enum change change;
 	xmlNodePtr node, parent, next;
 	xmlNsPtr ns;
 	xmlNodePtr children, last;
+	xmlAttrPtr attributes;
 };
 
 /* What becomes of a child element. */
@@ -113,6 +114,12 @@ void xs_repair_undo(xs_repair *r)
 			xmlFreeNode(e->node->children);
 			e->node->children = e->children;
 			e->node->last = e->last;
+			break;
+		case HOLLOWED:
+			e->node->children = e->children;
+			e->node->last = e->last;
+			e->node->properties = e->attributes;
+			e->node->psvi = NULL;
 			break;
 		}
 	}
@@ -326,6 +333,9 @@ static void repair(xs_repair *r, xmlNodePtr element, const xs_type *t, int depth
 	int counts[XS_MAX_PARTICLES] = {0}, n;
 	struct kid *kids;
 
+	/* An item of a lot has its own turn. */
+	if (r->findings->hollow != NULL && element->psvi == r->findings->hollow)
+		return;
 	/* With another type, or none of its own content, the element is libxml2's to judge. */
 	if (t == NULL || !t->understood || depth > XS_MAX_REPAIRED || xmlHasNsProp(element, (const xmlChar *)"type", xsi) != NULL ||
 	    xmlHasNsProp(element, (const xmlChar *)"nil", xsi) != NULL)
@@ -376,4 +386,29 @@ void xs_repair_trim(xs_repair *r, xmlNodePtr node)
 	text->doc = node->doc;
 	text->parent = node;
 	node->children = node->last = text;
+}
+
+uint32_t xs_repair_hollow(xs_repair *r, const xs_schema *schema, xmlNodePtr lot)
+{
+	uint32_t items = 0;
+
+	r->findings->hollow = lot;
+	for (xmlNodePtr n = lot->children; n != NULL; n = n->next) {
+		struct xs_edit *e;
+
+		if (n->type != XML_ELEMENT_NODE ||
+		    !xs_is_item(schema, (const char *)n->name, n->ns == NULL ? NULL : (const char *)n->ns->href))
+			continue;
+		e = note(r, HOLLOWED, n);
+		if (e == NULL)
+			break;
+		e->children = n->children;
+		e->last = n->last;
+		e->attributes = n->properties;
+		n->children = n->last = NULL;
+		n->properties = NULL;
+		n->psvi = lot;
+		items++;
+	}
+	return items;
 }

@@ -26,6 +26,7 @@ struct xs_files {
 struct xs_schema {
 	xmlSchemaPtr compiled;
 	xs_files *files; /* for core_model.c */
+	xs_lot lot; /* root NULL: none */
 };
 
 /* What the loader may hand out on this thread, and whether it was asked for anything else. */
@@ -201,6 +202,28 @@ int xs_has_name(const xs_schema *schema, const char *name, const char *uri)
 	       xmlHashLookup(schema->compiled->elemDecl, (const xmlChar *)name) != NULL;
 }
 
+int xs_set_lot(xs_schema *schema, const char *root, const char *item, const char *as)
+{
+	schema->lot.root = strdup(root);
+	schema->lot.item = strdup(item);
+	schema->lot.as = strdup(as);
+	return schema->lot.root == NULL || schema->lot.item == NULL || schema->lot.as == NULL ? -1 : 0;
+}
+
+const xs_lot *xs_lot_of(const xs_schema *schema) { return &schema->lot; }
+
+/* Who only wants a verdict of the whole gets it of the whole. */
+int xs_is_lot(const xs_schema *schema, const char *name, int mode)
+{
+	return schema->lot.root != NULL && mode != XS_JUDGE && strcmp(schema->lot.root, name) == 0;
+}
+
+int xs_is_item(const xs_schema *schema, const char *name, const char *uri)
+{
+	return strcmp(schema->lot.item, name) == 0 &&
+	       xmlStrEqual(schema->compiled->targetNamespace, (const xmlChar *)uri);
+}
+
 /* For the checker: its validation contexts are made from the compiled schema. */
 xmlSchemaPtr xs_compiled(const xs_schema *schema) { return schema->compiled; }
 
@@ -211,5 +234,8 @@ void xs_schema_free(xs_schema *schema)
 	if (schema->compiled != NULL)
 		xmlSchemaFree(schema->compiled);
 	xs_files_free(schema->files);
+	free((char *)schema->lot.root);
+	free((char *)schema->lot.item);
+	free((char *)schema->lot.as);
 	free(schema);
 }

@@ -32,7 +32,7 @@ func Decode(answer []byte, mode Mode, names Names) (Verdict, error) {
 	root := string(r.bytes(int(r.u8())))
 	v.Version = string(r.bytes(int(r.u8())))
 	header := r.bytes(r.u32(len(answer)))
-	if r.bad || !isVersion(v.Version) || v.Status > WrongEncoding || v.SOAP > 2 || !utf8.Valid(header) {
+	if r.bad || !isVersion(v.Version) || v.Status > LotJudged || v.SOAP > 2 || !utf8.Valid(header) {
 		return Verdict{}, ErrAnswer
 	}
 	if len(header) > 0 {
@@ -44,7 +44,12 @@ func Decode(answer []byte, mode Mode, names Names) (Verdict, error) {
 		}
 		v.Root = root
 	}
-	if (v.Root != "") != (v.Status == Valid || v.Status == Invalid) && v.Status != TooLarge {
+	if (v.Root != "") != (v.Status == Valid || v.Status == Invalid || v.Status == LotJudged) && v.Status != TooLarge {
+		return Verdict{}, ErrAnswer
+	}
+	// A lot is never told to be right without its items.
+	isLot := names.Lot.Root != "" && v.Root == names.Lot.Root && mode != Judge
+	if v.Status == LotJudged && !isLot || v.Status == Valid && isLot {
 		return Verdict{}, ErrAnswer
 	}
 	switch v.Status {
@@ -52,11 +57,12 @@ func Decode(answer []byte, mode Mode, names Names) (Verdict, error) {
 		if mode == Judge {
 			break
 		}
-		v.Payload = r.rest
-		r.rest = nil
-		r.bad = r.bad || len(v.Payload) == 0 || v.Payload[0] != '<' || !utf8.Valid(v.Payload)
+		v.Payload = r.canonical(len(r.rest))
+	case LotJudged:
+		r.items(&v, names)
+		v.Payload = r.canonical(len(r.rest))
 	case Invalid:
-		r.findings(&v, names)
+		v.Findings, v.Total = r.findings(names)
 	case Malformed:
 		v.Line = r.u32(maxLine)
 	case Doctype, NotSOAP, UnknownRoot, TooLarge, UnknownEnvelope, WrongEncoding:
@@ -116,21 +122,63 @@ func (r *reader) u32(most int) int {
 	return int(n)
 }
 
-func (r *reader) findings(v *Verdict, names Names) {
-	// A document has fewer violations than four times its bytes; this only stops nonsense.
-	v.Total = r.u32(1 << 30)
-	count := int(r.u8())
-	if v.Total == 0 || count == 0 || count > MaxFindings || count > v.Total {
-		r.bad = true
-		return
+// canonical reads n bytes of canonical XML.
+func (r *reader) canonical(n int) []byte {
+	b := r.bytes(n)
+	r.bad = r.bad || len(b) == 0 || b[0] != '<' || !utf8.Valid(b)
+	return b
+}
+
+// The marks before a lot's items.
+const (
+	itemEnd     = 0
+	itemValid   = 1
+	itemInvalid = 2
+)
+
+// idLength is how long an ID is (RFC 9562).
+const idLength = 36
+
+// items reads the items of a lot up to their end.
+func (r *reader) items(v *Verdict, names Names) {
+	for kind := r.u8(); kind != itemEnd && !r.bad; kind = r.u8() {
+		i := Item{Version: string(r.bytes(int(r.u8())))}
+		switch kind {
+		case itemValid:
+			i.Payload = r.canonical(r.u32(len(r.rest)))
+		case itemInvalid:
+			i.ID = string(r.bytes(int(r.u8())))
+			i.Findings, i.Total = r.findings(names)
+		default:
+			r.bad = true
+		}
+		r.bad = r.bad || !isVersion(i.Version) || !isID(i.ID) || len(v.Items) == MaxItems
+		v.Items = append(v.Items, i)
 	}
-	v.Findings = make([]Finding, 0, count)
+	r.bad = r.bad || len(v.Items) == 0
+}
+
+// isID tells whether s is a UUID as text, or empty.
+func isID(s string) bool {
+	return s == "" || len(s) == idLength && strings.Trim(s, "0123456789abcdefABCDEF-") == ""
+}
+
+// findings reads violations and how many there were.
+func (r *reader) findings(names Names) (all []Finding, total int) {
+	// A document has fewer violations than four times its bytes; this only stops nonsense.
+	total = r.u32(1 << 30)
+	count := int(r.u8())
+	if total == 0 || count == 0 || count > MaxFindings || count > total {
+		r.bad = true
+		return nil, 0
+	}
+	all = make([]Finding, 0, count)
 	for range count {
 		f := Finding{Code: r.u32(maxCode), Line: r.u32(maxLine)}
 		depth := int(r.u8())
 		if depth == 0 {
 			r.bad = true
-			return
+			return nil, 0
 		}
 		f.Path = make([]Step, 0, depth)
 		for i := range depth {
@@ -138,10 +186,11 @@ func (r *reader) findings(v *Verdict, names Names) {
 		}
 		r.description(&f, names)
 		if r.bad {
-			return
+			return nil, 0
 		}
-		v.Findings = append(v.Findings, f)
+		all = append(all, f)
 	}
+	return all, total
 }
 
 // described is XS_DESCRIBED of core.h.

@@ -109,7 +109,7 @@ func TestDecodeBelievesNothing(t *testing.T) {
 	for name, answer := range map[string][]byte{
 		"version that is text":   frame(xmlschema.Valid, u0, u1, "r", byte(5), "Rossi", 0, "<r></r>"),
 		"version too long":       frame(xmlschema.Valid, u0, u1, "r", byte(9), "123456789", 0, "<r></r>"),
-		"unknown status":         frame(byte(9), u0, u0, u0, 0),
+		"unknown status":         frame(byte(10), u0, u0, u0, 0),
 		"unknown SOAP version":   frame(xmlschema.NotSOAP, byte(3), u0, u0, 0),
 		"root not in the schema": frame(xmlschema.Valid, u0, byte(5), "Rossi", u0, 0, "<a></a>"),
 		"local element as root":  frame(xmlschema.Valid, u0, byte(5), "child", u0, 0, "<child></child>"),

@@ -175,17 +175,20 @@ func (t *modelSimple) compile() *Simple {
 	return s
 }
 
-// At tells what the schema says of the last step of a path. ok is false for a path that the schema
-// does not have.
+// At tells what the schema says of the last step of a path, which may begin with an item of a lot. ok
+// is false for a path that the schema does not have.
 func (n Names) At(path []Step) (p Place, ok bool) {
 	if len(path) == 0 {
 		return Place{}, false
 	}
-	element, known := n.roots[path[0].Name]
+	p.Name = path[0].Name
+	element, known := n.roots[p.Name]
+	if !known && p.Name != "" && p.Name == n.Lot.Item {
+		element, known = n.roots[n.Lot.As]
+	}
 	if !known {
 		return Place{}, false
 	}
-	p.Name = element.Name
 	for _, step := range path[1:] {
 		t := n.contents(element)
 		if t == nil || step.Name == "" {

@@ -19,6 +19,8 @@ const schemaNamespace = "http://www.w3.org/2001/XMLSchema"
 type Names struct {
 	// Namespace is the schema's target namespace.
 	Namespace string
+	// Lot says which documents are lots; zero for none. It is not read from the schema.
+	Lot Lot
 
 	elements, attributes, globals map[string]string
 
@@ -31,6 +33,11 @@ type Names struct {
 // Global tells whether the schema declares an element of that name at its top, so that a
 // document may have it as its root.
 func (n Names) Global(name string) bool { return n.globals[name] != "" }
+
+// LotKnown tells whether the names of Lot are the schema's, or there is none.
+func (n Names) LotKnown() bool {
+	return n.Lot == Lot{} || n.Global(n.Lot.Root) && n.elements[n.Lot.Item] != "" && n.Global(n.Lot.As)
+}
 
 // element gives the schema's own copy of the name, "" if it has none.
 func (n Names) element(name []byte) string { return n.elements[string(name)] }

@@ -60,12 +60,24 @@ type Schema struct {
 // Compile compiles the schema main. What it includes or imports is looked for in files and
 // nowhere else, by the names it uses; what is not found there is an error.
 func Compile(main string, files map[string][]byte) (*Schema, error) {
+	return CompileWithLot(main, files, Lot{})
+}
+
+// CompileWithLot is Compile for a schema some of whose documents are lots.
+func CompileWithLot(main string, files map[string][]byte, lot Lot) (*Schema, error) {
 	names, err := ReadNames(main, files)
 	if err != nil {
 		return nil, err
 	}
+	if names.Lot = lot; !names.LotKnown() {
+		return nil, ErrFiles
+	}
 	compiled, err := compile(main, files)
 	if err != nil {
+		return nil, err
+	}
+	if err := setLot(compiled, lot); err != nil {
+		C.xs_schema_free(compiled)
 		return nil, err
 	}
 	s := &Schema{names: names, schema: compiled, idle: make(chan *C.xs_checker, runtime.GOMAXPROCS(0))}
@@ -95,6 +107,20 @@ func compile(main string, files map[string][]byte) (*C.xs_schema, error) {
 		return nil, &CompileError{Code: int(fault.code), Line: int(fault.line)}
 	}
 	return compiled, nil
+}
+
+func setLot(schema *C.xs_schema, lot Lot) error {
+	if lot == (Lot{}) {
+		return nil
+	}
+	root, item, as := C.CString(lot.Root), C.CString(lot.Item), C.CString(lot.As)
+	defer C.free(unsafe.Pointer(root))
+	defer C.free(unsafe.Pointer(item))
+	defer C.free(unsafe.Pointer(as))
+	if C.xs_set_lot(schema, root, item, as) != 0 {
+		return ErrNoMemory
+	}
+	return nil
 }
 
 func addFile(list *C.xs_files, name string, content []byte) error {

@@ -36,7 +36,16 @@ const (
 	UnknownEnvelope Status = 7
 	// WrongEncoding: anything but UTF-8, or a NUL character.
 	WrongEncoding Status = 8
+	// LotJudged: the element is a lot with the right frame; each of its items has its own verdict.
+	LotJudged Status = 9
 )
+
+// Lot describes documents that hold others: a frame of the root Root around elements Item, each of
+// which is judged alone, as if it were the global element As. A frame that does not conform makes
+// the whole document Invalid, whatever its items are. Judge takes such a document as a whole.
+type Lot struct {
+	Root, Item, As string
+}
 
 // Codes of findings that are this package's own. All others are libxml2's xmlParserErrors.
 const (
@@ -130,6 +139,38 @@ type Verdict struct {
 	Findings []Finding
 	// Total is how many findings there were.
 	Total int
+	// Items are the verdicts on a lot's items, in document order, only if LotJudged; Payload is
+	// then the canonical frame, without the items.
+	Items []Item
 	// Line is where a Malformed document breaks, 0 if unknown.
 	Line int
+}
+
+// MaxItems is how many items a lot may have.
+const MaxItems = 1000
+
+// Item is the verdict on one item of a lot, as if it were a document of its own. Paths begin with
+// the item; lines count from the one in which it begins, 0 if unknown.
+type Item struct {
+	// Version is what the item's attribute "versione" declares, as in Verdict.
+	Version string
+	// Payload is the exclusive canonical form of the item, nil if there are findings.
+	Payload []byte
+	// Findings are the violations, at most MaxFindings.
+	Findings []Finding
+	// Total is how many there were.
+	Total int
+	// ID is the UUID in Testata/IdEvento of an item with findings, empty if there is none.
+	ID string
+}
+
+// Refused counts the items with findings.
+func (v *Verdict) Refused() int {
+	n := 0
+	for i := range v.Items {
+		if v.Items[i].Payload == nil {
+			n++
+		}
+	}
+	return n
 }

@@ -207,7 +207,9 @@ def main():
     bad.Cartella.DataApertura = date(2011, 9, 10)
     vendor.step("rules", "inviaEvento", **fields(bad))
 
-    vendor.step("lot", "inviaLotto", versione="1.0", IdLotto=str(uuid.uuid4()), Evento=[new_event(client), new_event(client)])
+    bad = new_event(client)
+    bad.Soggetto.Identificativo.CodiceFiscale = "DNGZCL12E49G702A"
+    vendor.step("lot", "inviaLotto", versione="1.0", IdLotto=str(uuid.uuid4()), Evento=[new_event(client), bad])
     vendor.step("summary", "riepilogoEventi", CodiceEnte="SDS-PI", Dal=date.today() - timedelta(days=7), Al=date.today() + timedelta(days=1))
 
     stranger = Vendor(wsdl, version, user, "another password")

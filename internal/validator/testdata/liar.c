@@ -81,7 +81,7 @@ int main(void)
 		get(doc, len - 7);
 		if (head[0] == 2)
 			answer(0, "", 0);
-		else if (head[0] == 1)
+		else if (head[0] == 1 || head[0] == 3)
 			;
 		else if (len >= 7 + 4 && memcmp(doc, "RAW", 3) == 0)
 			raw(doc, len - 7, id);

@@ -2,6 +2,7 @@
  * The C core under a sanitizer, driven by core_test.go. Frames come on standard input:
  * u8 kind | u32 len | bytes.
  *   'f' name NUL content   a file of the schema, the first one is the main file
+ *   'l' root NUL item NUL as NUL   what a lot is
  *   'd' document           checks it in every mode by both ways, whose answers must be equal;
  *                          prints status numbers "e b" and how many modes took the short way
  *   'c' document           compares xs_canonical with xmlC14NExecute for every element
@@ -135,7 +136,7 @@ int main(void)
 	xs_schema *schema = NULL;
 	xs_checker *checker = NULL;
 	xs_stream *stream = NULL;
-	char *main_file = NULL;
+	char *main_file = NULL, *lot[3] = {NULL};
 	unsigned char *data;
 	size_t len;
 	int kind;
@@ -147,6 +148,10 @@ int main(void)
 			if (main_file == NULL)
 				main_file = strdup((char *)data);
 			xs_files_add(files, (char *)data, data + n, len - n);
+		} else if (kind == 'l') {
+			const char *name = (char *)data;
+			for (int i = 0; i < 3; i++, name += strlen(name) + 1)
+				lot[i] = strdup(name);
 		} else if (kind == 'c') {
 			printf("%d\n", compare(data, len));
 		} else {
@@ -154,6 +159,8 @@ int main(void)
 			if (schema == NULL) {
 				schema = xs_compile(files, main_file, &fault);
 				if (schema == NULL)
+					return 1;
+				if (lot[0] != NULL && xs_set_lot(schema, lot[0], lot[1], lot[2]) != 0)
 					return 1;
 				checker = xs_checker_new(schema);
 				stream = xs_stream_new(schema);
@@ -172,6 +179,8 @@ int main(void)
 	xs_schema_free(schema);
 	xs_files_free(files);
 	free(main_file);
+	for (int i = 0; i < 3; i++)
+		free(lot[i]);
 	xmlCleanupParser();
 	return 0;
 }

@@ -116,7 +116,9 @@ template <class Proxy> void Vendor<Proxy>::run() {
     sinba__LottoType lot;
     lot.versione = optional(soap, "1.0");
     lot.IdLotto = newUuid();
-    lot.Evento = {newEvent(soap), newEvent(soap)};
+    sinba__MessaggioEventoType *bad = newEvent(soap);
+    bad->Soggetto->Identificativo->union_IdentificativoPersonaType.CodiceFiscale = optional(soap, "DNGZCL12E49G702A");
+    lot.Evento = {newEvent(soap), bad};
     sinba__EsitoLottoType outcomes;
     step("lot", "inviaLotto", &Proxy::inviaLotto, &lot, outcomes);
     sinba__RichiestaRiepilogoType month;

@@ -98,7 +98,17 @@ inline std::string json(struct soap *soap, const sinba__RiepilogoEventiType &r) 
     return o.raw("Totale", "[" + totals + "]").raw("VoceEvento", "[" + events + "]").str();
 }
 
-// What the contract answers to lots once they are served.
-inline std::string json(struct soap *, const sinba__EsitoLottoType &) { return "{}"; }
+inline std::string json(struct soap *soap, const sinba__EsitoLottoType &l) {
+    std::string list;
+    for (const sinba__EsitoEventoType *e : l.EsitoEvento) {
+        Object o;
+        o.add("Posizione", &e->Posizione).add("IdEvento", e->IdEvento);
+        if (e->Ricevuta) o.raw("Ricevuta", json(soap, *e->Ricevuta));
+        if (e->Errore) o.raw("Errore", json(soap, *e->Errore));
+        list += (list.empty() ? "" : ",") + o.str();
+    }
+    Object o;
+    return o.add("IdLotto", l.IdLotto).raw("EsitoEvento", "[" + list + "]").str();
+}
 
 #endif

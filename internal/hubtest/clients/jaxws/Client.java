@@ -114,12 +114,17 @@ public final class Client {
         send("rules", broken);
     }
 
-    private void notYet() throws ReflectiveOperationException {
+    private void lot() throws ReflectiveOperationException {
         LottoType lot = new LottoType();
         lot.setVersione("1.0");
         lot.setIdLotto(UUID.randomUUID().toString());
-        lot.getEvento().addAll(Arrays.asList(Event.create(), Event.create()));
+        MessaggioEventoType bad = Event.create();
+        bad.getSoggetto().getIdentificativo().setCodiceFiscale("DNGZCL12E49G702A");
+        lot.getEvento().addAll(Arrays.asList(Event.create(), bad));
         step("lot", "inviaLotto", () -> port.inviaLotto(lot));
+    }
+
+    private void notYet() throws ReflectiveOperationException {
         RichiestaRiepilogoType month = new RichiestaRiepilogoType();
         month.setCodiceEnte("SDS-PI");
         month.setDal(Event.day(java.time.LocalDate.now().minusDays(7).toString()));
@@ -135,6 +140,7 @@ public final class Client {
         vendor.echo("echo");
         vendor.receipts();
         vendor.refusals();
+        vendor.lot();
         vendor.notYet();
         Client stranger = new Client(service, args[1], args[2], "another password");
         try {

@@ -13,7 +13,7 @@ const { newEvent } = require('./event.js');
 
 // REPEATED are the elements of answers that may come more than once: npm soap gives an array only
 // for two or more.
-const REPEATED = ['Anomalia', 'Avviso', 'Totale', 'VoceEvento'];
+const REPEATED = ['Anomalia', 'Avviso', 'EsitoEvento', 'Totale', 'VoceEvento'];
 
 // typed gives an answer the types of the schema: npm soap knows those of XML Schema itself only
 // and leaves numbers of the contract's own types as text.
@@ -22,6 +22,7 @@ function typed(value, name) {
   if (value && typeof value === 'object') {
     return Object.fromEntries(Object.entries(value).filter(([key]) => key !== 'attributes').map(([key, item]) => [key, typed(item, key)]));
   }
+  if (name === 'Posizione' && /^[0-9]+$/.test(value)) return Number(value); // in a lot; else a path
   return ['Riga', 'AnomalieTotali', 'Tentativi', 'Numero'].includes(name) ? Number(value) : value;
 }
 
@@ -92,7 +93,9 @@ async function main() {
   bad.Cartella.DataApertura = '2011-09-10';
   await step('rules', 'inviaEvento', bad);
 
-  await step('lot', 'inviaLotto', { attributes: { versione: '1.0' }, IdLotto: crypto.randomUUID(), Evento: [newEvent(), newEvent()] });
+  bad = newEvent();
+  bad.Soggetto.Identificativo.CodiceFiscale = 'DNGZCL12E49G702A';
+  await step('lot', 'inviaLotto', { attributes: { versione: '1.0' }, IdLotto: crypto.randomUUID(), Evento: [newEvent(), bad] });
   const day = (offset) => new Date(Date.now() + offset * 86400000).toISOString().slice(0, 10);
   await step('summary', 'riepilogoEventi', { CodiceEnte: 'SDS-PI', Dal: day(-7), Al: day(1) });
 

@@ -101,7 +101,9 @@ $bad['Soggetto']['Identificativo']['CodiceFiscale'] = 'DNGZCL12E49G702A';
 $bad['Cartella']['DataApertura'] = '2011-09-10';
 $vendor->step('rules', 'inviaEvento', $bad);
 
-$vendor->step('lot', 'inviaLotto', ['versione' => '1.0', 'IdLotto' => uuid(), 'Evento' => [newEvent(), newEvent()]]);
+$bad = newEvent();
+$bad['Soggetto']['Identificativo']['CodiceFiscale'] = 'DNGZCL12E49G702A';
+$vendor->step('lot', 'inviaLotto', ['versione' => '1.0', 'IdLotto' => uuid(), 'Evento' => [newEvent(), $bad]]);
 $vendor->step('summary', 'riepilogoEventi', ['CodiceEnte' => 'SDS-PI', 'Dal' => gmdate('Y-m-d', time() - 7 * 86400), 'Al' => gmdate('Y-m-d', time() + 86400)]);
 
 $stranger = new Vendor($wsdl, $version, $user, 'another password');
