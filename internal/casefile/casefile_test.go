@@ -435,8 +435,12 @@ func TestAgeIsJudgedByWhatTheCaseKnows(t *testing.T) {
 		on       sinba.Date
 		want     string
 	}{
-		{200603, false, 20240331, ""}, {200603, false, 20240401, "305L"}, {200603, true, 20240401, ""},
-		{200603, false, 20270331, "305L"}, {200603, false, 20270401, "305G"}, {200603, true, 20270401, "305L"},
+		{200603, false, 20240331, ""},
+		{200603, false, 20240401, "305L"},
+		{200603, true, 20240401, ""},
+		{200603, false, 20270331, "305L"},
+		{200603, false, 20270401, "305G"},
+		{200603, true, 20270401, "305L"},
 	} {
 		if got := reopened(born(t, tt.month, tt.presumed), tt.on); got != tt.want {
 			t.Errorf("born in %d (presumed %v), taken in on %d: %q, want %q", tt.month, tt.presumed, tt.on, got, tt.want)
