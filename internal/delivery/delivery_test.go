@@ -18,6 +18,7 @@ import (
 	"github.com/sinbahub/sinbahub/internal/delivery"
 	"github.com/sinbahub/sinbahub/internal/hub"
 	"github.com/sinbahub/sinbahub/internal/siss"
+	"github.com/sinbahub/sinbahub/internal/validator"
 )
 
 // line is what SISS took.
@@ -300,26 +301,16 @@ func TestEventThatEndsWorkersIsTriedAgainBeforeItIsParked(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = deadly.Close() })
-	lucky := w.accept(t, newChild(), nil)
-	// So long that the next attempt is the other carrier's.
-	k := w.carryWith(t, s.URL(), deadly, func(c *delivery.Config) { c.FirstRetry, c.MostRetry = 3*time.Second, 3*time.Second })
-	if seen := k.until(t, lucky.transmission, hub.Retrying, hub.Parked, hub.Delivered); seen[0].state == string(hub.Parked) {
-		t.Fatal("parked at once")
-	} else if seen[0].state == string(hub.Delivered) {
-		t.Skip("the answer overtook the deadline at the first attempt")
+	for !triedAgain(t, w, s.URL(), deadly) { // on a busy machine an answer may overtake the deadline
+		continue
 	}
-	k.stop()
-	k = w.carry(t, s.URL(), nil)
-	if seen := k.until(t, lucky.transmission, hub.Delivered, hub.Parked); seen[len(seen)-1].state != string(hub.Delivered) {
-		t.Errorf("with workers that live: %+v", seen)
-	}
-	k.stop()
 
-	k = w.carryWith(t, s.URL(), deadly, nil)
+	k := w.carryWith(t, s.URL(), deadly, nil)
 	unlucky := w.accept(t, newChild(), nil)
 	k.Wake()
 	seen := k.until(t, unlucky.transmission, hub.Parked, hub.Dead, hub.Delivered)
-	for seen[len(seen)-1].state == string(hub.Delivered) { // on a busy machine an answer may overtake the deadline
+	overtook := func(a attempt) bool { return a.state == string(hub.Delivered) || a.state == string(hub.Uncertain) }
+	for slices.ContainsFunc(seen, overtook) { // a worker's answer may be faster than any deadline
 		unlucky = w.accept(t, newChild(), nil)
 		k.Wake()
 		seen = k.until(t, unlucky.transmission, hub.Parked, hub.Dead, hub.Delivered)
@@ -336,6 +327,29 @@ func TestEventThatEndsWorkersIsTriedAgainBeforeItIsParked(t *testing.T) {
 			t.Error("an event that no worker judged has left")
 		}
 	}
+}
+
+// triedAgain has an event's first workers end, and others deliver it. It tells whether the first ones
+// did end: an answer may overtake any deadline.
+func triedAgain(t *testing.T, w *world, url string, deadly *validator.Pool) bool {
+	t.Helper()
+	event := w.accept(t, newChild(), nil)
+	// So long that the next attempt is the other carrier's.
+	k := w.carryWith(t, url, deadly, func(c *delivery.Config) { c.FirstRetry, c.MostRetry = 3*time.Second, 3*time.Second })
+	first := k.until(t, event.transmission, hub.Retrying, hub.Uncertain, hub.Parked, hub.Dead, hub.Delivered)[0]
+	k.stop()
+	if first.state == string(hub.Parked) || first.state == string(hub.Dead) {
+		t.Fatal("set aside at once")
+	}
+	if first.state != string(hub.Retrying) || w.state(t, event).State == hub.Delivered {
+		return false
+	}
+	k = w.carry(t, url, nil)
+	defer k.stop()
+	if seen := k.until(t, event.transmission, hub.Delivered, hub.Parked, hub.Dead); seen[len(seen)-1].state != string(hub.Delivered) {
+		t.Errorf("with workers that live: %+v", seen)
+	}
+	return true
 }
 
 // attempts reads hub_attempts_total.

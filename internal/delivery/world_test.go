@@ -286,6 +286,7 @@ func (w *world) carryWith(tb testing.TB, url string, p *validator.Pool, change f
 // until waits for the first settled attempt of a delivery that ends in one of the states.
 func (k *carrier) until(t *testing.T, id uuid.UUID, states ...hub.DeliveryState) (seen []attempt) {
 	t.Helper()
+	patience := time.After(2 * time.Minute)
 	for {
 		select {
 		case a := <-k.attempts:
@@ -298,7 +299,7 @@ func (k *carrier) until(t *testing.T, id uuid.UUID, states ...hub.DeliveryState)
 					return seen
 				}
 			}
-		case <-t.Context().Done():
+		case <-patience:
 			t.Fatalf("%s never reached %v; log:\n%s", id, states, k.log())
 		}
 	}
@@ -307,6 +308,7 @@ func (k *carrier) until(t *testing.T, id uuid.UUID, states ...hub.DeliveryState)
 // final waits until so many deliveries are delivered, refused, dead or parked.
 func (k *carrier) final(tb testing.TB, n int) (all []attempt) {
 	tb.Helper()
+	patience := time.After(5 * time.Minute)
 	for ended := 0; ended < n; {
 		select {
 		case a := <-k.attempts:
@@ -316,7 +318,7 @@ func (k *carrier) final(tb testing.TB, n int) (all []attempt) {
 				ended++
 			case hub.Pending, hub.Sending, hub.Retrying, hub.Uncertain:
 			}
-		case <-tb.Context().Done():
+		case <-patience:
 			tb.Fatalf("%d of %d ended; log:\n%s", ended, n, k.log())
 		}
 	}
