@@ -65,6 +65,9 @@ func (a Admission) Idle() (participants int, bytes int64)  { return len(a.a.load
 // Turns are those to inspect documents, for tests.
 type Turns struct{ t *turns }
 
+// ErrImpatient is what Begin gives up with.
+var ErrImpatient = errImpatient
+
 // NewTurns makes them.
 func NewTurns(exchanges, processors int) Turns { return Turns{newTurns(exchanges, processors)} }
 

@@ -13,14 +13,9 @@ import (
 	"github.com/sinbahub/sinbahub/pkg/soap"
 )
 
-const (
-	// turnPatience is how long a document waits for its sender's others; it is below the time a stop
-	// leaves.
-	turnPatience = 10 * time.Second
-	// validatorPatience is above what the workers take for any document: it ends the waiting when
-	// none can be started.
-	validatorPatience = time.Minute
-)
+// validatorPatience is above what the workers take for any document: it ends the waiting when none
+// can be started.
+const validatorPatience = time.Minute
 
 // inspect is steps 2 and 3: what costs time by the will of the sender. The turn of a document that
 // is found bad ends when it has been refused or, as a dry run, told what is wrong: by the caller. So
@@ -49,11 +44,9 @@ func (g *Gateway) inspect(ctx context.Context, x *exchange) error {
 // patience has its share taken by its own: its place here may be of use to others.
 func (g *Gateway) awaitTurn(ctx context.Context, x *exchange) error {
 	defer g.metrics.step("turn")()
-	patient, cancel := context.WithTimeout(ctx, turnPatience)
-	defer cancel()
 	var err error
-	x.turn, err = g.turns.begin(patient, x.participant.ID, len(x.body))
-	if err != nil && ctx.Err() == nil {
+	x.turn, err = g.turns.begin(ctx, x.participant.ID, len(x.body))
+	if errors.Is(err, errImpatient) {
 		return g.reject(x, rejectShare)
 	}
 	return err

@@ -2,8 +2,10 @@ package gateway
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/sinbahub/sinbahub/internal/hub"
 	"github.com/sinbahub/sinbahub/internal/validator"
@@ -16,6 +18,8 @@ import (
 // twenty at once; and who sends hardly any does not notice. The others of a participant wait behind
 // its own.
 type turns struct {
+	patience time.Duration
+
 	most [sizes]int
 	mu   sync.Mutex
 	// gates are those of the participants that sent something; there are few.
@@ -45,16 +49,26 @@ type turn struct {
 	ended bool
 }
 
+// turnPatience is how long a document waits for its sender's others; it is below the time a stop
+// leaves.
+const turnPatience = 10 * time.Second
+
+// errImpatient says that a participant's own documents left this one no room in time.
+var errImpatient = errors.New("no turn in time")
+
 // newTurns shares out so many exchanges and processors. Big documents leave one processor, and the
 // validator has one worker for the large ones.
 func newTurns(exchanges, processors int) *turns {
 	return &turns{
+		patience: turnPatience,
+
 		most:  [sizes]int{sizeUsual: exchanges, sizeBig: max(1, processors-1), sizeLarge: 1},
 		gates: map[int32]*[sizes]gate{},
 	}
 }
 
-// begin waits until a document of so many bytes may be inspected. The turn must be ended.
+// begin waits until a document of so many bytes may be inspected. The turn must be ended. The error
+// is errImpatient if only the sender's own documents were in the way.
 func (t *turns) begin(ctx context.Context, participant int32, bytes int) (*turn, error) {
 	size := sizeUsual
 	switch {
@@ -82,10 +96,13 @@ func (t *turns) begin(ctx context.Context, participant int32, bytes int) (*turn,
 	admitted := make(chan struct{})
 	g.waiting = append(g.waiting, admitted)
 	t.mu.Unlock()
+	patience := time.NewTimer(t.patience)
+	defer patience.Stop()
 	select {
 	case <-admitted:
 		return own, nil
 	case <-ctx.Done():
+	case <-patience.C:
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -94,6 +111,9 @@ func (t *turns) begin(ctx context.Context, participant int32, bytes int) (*turn,
 	} else { // admitted at the same moment
 		g.inside--
 		g.admit()
+	}
+	if ctx.Err() == nil {
+		return nil, errImpatient
 	}
 	return nil, hub.NewError(hub.Unavailable, hub.CodeUnavailable, ctx.Err())
 }

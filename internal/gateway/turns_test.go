@@ -2,9 +2,12 @@ package gateway_test
 
 import (
 	"context"
+	"errors"
 	"runtime"
 	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/sinbahub/sinbahub/internal/gateway"
 	"github.com/sinbahub/sinbahub/internal/validator"
@@ -169,4 +172,37 @@ func TestTurnsUnderRaces(t *testing.T) {
 	if n := inside(t, turns, 1, 100); n != 1 {
 		t.Errorf("%d at once after nothing but refusals", n)
 	}
+}
+
+// TestTurnIsRefusedWhenItsSendersOthersTakeTooLong in a bubble's time: after ten seconds, and not
+// when the sender left or another was in time.
+func TestTurnIsRefusedWhenItsSendersOthersTakeTooLong(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		turns := gateway.NewTurns(64, 2)
+		end, err := turns.Begin(t.Context(), 1, 1<<20)
+		if err != nil {
+			t.Fatal(err)
+		}
+		began := time.Now()
+		if _, err := turns.Begin(t.Context(), 1, 1<<20); !errors.Is(err, gateway.ErrImpatient) || time.Since(began) != 10*time.Second {
+			t.Errorf("after %s: %v", time.Since(began), err)
+		}
+		left, leave := context.WithTimeout(t.Context(), time.Second)
+		defer leave()
+		if _, err := turns.Begin(left, 1, 1<<20); err == nil || errors.Is(err, gateway.ErrImpatient) {
+			t.Errorf("of a sender that left: %v", err)
+		}
+		go func() {
+			time.Sleep(9 * time.Second)
+			end(true)
+		}()
+		if end, err = turns.Begin(t.Context(), 1, 1<<20); err != nil {
+			t.Errorf("in time: %v", err)
+		}
+		end(true)
+		if n := turns.Waiting(1); n != 0 {
+			t.Errorf("%d wait", n)
+		}
+	})
 }
