@@ -90,6 +90,12 @@ type LeafInfo struct {
 // joins it with the leaf table. A leaf without a row, a row without a leaf, and a row that asks for
 // something its type cannot give are errors naming the path; the hub must not start on one.
 func Load(schemaFile []byte, ref Reference) (*Catalogue, error) {
+	return LoadVersion(schemaFile, leafTable, ref)
+}
+
+// LoadVersion is Load for another version of the contract: its schema with its own leaf table. Any
+// number of versions may stand beside each other.
+func LoadVersion(schemaFile, table []byte, ref Reference) (*Catalogue, error) {
 	parsed, err := parseSchema(schemaFile)
 	if err != nil {
 		return nil, err
@@ -120,7 +126,7 @@ func Load(schemaFile []byte, ref Reference) (*Catalogue, error) {
 	if err := c.assignTakes(); err != nil {
 		return nil, err
 	}
-	return c.WithTable(leafTable)
+	return c.WithTable(table)
 }
 
 // WithTable gives the same catalogue with another leaf table (foglie.tsv), held against the schema
