@@ -185,7 +185,10 @@ func clientSteps() []clientStep {
 			t.Helper()
 			if a.IDLotto == "" || len(a.EsitoEvento) != 2 || a.EsitoEvento[0].Ricevuta == nil || a.EsitoEvento[1].Errore == nil ||
 				a.EsitoEvento[0].Posizione != 1 || a.EsitoEvento[1].Posizione != 2 || a.EsitoEvento[1].IDEvento == "" {
-				t.Fatalf("outcomes of a lot: %+v", a.EsitoEvento)
+				for _, o := range a.EsitoEvento {
+					t.Errorf("an outcome of a lot: %+v, its error %+v", o, o.Errore)
+				}
+				return
 			}
 			checkReceipt(t, a.EsitoEvento[0].Ricevuta, "ACCETTATO", nil)
 			checkFindings(t, a.EsitoEvento[1].Errore.Anomalia, "GRAVE", []string{"SINBA_303 BR-03 /Evento/Soggetto/Identificativo/CodiceFiscale"})

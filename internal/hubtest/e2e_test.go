@@ -43,29 +43,6 @@ func sampleOf(t *testing.T, ente, eventType string) string {
 	return ""
 }
 
-// samples are the sample events in the order in which they happened.
-func samples(t *testing.T) []string {
-	t.Helper()
-	files, err := filepath.Glob(filepath.Join(hubtest.Root(), "testdata", "events", "*", "*.xml"))
-	if err != nil || len(files) < 40 {
-		t.Fatalf("%d samples, want at least 40: %v", len(files), err)
-	}
-	slices.Sort(files)
-	return files
-}
-
-// enteOf reads the CodiceEnte of a sample, whatever its prefix.
-func enteOf(t *testing.T, file string) string {
-	t.Helper()
-	text, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, rest, _ := strings.Cut(string(text), "CodiceEnte>")
-	code, _, _ := strings.Cut(rest, "<")
-	return code
-}
-
 // sentLine is a line of `sinbahub send --json`.
 type sentLine struct {
 	File       string `json:"file"`

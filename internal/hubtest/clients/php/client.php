@@ -103,7 +103,10 @@ $vendor->step('rules', 'inviaEvento', $bad);
 
 $bad = newEvent();
 $bad['Soggetto']['Identificativo']['CodiceFiscale'] = 'DNGZCL12E49G702A';
-$vendor->step('lot', 'inviaLotto', ['versione' => '1.0', 'IdLotto' => uuid(), 'Evento' => [newEvent(), $bad]]);
+// Two events that share an array (one constant of the program, say) go out with id and href instead
+// of the second one's content: each must have its own.
+$own = fn (array $event): array => unserialize(serialize($event));
+$vendor->step('lot', 'inviaLotto', ['versione' => '1.0', 'IdLotto' => uuid(), 'Evento' => [$own(newEvent()), $own($bad)]]);
 $vendor->step('summary', 'riepilogoEventi', ['CodiceEnte' => 'SDS-PI', 'Dal' => gmdate('Y-m-d', time() - 7 * 86400), 'Al' => gmdate('Y-m-d', time() + 86400)]);
 
 $stranger = new Vendor($wsdl, $version, $user, 'another password');
