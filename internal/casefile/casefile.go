@@ -94,6 +94,9 @@ type State struct {
 	Unaccompanied bool
 	// Mother and Father are those of the last ComposizioneFamiglia.
 	Mother, Father bool
+	// Identities are the identifiers that live events named the child by, in the order in which they
+	// were first told.
+	Identities []string
 	// Frozen: the child was adopted, so that the case only closes (BR-22).
 	Frozen bool
 	// Items are open services, all placements and care, and all orders, in the order in which they

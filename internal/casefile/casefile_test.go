@@ -2,6 +2,7 @@ package casefile_test
 
 import (
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -415,6 +416,71 @@ func TestAdoptionFreezesTheCase(t *testing.T) {
 	l.must(t, with(event(sinba.ChiusuraCartella, 9), func(f *sinba.Facts) { f.Closing = true }))
 }
 
+// TestCaseKeepsItsChild is BR-25: only what the case's own events said counts, wherever the event
+// stands among them; and after an adoption no operation and no number gives the child another name.
+func TestCaseKeepsItsChild(t *testing.T) {
+	t.Parallel()
+	named := func(number int32, id, previous string) casefile.Event {
+		e := event(sinba.Segnalazione, number)
+		if previous != "" {
+			e.Type = sinba.VariazioneAnagrafica
+		}
+		e.Facts.Identity, e.Facts.Previous = id, previous
+		return e
+	}
+	var l life
+	l.must(t, with(event(sinba.AperturaCartella, 1), func(f *sinba.Facts) { f.Identity = "a" }))
+	l.must(t, named(2, "a", ""))
+	want(t, l.send(named(3, "b", "")), "325G")
+	want(t, l.send(named(3, "b", "c")), "325G")
+	change := l.must(t, named(3, "b", "a"))
+	l.must(t, named(4, "b", ""))
+	l.must(t, named(5, "a", ""))
+	want(t, l.send(named(2, "b", "")), "411L") // late, by the name of today
+	want(t, l.send(named(2, "c", "")), "411L 325G")
+	want(t, l.send(with(about(sinba.Annullamento, change, 6), func(f *sinba.Facts) { f.Identity, f.Previous = "z", "" })), "325G")
+	adoption := event(sinba.ProvvedimentoGiudiziario, 6)
+	adoption.Facts.Identity, adoption.Facts.Adopted = "a", true
+	l.must(t, adoption)
+	if found := l.send(named(7, "new", "a")); len(found) == 0 || found[0].Code != hub.CodeRule22 {
+		t.Errorf("another name after the adoption: %+v", found)
+	}
+	want(t, l.send(named(2, "new", "a")), "411L 322G")
+	want(t, l.send(with(about(sinba.Rettifica, change, 7), func(f *sinba.Facts) { f.Identity, f.Previous = "new", "a" })), "322G")
+}
+
+// TestWhatASoftenedRuleLetsInMovesTheCase: whether a rule refuses is configuration, what the event
+// makes of the case is not.
+func TestWhatASoftenedRuleLetsInMovesTheCase(t *testing.T) {
+	t.Parallel()
+	l := inCharge(t)
+	l.must(t, item(3, sinba.Item{Kind: sinba.ItemService, ID: "a", Start: 20240201}))
+	closing := event(sinba.ChiusuraCartella, 4)
+	after, found := casefile.Judge(&l.state, l.history, &closing)
+	want(t, found, "317G")
+	closing.Position = 4
+	if folded := casefile.Fold(append(l.history, closing)); after.Status != casefile.Closed || !cmp.Equal(after, folded) {
+		t.Errorf("the case would be %+v, its fold %+v", after, folded)
+	}
+}
+
+func TestItemsOfACaseAreBounded(t *testing.T) {
+	t.Parallel()
+	many := func(n int) func(*sinba.Facts) {
+		return func(f *sinba.Facts) {
+			for i := range n {
+				f.Items = append(f.Items, sinba.Item{Kind: sinba.ItemService, ID: strconv.Itoa(i), Start: 20240201})
+			}
+		}
+	}
+	var l life
+	want(t, l.send(with(event(sinba.CaricamentoIniziale, 1), many(casefile.MaxItems+1))), "407G")
+	l.must(t, with(event(sinba.CaricamentoIniziale, 1), many(casefile.MaxItems)))
+	want(t, l.send(item(2, sinba.Item{Kind: sinba.ItemCare, ID: "x", Start: 20240201})), "407G")
+	l.must(t, item(2, sinba.Item{Kind: sinba.ItemService, ID: "7", Start: 20240201, End: 20240202, Closed: true}))
+	l.must(t, item(3, sinba.Item{Kind: sinba.ItemCare, ID: "x", Start: 20240201}))
+}
+
 // born is a case in charge of a child born in a month.
 func born(t *testing.T, month int32, presumed bool) *life {
 	t.Helper()
@@ -496,6 +562,7 @@ func TestStoredFormsAreReadAsWritten(t *testing.T) {
 	state := casefile.State{
 		Status: casefile.Transferred, OpenedOn: 20240101, TakenOn: 20240102, LastNumber: 2_147_483_647, Incongruent: 3,
 		BornIn: 201203, Presumed: true, Citizenship: sinba.CitizenshipOther, Unaccompanied: true, Mother: true, Frozen: true,
+		Identities: []string{"A", "B"},
 		Items: []casefile.Item{
 			{Kind: sinba.ItemPlacement, ID: "ABCDEFGHIJKLMNOPQRST", Start: 20240201, End: 20240301, Closed: true, Residential: true, Where: "W"},
 			{Kind: sinba.ItemOrder, ID: "B"},
@@ -506,7 +573,7 @@ func TestStoredFormsAreReadAsWritten(t *testing.T) {
 		t.Error(diff, err)
 	}
 	facts := sinba.Facts{
-		Subject: "S", OpenedOn: 20240101, TakenOn: 20240103, BornIn: 201203, Presumed: true, Entering: true, Adopted: true,
+		Subject: "S", Identity: "I", OpenedOn: 20240101, TakenOn: 20240103, BornIn: 201203, Presumed: true, Entering: true, Adopted: true,
 		Citizenship: sinba.CitizenshipEU, Minors: []sinba.Minor{{Unaccompanied: true}},
 		Family: sinba.Family{Told: true, Father: true},
 		Items:  []sinba.Item{{Kind: sinba.ItemCare, ID: "X", Start: 20240201, Residential: true, Where: "W"}},
@@ -524,10 +591,10 @@ func TestStoredFormsAreReadAsWritten(t *testing.T) {
 		t.Error("a state with a byte too many was read")
 	}
 	// The defaults of the migration.
-	if s, err := casefile.ParseState([]byte{1, 0, 0, 0, 0, 0, 0, 0, 0, 0}); err != nil || s.Status != casefile.None {
+	if s, err := casefile.ParseState([]byte{1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}); err != nil || s.Status != casefile.None {
 		t.Error(s, err)
 	}
-	if _, err := casefile.ParseFacts([]byte{1, 0, 0, 0, 0, 0, 0, 0}); err != nil {
+	if _, err := casefile.ParseFacts([]byte{1, 0, 0, 0, 0, 0, 0, 0, 0}); err != nil {
 		t.Error(err)
 	}
 }

@@ -26,6 +26,10 @@ func (s *State) Bytes() []byte {
 	w.number(int64(s.BornIn))
 	w.number(int64(s.Citizenship))
 	w.flags(s.Presumed, s.Unaccompanied, s.Mother, s.Father, s.Frozen)
+	w.number(int64(len(s.Identities)))
+	for _, id := range s.Identities {
+		w.text(id)
+	}
 	w.number(int64(len(s.Items)))
 	for i := range s.Items {
 		item := &s.Items[i]
@@ -47,6 +51,12 @@ func ParseState(stored []byte) (State, error) {
 		if r.bad {
 			break
 		}
+		s.Identities = append(s.Identities, r.text())
+	}
+	for range r.number() {
+		if r.bad {
+			break
+		}
 		var item Item
 		item.Kind, item.ID, item.Start, item.End, item.Closed, item.Residential, item.Where = r.item()
 		s.Items = append(s.Items, item)
@@ -59,6 +69,7 @@ func ParseState(stored []byte) (State, error) {
 func FactsBytes(f *sinba.Facts) []byte {
 	w := writer{append(make([]byte, 0, 48+60*len(f.Items)), version)}
 	w.text(f.Subject)
+	w.text(f.Identity)
 	w.number(int64(f.OpenedOn))
 	w.number(int64(f.TakenOn))
 	w.number(int64(f.BornIn))
@@ -80,7 +91,7 @@ func FactsBytes(f *sinba.Facts) []byte {
 func ParseFacts(stored []byte) (sinba.Facts, error) {
 	r := newReader(stored)
 	f := sinba.Facts{
-		Subject: r.text(), OpenedOn: sinba.Date(r.number()), TakenOn: sinba.Date(r.number()), BornIn: r.number(),
+		Subject: r.text(), Identity: r.text(), OpenedOn: sinba.Date(r.number()), TakenOn: sinba.Date(r.number()), BornIn: r.number(),
 		Citizenship: sinba.Citizenship(r.number()), //nolint:gosec // as it was written
 	}
 	var minor, unaccompanied bool

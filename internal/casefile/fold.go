@@ -117,7 +117,7 @@ func (l *line) fold(until *Event) State {
 // clone gives a state that can be changed without changing s.
 func (s *State) clone() State {
 	c := *s
-	c.Items = slices.Clone(s.Items)
+	c.Items, c.Identities = slices.Clone(s.Items), slices.Clone(s.Identities)
 	return c
 }
 
@@ -143,6 +143,9 @@ func (s *State) apply(t sinba.EventType, f *sinba.Facts) bool {
 	}
 	if f.Family.Told {
 		s.Mother, s.Father = f.Family.Mother, f.Family.Father
+	}
+	if f.Identity != "" && !slices.Contains(s.Identities, f.Identity) {
+		s.Identities = append(s.Identities, f.Identity)
 	}
 	s.Frozen = s.Frozen || f.Adopted
 	for i := range f.Items {

@@ -17,9 +17,14 @@ func (s *State) NeedsHistory(op sinba.Operation, sequence int32) bool {
 // Judge judges an event that asks to be taken into its case, in the state at its place (domain, 9.4
 // and 9.5), and gives the state of the case with it. history are all events of the case; it may be
 // nil if NeedsHistory says so. The paths of the violations begin below the message's root. If any of
-// them is GRAVE the case stays as it is.
+// them is GRAVE, and the caller does not soften it, the case stays as it is and the state given is of
+// no use: which events a case takes is configuration, what they make of it is not.
 func Judge(s *State, history []Event, e *Event) (State, []hub.Violation) {
 	v := verdict{event: e}
+	if len(e.Facts.Items) > MaxItems {
+		v.find(hub.CodeTooManyItems, hub.Grave, pathType, "", "")
+		return *s, v.found
+	}
 	var after State
 	if s.NeedsHistory(e.Operation, e.Sequence) {
 		after = v.judgeWithin(s, history)
@@ -29,9 +34,6 @@ func Judge(s *State, history []Event, e *Event) (State, []hub.Violation) {
 	if i := slices.IndexFunc(v.found, isNoCase); i >= 0 {
 		// One cause: numbers and all else mean nothing without a case.
 		return *s, v.found[i : i+1]
-	}
-	if v.refused() {
-		return *s, v.found
 	}
 	return after, v.found
 }
@@ -46,6 +48,10 @@ func isNoCase(f hub.Violation) bool {
 	return f.Code == hub.CodeNoCase || f.Code == hub.CodeCaseAnnulled
 }
 
+// MaxItems is how many items a case may have, far above any real one: what a case costs to judge, one
+// after the other under its lock, is bounded by them.
+const MaxItems = 1_000
+
 // verdict collects what is found of one event.
 type verdict struct {
 	event *Event
@@ -59,6 +65,7 @@ const (
 	pathRefersTo = "/Testata/IdEventoRiferito"
 	pathSubject  = "/Soggetto/IdAssistitoLocale"
 	pathOpened   = "/Cartella/DataApertura"
+	pathIdentity = "/Soggetto/Identificativo"
 )
 
 // find adds a violation.
@@ -73,6 +80,7 @@ func (v *verdict) find(code hub.Code, severity hub.Severity, path, reason, about
 // judgeAtEnd judges a new event that stands after all others.
 func (v *verdict) judgeAtEnd(s *State) State {
 	v.number(s.LastNumber, s.LastNumber == v.event.Sequence)
+	v.identity(s)
 	after := s.clone()
 	v.place(s, &after)
 	after.LastNumber = max(s.LastNumber, v.event.Sequence)
@@ -95,20 +103,20 @@ func (v *verdict) judgeWithin(s *State, history []Event) State {
 	at := e
 	if e.Operation != sinba.Inserimento {
 		original, ok := v.original(s, was)
-		if !ok {
+		if !ok || v.refused() {
 			return *s
 		}
 		at = original
 	}
+	v.identity(s)
 	if e.Operation != sinba.Annullamento {
 		before := was.fold(at)
 		after := before.clone()
-		v.place(&before, &after)
+		if !v.place(&before, &after) {
+			return *s
+		}
 	}
 	after := newLine(append(slices.Clip(history), with)).fold(nil)
-	if v.refused() {
-		return *s
-	}
 	if more := after.Incongruent - s.Incongruent; more > 0 {
 		v.find(hub.CodeIncongruent, hub.Lieve, pathNumber, "count", strconv.Itoa(int(more)))
 	}
@@ -161,8 +169,9 @@ func (v *verdict) againstOriginal(original *Event, l *line) {
 	}
 }
 
-// place judges content at its place: before is the state there, after becomes the state with it.
-func (v *verdict) place(before, after *State) {
+// place judges content at its place: before is the state there, after becomes the state with it. It
+// tells whether the life cycle allows it there.
+func (v *verdict) place(before, after *State) bool {
 	e := v.event
 	if !after.apply(e.Type, &e.Facts) {
 		switch {
@@ -175,10 +184,31 @@ func (v *verdict) place(before, after *State) {
 		default:
 			v.find(hub.CodeNotInState, hub.Grave, pathType, "state", before.Status.String())
 		}
-		return
+		return false
 	}
 	if before.Status != None && e.Facts.OpenedOn != before.OpenedOn {
 		v.find(hub.CodeOpeningDate, hub.Lieve, pathOpened, "", "")
 	}
+	if len(after.Items) > MaxItems {
+		v.find(hub.CodeTooManyItems, hub.Grave, pathType, "", "")
+		return false
+	}
 	v.rules(before, after)
+	return true
+}
+
+// identity is BR-25: the event names the child as the case's own events did, wherever it stands among
+// them, or replaces such a name. Only the case is asked: what others know of the child says nothing
+// here. A case of a child that was adopted takes no other name (BR-22).
+func (v *verdict) identity(s *State) {
+	f := &v.event.Facts
+	if s.Status == None || f.Identity == "" || slices.Contains(s.Identities, f.Identity) {
+		return
+	}
+	switch {
+	case !slices.Contains(s.Identities, f.Previous):
+		v.find(hub.CodeRule25, hub.Grave, pathIdentity, "", "")
+	case s.Frozen:
+		v.find(hub.CodeRule22, hub.Grave, pathIdentity, "", "")
+	}
 }

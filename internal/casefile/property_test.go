@@ -24,6 +24,8 @@ func drawEvent(t *rapid.T, l *life) casefile.Event {
 	f.Entering = rapid.Bool().Draw(t, "entering")
 	f.TakenOn = sinba.Date(rapid.SampledFrom([]int32{0, 20240110, 20240210}).Draw(t, "taken"))
 	f.BornIn = rapid.SampledFrom([]int32{0, 201203}).Draw(t, "born")
+	f.Identity = rapid.SampledFrom([]string{"", "a", "b"}).Draw(t, "identity")
+	f.Previous = rapid.SampledFrom([]string{"", "a"}).Draw(t, "previous")
 	f.Adopted = rapid.IntRange(0, 30).Draw(t, "adopted") == 0
 	f.Closing = e.Type == sinba.ChiusuraCartella
 	f.Family = sinba.Family{Told: rapid.Bool().Draw(t, "family"), Mother: true}

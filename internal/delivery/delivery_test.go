@@ -331,11 +331,11 @@ func TestEventThatEndsWorkersIsTriedAgainBeforeItIsParked(t *testing.T) {
 
 // triedAgain has an event's first workers end, and others deliver it. It tells whether the first ones
 // did end: an answer may overtake any deadline.
-func triedAgain(t *testing.T, w *world, url string, deadly *validator.Pool) bool {
+func triedAgain(t *testing.T, w *world, address string, deadly *validator.Pool) bool {
 	t.Helper()
 	event := w.accept(t, newChild(), nil)
 	// So long that the next attempt is the other carrier's.
-	k := w.carryWith(t, url, deadly, func(c *delivery.Config) { c.FirstRetry, c.MostRetry = 3*time.Second, 3*time.Second })
+	k := w.carryWith(t, address, deadly, func(c *delivery.Config) { c.FirstRetry, c.MostRetry = 3*time.Second, 3*time.Second })
 	first := k.until(t, event.transmission, hub.Retrying, hub.Uncertain, hub.Parked, hub.Dead, hub.Delivered)[0]
 	k.stop()
 	if first.state == string(hub.Parked) || first.state == string(hub.Dead) {
@@ -344,7 +344,7 @@ func triedAgain(t *testing.T, w *world, url string, deadly *validator.Pool) bool
 	if first.state != string(hub.Retrying) || w.state(t, event).State == hub.Delivered {
 		return false
 	}
-	k = w.carry(t, url, nil)
+	k = w.carry(t, address, nil)
 	defer k.stop()
 	if seen := k.until(t, event.transmission, hub.Delivered, hub.Parked, hub.Dead); seen[len(seen)-1].state != string(hub.Delivered) {
 		t.Errorf("with workers that live: %+v", seen)

@@ -166,7 +166,7 @@ func (g *Gateway) accept(ctx context.Context, x *exchange, events []*sent) {
 		alone := x.operation.Name == contract.VerificaEvento || refuses(e.found)
 		if !alone {
 			var err error
-			if alone, err = g.joinCase(ctx, x, e, openings); err != nil {
+			if alone, err = g.joinCase(x, e, openings); err != nil {
 				e.refuse(err)
 				continue
 			}
@@ -191,7 +191,7 @@ func (g *Gateway) acceptTogether(ctx context.Context, x *exchange, children []*c
 		g.pseudonymise(ctx, x, events, openings)
 		// From here on no direct identifier exists outside sealed bytes.
 		if g.reserve(ctx, children, events) {
-			g.commit(ctx, x, events)
+			g.commit(ctx, x, events, openings)
 		}
 	}
 	for _, e := range standing(events) {
@@ -212,39 +212,55 @@ func (e *sent) identityOf(id sinba.Identity) pseudonym.Identity {
 	return pseudonym.NewIdentity(string(id.Kind), id.Value)
 }
 
-// resolve finds the subjects by looking up; an unknown one is random and only in memory. Events of
-// one child share its subject.
+// resolve finds the subjects: a known case's is its own, whatever the event's identifier stands for;
+// for a new case the identifier is looked up, and an unknown one is random and only in memory. Events
+// of one child share its subject.
 func (g *Gateway) resolve(ctx context.Context, events []*sent) []*child {
 	if len(events) == 0 {
 		return nil
 	}
 	defer g.metrics.step("resolve")()
-	var children []*child
+	var fresh, own []*child
 	var indexes []pseudonym.LinkIndex
+	var subjects []uuid.UUID
 	for _, e := range events {
-		identity := e.identity()
-		index := g.Keys.LinkIndex(identity)
+		e.receiptID, e.transmissionID = uuid.Must(uuid.NewV7()), uuid.New()
+		e.named = e.identity()
+		if found := e.known.found; found != nil {
+			at := slices.Index(subjects, found.Subject)
+			if at < 0 {
+				at = len(subjects)
+				own, subjects = append(own, &child{}), append(subjects, found.Subject)
+			}
+			e.child = own[at]
+			continue
+		}
+		index := g.Keys.LinkIndex(e.named)
 		at := slices.Index(indexes, index)
 		if at < 0 {
-			at = len(children)
-			children, indexes = append(children, &child{identity: identity, index: index}), append(indexes, index)
+			// Whether another ente knows the child must not show in the time either: a new case of this
+			// ente takes the same trips to the vault whoever the child is.
+			at = len(indexes)
+			fresh, indexes = append(fresh, &child{identity: e.named, index: index, reserve: true}), append(indexes, index)
 		}
-		e.child = children[at]
-		e.receiptID, e.transmissionID = uuid.Must(uuid.NewV7()), uuid.New()
-		// Whether another ente knows the child must not show in the time either: a new case of this
-		// ente takes the same trips to the vault whoever the child is.
-		e.child.reserve = e.child.reserve || e.known.found == nil
+		e.child = fresh[at]
 	}
-	subjects, err := g.Vault.ResolveAll(ctx, indexes)
+	resolved, err := g.Vault.ResolveAll(ctx, indexes)
+	if err == nil {
+		var held []pseudonym.Subject
+		held, err = g.Vault.SubjectsOf(ctx, subjects)
+		for i := range held {
+			own[i].subject = held[i]
+		}
+	}
 	if err != nil {
 		refuseAll(events, err)
 		return nil
 	}
-	for i, c := range children {
-		c.subject = subjects[i]
-		c.reserve = c.reserve || c.subject.New || c.subject.Pending
+	for i, c := range fresh {
+		c.subject = resolved[i]
 	}
-	return children
+	return fresh
 }
 
 // reserve writes subjects as pending, in one short transaction of their own, with the way back
@@ -358,7 +374,7 @@ func (g *Gateway) prepare(ctx context.Context, x *exchange, e *sent, openings ma
 
 // commit is the only point of no return. What lost its case to another acceptance is left standing,
 // to be pseudonymised anew.
-func (g *Gateway) commit(ctx context.Context, x *exchange, events []*sent) {
+func (g *Gateway) commit(ctx context.Context, x *exchange, events []*sent, openings map[[32]byte]*opening) {
 	defer g.metrics.step("accept")()
 	events = standing(events)
 	all := make([]*postgres.Acceptance, len(events))
@@ -371,17 +387,18 @@ func (g *Gateway) commit(ctx context.Context, x *exchange, events []*sent) {
 		switch {
 		case result.Err != nil:
 			e.refuse(result.Err)
+			x.fail(e)
 		case result.Value.Status == postgres.StatusAccepted:
 			e.found = result.Value.Violations
 			confirmed = append(confirmed, e)
 		case result.Value.Status == postgres.StatusRefused:
-			e.refusal = invalid(result.Value.Violations)
+			e.refusal = x.refusalOf(e, result.Value.Violations)
 		case result.Value.Status == postgres.StatusDuplicate:
 			if g.compare(e, result.Value.Key); e.refusal == nil {
 				known = append(known, e)
 			}
 		case result.Value.Status == postgres.StatusCaseMoved:
-			g.moved(ctx, e, result.Value.Case)
+			g.moved(ctx, e, result.Value.Case, openings)
 		}
 	}
 	g.accepted(ctx, x, confirmed)

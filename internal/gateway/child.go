@@ -12,118 +12,66 @@ import (
 	"github.com/sinbahub/sinbahub/internal/pseudonym"
 )
 
-// sameness says how the child that an event names is its case's (BR-25).
-type sameness uint8
-
-const (
-	// ownChild: the identifier is one of the case's child, or there is no case yet.
-	ownChild sameness = iota
-	// joined: the identifier is that of another subject which was found to be the same child.
-	joined
-	// renamed: a VARIAZIONE_ANAGRAFICA gives the case's child this identifier.
-	renamed
-	// otherChild: somebody else.
-	otherChild
-)
-
-// caseSubject is whose case the event is about, the nil id if it has none yet.
-func (e *sent) caseSubject(openings map[[32]byte]*opening) uuid.UUID {
-	if found := e.known.found; found != nil {
-		return found.Subject
+// joinCase brings an event and its case together. What gives the case's child another identifier has
+// to go alone; what cannot be the first event of a case ends here, before it reaches the vault.
+func (g *Gateway) joinCase(x *exchange, e *sent, openings map[[32]byte]*opening) (alone bool, err error) {
+	_, replaces := e.event.Previous()
+	if e.known.found != nil {
+		return replaces, nil
 	}
 	if o := openings[e.known.index]; o != nil {
-		return o.child.subject.ID
+		e.child = o.child
+		return replaces, nil
 	}
-	return uuid.Nil
-}
-
-// compareChild holds the subject an event's identifier stands for against that of its case. The
-// trips to the vault are the same whether anybody knows the identifier or not, so that neither
-// answer nor time tells whether another ente does.
-func (g *Gateway) compareChild(ctx context.Context, e *sent, of uuid.UUID) (sameness, error) {
-	if of == uuid.Nil || of == e.child.subject.ID {
-		return ownChild, nil
-	}
-	same, err := g.Vault.SamePerson(ctx, of, e.child.subject.ID)
+	a, err := g.candidate(x, e, g.assumedCase(e, openings))
 	if err != nil {
-		return 0, err
+		return false, err
 	}
-	if same {
-		return joined, nil
+	if found := a.JudgeAsFirst(); refuses(found) {
+		return false, invalid(found)
 	}
-	previous, ok := e.event.Previous()
-	if !ok {
-		return otherChild, nil
-	}
-	former, err := g.Vault.Resolve(ctx, g.Keys.LinkIndex(e.identityOf(previous)))
-	if err != nil {
-		return 0, err
-	}
-	if same, err = g.Vault.SamePerson(ctx, of, former.ID); err != nil {
-		return 0, err
-	}
-	if same {
-		return renamed, nil
-	}
-	return otherChild, nil
+	openings[e.known.index] = &opening{uuid.New(), e.child}
+	return false, nil
 }
 
-// joinCase brings an event and its case together: what is about another child, or gives the case's
-// child another identifier, has to go alone; what cannot be the first event of a case ends here,
-// before it reaches the vault.
-func (g *Gateway) joinCase(ctx context.Context, x *exchange, e *sent, openings map[[32]byte]*opening) (alone bool, err error) {
-	of := e.caseSubject(openings)
-	if of == uuid.Nil {
-		a, err := g.candidate(x, e, g.assumedCase(e, openings))
-		if err != nil {
-			return false, err
-		}
-		if found := a.JudgeAsFirst(); refuses(found) {
-			return false, invalid(found)
-		}
-		openings[e.known.index] = &opening{uuid.New(), e.child}
-		return false, nil
-	}
-	is, err := g.compareChild(ctx, e, of)
-	if err == nil && is == joined {
-		err = g.takeSubject(ctx, e, of)
-	}
-	return is == renamed || is == otherChild, err
-}
-
-// takeSubject makes an event one of its case's own subject.
-func (g *Gateway) takeSubject(ctx context.Context, e *sent, of uuid.UUID) error {
-	own, err := g.Vault.SubjectOf(ctx, of)
-	e.child = &child{identity: e.child.identity, index: e.child.index, subject: own}
-	return err
-}
-
-// settleAlone ends the way of an event that is refused, only asks, or renames the child of its case.
+// settleAlone ends the way of an event that is refused, only asks, or gives the child of its case
+// another identifier.
 func (g *Gateway) settleAlone(ctx context.Context, x *exchange, e *sent, children []*child, openings map[[32]byte]*opening) {
-	of := e.caseSubject(openings)
-	is, err := g.compareChild(ctx, e, of)
-	if err == nil && is == otherChild {
-		e.found = append(e.found, hub.Violation{Code: hub.CodeRule25, Severity: hub.Grave, Rule: "BR-25", Path: e.root + "/Soggetto/Identificativo"})
-	}
-	found := e.found
-	if err == nil && !slices.ContainsFunc(found, isUnclear) {
+	found, err := e.found, error(nil)
+	if !slices.ContainsFunc(found, isUnclear) {
 		found, err = g.askCase(ctx, x, e, openings)
 	}
-	dry := x.operation.Name == contract.VerificaEvento
 	switch {
 	case err != nil:
 		e.refuse(err)
 	case refuses(found):
-		e.refusal = invalid(found)
-	case dry:
+		e.refusal = x.refusalOf(e, found)
+	case x.operation.Name == contract.VerificaEvento:
 		e.report = &report{outcomeOf(found).String(), found}
 	default:
-		if err := g.rename(ctx, e, of); err != nil {
+		if err := g.rename(ctx, e); err != nil {
 			e.refuse(err)
 			return
 		}
 		g.acceptTogether(ctx, x, children, []*sent{e}, openings)
 	}
+}
+
+// fail takes note that an event could not be stored although nothing is wrong with it.
+func (x *exchange) fail(e *sent) {
+	if x.failed == nil {
+		x.failed = map[[32]byte]*hub.Error{}
+	}
+	x.failed[e.known.index] = e.refusal
+}
+
+// refusalOf is the refusal of an event with all that was found; after another event of its case and
+// lot could not be stored it says that, since what was found may be wrong for that alone.
+func (x *exchange) refusalOf(e *sent, found []hub.Violation) *hub.Error {
+	if failed := x.failed[e.known.index]; failed != nil && !refuses(e.found) {
+		return failed
+	}
+	return invalid(found)
 }
 
 // isUnclear tells of an event that does not say what it is: its case could only guess, and tell a
@@ -144,35 +92,28 @@ func (g *Gateway) askCase(ctx context.Context, x *exchange, e *sent, openings ma
 
 // rename links the new identifier to the case's child, before the event that says so is accepted and
 // after its case was asked whether it will be: no link without such an event, but for a crash or a
-// race in between.
-func (g *Gateway) rename(ctx context.Context, e *sent, of uuid.UUID) error {
-	if err := g.takeSubject(ctx, e, of); err != nil {
-		return err
-	}
+// race in between. An identifier that stands for another subject already joins the two; no verdict
+// reads either, so that no ente learns from its answers what another one told.
+func (g *Gateway) rename(ctx context.Context, e *sent) error {
 	subject := e.child.subject
 	label := pseudonym.Label{Kind: pseudonym.SealedIdentity, Message: subject.ID, Schema: contract.SchemaVersion}
-	sealed, err := g.Sealer.Seal(ctx, subject, label, e.child.identity.Bytes())
+	sealed, err := g.Sealer.Seal(ctx, subject, label, e.named.Bytes())
 	if err != nil {
 		return err
 	}
-	return g.Vault.Link(ctx, e.child.index, subject, sealed.Bytes)
+	return g.Vault.Link(ctx, g.Keys.LinkIndex(e.named), subject, sealed.Bytes)
 }
 
-// moved takes note that the event's case was opened by somebody else meanwhile. An event about
-// another child than that case's is refused; any other is pseudonymised anew.
-func (g *Gateway) moved(ctx context.Context, e *sent, to *postgres.Case) {
-	e.known.found, e.prepared = to, nil
-	is, err := g.compareChild(ctx, e, to.Subject)
-	switch {
-	case err != nil:
+// moved takes note that the event's case was opened by somebody else meanwhile: it is pseudonymised
+// anew, as an event of that case's child.
+func (g *Gateway) moved(ctx context.Context, e *sent, to *postgres.Case, openings map[[32]byte]*opening) {
+	own, err := g.Vault.SubjectOf(ctx, to.Subject)
+	if err != nil {
 		e.refuse(err)
-	case is == otherChild, is == renamed:
-		e.refusal = inProgress("/") // it is judged whole when it comes again
-	case is == joined:
-		if err := g.takeSubject(ctx, e, to.Subject); err != nil {
-			e.refuse(err)
-		}
+		return
 	}
+	e.known.found, e.prepared, e.child = to, nil, &child{subject: own}
+	openings[e.known.index] = &opening{to.ID, e.child}
 }
 
 // assumedCase is the case as it was found, or the one that this request opens.
@@ -192,10 +133,17 @@ func (g *Gateway) candidate(x *exchange, e *sent, file postgres.AcceptedCase) (*
 	if err != nil {
 		return nil, hub.NewError(hub.Internal, hub.CodeInternal, err)
 	}
+	facts := x.reference.Events.Facts(e.event, codes.Rekey)
+	facts.Identity = codes.Rekey(identityKind, string(e.named.Bytes()))
+	if previous, ok := e.event.Previous(); ok {
+		facts.Previous = codes.Rekey(identityKind, string(e.identityOf(previous).Bytes()))
+	}
 	refersTo, _ := e.event.RefersTo()
 	return &postgres.Acceptance{
 		Key: e.known.key, Case: file, Type: e.kind, Operation: e.event.Operation(), RefersTo: refersTo,
-		Sequence: e.event.Sequence(), Facts: x.reference.Events.Facts(e.event, codes.Rekey), Root: e.root,
-		Rules: x.ruleContext(), Warnings: e.found,
+		Sequence: e.event.Sequence(), Facts: facts, Root: e.root, Rules: x.ruleContext(), Warnings: e.found,
 	}, nil
 }
+
+// identityKind separates the stand-ins of identifiers inside a case from those of its local ids.
+const identityKind = "Identificativo"

@@ -8,6 +8,7 @@ import (
 	"github.com/sinbahub/sinbahub/internal/contract"
 	"github.com/sinbahub/sinbahub/internal/hub"
 	"github.com/sinbahub/sinbahub/internal/postgres"
+	"github.com/sinbahub/sinbahub/internal/pseudonym"
 	"github.com/sinbahub/sinbahub/internal/sinba"
 	"github.com/sinbahub/sinbahub/internal/validator"
 )
@@ -31,6 +32,8 @@ type sent struct {
 	known *known
 	// found are all findings so far; unless one is GRAVE they are warnings.
 	found []hub.Violation
+	// named is whom the event's identifier stands for; child is the child of its case.
+	named pseudonym.Identity
 	child *child
 	// receiptID and transmissionID are the event's for ever, however often it is prepared.
 	receiptID, transmissionID uuid.UUID

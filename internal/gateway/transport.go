@@ -42,6 +42,7 @@ type exchange struct {
 	verdict     validator.Result
 	operation   contract.Operation
 	events      []*sent
+	failed      map[[32]byte]*hub.Error // cases of which an event of this lot could not be stored
 	claims      map[postgres.Key]func() // what no other request may accept meanwhile
 }
 

@@ -193,10 +193,7 @@ func TestTurnIsRefusedWhenItsSendersOthersTakeTooLong(t *testing.T) {
 		if _, err := turns.Begin(left, 1, 1<<20); err == nil || errors.Is(err, gateway.ErrImpatient) {
 			t.Errorf("of a sender that left: %v", err)
 		}
-		go func() {
-			time.Sleep(9 * time.Second)
-			end(true)
-		}()
+		time.AfterFunc(9*time.Second, func() { end(true) })
 		if end, err = turns.Begin(t.Context(), 1, 1<<20); err != nil {
 			t.Errorf("in time: %v", err)
 		}

@@ -87,6 +87,7 @@ const (
 	CodeEventAnnulled     Code = "SINBA_404"
 	CodeOpeningHeld       Code = "SINBA_405"
 	CodeCaseAnnulled      Code = "SINBA_406"
+	CodeTooManyItems      Code = "SINBA_407"
 	CodeSameNumber        Code = "SINBA_411"
 	CodeNumberGap         Code = "SINBA_412"
 	CodeOpeningDate       Code = "SINBA_413"
@@ -177,6 +178,7 @@ func Codes() []Text {
 		{CodeEventAnnulled, "L'evento indicato in IdEventoRiferito è già annullato.", "The event named in IdEventoRiferito is already annulled."},
 		{CodeOpeningHeld, "L'apertura non può essere annullata: altri eventi della cartella sono vivi.", "The opening cannot be annulled: other events of the case are live."},
 		{CodeCaseAnnulled, "La cartella è annullata: usare un nuovo IdCartella.", "The case is annulled: use a new IdCartella."},
+		{CodeTooManyItems, "La cartella avrebbe più di 1000 interventi aperti, affidi, inserimenti e provvedimenti in tutto.", "The case would have more than 1,000 open services, foster care, placements and orders in all."},
 		{CodeSameNumber, "ProgressivoCartella già usato da un altro evento della cartella.", "ProgressivoCartella was already used by another event of the case."},
 		{CodeNumberGap, "Mancano numeri di ProgressivoCartella prima di questo: vedi riepilogoEventi.", "Numbers of ProgressivoCartella before this one are missing: see riepilogoEventi."},
 		{CodeOpeningDate, "DataApertura non è quella con cui la cartella fu aperta.", "DataApertura is not that with which the case was opened."},

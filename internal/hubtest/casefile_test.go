@@ -239,6 +239,10 @@ func TestE2EAnswersSayNothingOfOtherEnti(t *testing.T) {
 	accepted(elsewhere, childAt(hubtest.ChildEnte, four, 1, four.Code(), ""))
 	accepted(elsewhere, childAt(hubtest.ChildEnte, four, 2, hubtest.Child(3).Code(), four.Code()))
 
+	// One was given another code there.
+	one := hubtest.Child(1)
+	accepted(elsewhere, childAt(hubtest.ChildEnte, one, 2, hubtest.Child(5).Code(), one.Code()))
+
 	known := func(n int) string { return hubtest.Child(n).Code() }
 	unknown := func(n int) string { return hubtest.Child(100 + n).Code() }
 	type step struct {
@@ -251,6 +255,8 @@ func TestE2EAnswersSayNothingOfOtherEnti(t *testing.T) {
 		{"report", func(c hubtest.Child, code func(int) string) string { return childAt(neighbour, c, 2, code(1), "") }, "ACCETTATO"},
 		{"another child", func(c hubtest.Child, code func(int) string) string { return childAt(neighbour, c, 3, code(2), "") }, "SINBA_325"},
 		{"renamed from another", func(c hubtest.Child, code func(int) string) string { return childAt(neighbour, c, 3, code(2), code(3)) }, "SINBA_325"},
+		{"as it is named elsewhere", func(c hubtest.Child, code func(int) string) string { return childAt(neighbour, c, 3, code(5), "") }, "SINBA_325"},
+		{"renamed from its name elsewhere", func(c hubtest.Child, code func(int) string) string { return childAt(neighbour, c, 3, code(6), code(5)) }, "SINBA_325"},
 		{"renamed", func(c hubtest.Child, code func(int) string) string { return childAt(neighbour, c, 3, code(2), code(1)) }, "ACCETTATO"},
 		{"with the new code", func(c hubtest.Child, code func(int) string) string { return childAt(neighbour, c, 4, code(2), "") }, "ACCETTATO"},
 		{"with the old code", func(c hubtest.Child, code func(int) string) string { return childAt(neighbour, c, 5, code(1), "") }, "ACCETTATO"},

@@ -76,7 +76,10 @@ func historyLines(t *testing.T, h *hubtest.Hub) [][]byte {
 // appendObject writes an element's children as a JSON object in their order; what repeats is an array.
 func appendObject(to []byte, e *element) []byte {
 	if len(e.children) == 0 {
-		text, _ := json.Marshal(e.text)
+		text, err := json.Marshal(e.text)
+		if err != nil {
+			panic(err) // a text
+		}
 		return append(to, text...)
 	}
 	to = append(to, '{')

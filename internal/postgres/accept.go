@@ -171,7 +171,7 @@ func (s *Store) AcceptAll(ctx context.Context, all []*Acceptance) []batch.Result
 			continue
 		}
 		r := &ready{Acceptance: a, body: s2.Encode(nil, a.Body), facts: casefile.FactsBytes(&a.Facts)}
-		r.tell(a.Warnings)
+		r.tell(a.Warnings[:min(len(a.Warnings), maxWarnings)])
 		whole, at = append(whole, r), append(at, i)
 	}
 	ctx, cancel := context.WithTimeout(ctx, s.timeout)

@@ -79,7 +79,7 @@ func (d *decision) judge(r *ready, file *heldCase) AcceptResult {
 	if refuses(all) {
 		return AcceptResult{Status: StatusRefused, Violations: all}
 	}
-	if len(all) > len(r.Warnings) {
+	if len(all) > len(r.Warnings) || len(r.told) != len(all) { // or another try found more
 		r.tell(all)
 	}
 	if event.Operation != sinba.Inserimento {
@@ -102,8 +102,14 @@ func judgeIn(file *Case, history []casefile.Event, a *Acceptance) (casefile.Stat
 		v.Path = a.Root + v.Path
 		all = append(all, v)
 	}
+	if !refuses(all) {
+		all = all[:min(len(all), maxWarnings)]
+	}
 	return after, all
 }
+
+// maxWarnings is how many warnings a receipt has, and keeps for its repetitions.
+const maxWarnings = 100
 
 // refuses tells whether any finding is GRAVE.
 func refuses(found []hub.Violation) bool {

@@ -1,11 +1,9 @@
 package pseudonym
 
 import (
-	"bytes"
 	"context"
 	"errors"
 
-	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
 	"github.com/sinbahub/sinbahub/internal/hub"
@@ -25,7 +23,8 @@ ON CONFLICT (subject_id, joined_id) DO NOTHING`
 
 // Link gives a subject one more identity: an event said that the child has it from now on.
 // sealedIdentity is Identity.Bytes sealed for the subject. If the identity stands for another
-// subject already, the two are joined: each keeps its codes and its events, and SamePerson knows.
+// subject already, the two are joined: each keeps its codes and its events, and the privacy officer
+// can see it.
 // It may be repeated. The answer and its time are the same in both cases.
 func (v *Vault) Link(ctx context.Context, index LinkIndex, subject Subject, sealedIdentity []byte) error {
 	if subject.secret.IsZero() || len(sealedIdentity) == 0 {
@@ -46,29 +45,4 @@ func (v *Vault) Link(ctx context.Context, index LinkIndex, subject Subject, seal
 		return unavailable(err)
 	}
 	return nil
-}
-
-// Everybody whom joins connect with the first: a child may have been joined more than once.
-const samePersonSQL = `
-WITH RECURSIVE person AS (
-    SELECT $1::uuid AS id
-    UNION
-    SELECT CASE j.subject_id WHEN p.id THEN j.joined_id ELSE j.subject_id END
-    FROM person p
-    JOIN vault.subject_join j ON j.subject_id = p.id OR j.joined_id = p.id
-)
-SELECT EXISTS (SELECT FROM person WHERE id = $2)`
-
-// SamePerson tells whether two subjects are one child, as far as events said so.
-func (v *Vault) SamePerson(ctx context.Context, a, b uuid.UUID) (bool, error) {
-	if bytes.Equal(a[:], b[:]) {
-		return true, nil
-	}
-	ctx, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
-	var same bool
-	if err := v.pool.QueryRow(ctx, samePersonSQL, [16]byte(a), [16]byte(b)).Scan(&same); err != nil {
-		return false, unavailable(err)
-	}
-	return same, nil
 }

@@ -149,6 +149,20 @@ func (v *Vault) SecretsOf(ctx context.Context, subjects []uuid.UUID) ([]Secret, 
 	return secrets, nil
 }
 
+// SubjectsOf is SubjectOf for many, in their order. ErrNoSubject if the vault does not hold one.
+func (v *Vault) SubjectsOf(ctx context.Context, subjects []uuid.UUID) ([]Subject, error) {
+	found := make([]Subject, len(subjects))
+	for i, r := range v.subjects.DoAll(ctx, subjects) {
+		if r.Err != nil {
+			return nil, unavailable(r.Err)
+		}
+		if found[i] = r.Value; found[i].secret.IsZero() {
+			return nil, ErrNoSubject
+		}
+	}
+	return found, nil
+}
+
 // SubjectOf gives a subject by its id, as Resolve does by an identity. ErrNoSubject if the
 // vault does not hold it. What it returns cannot be restored by Confirm.
 func (v *Vault) SubjectOf(ctx context.Context, subject uuid.UUID) (Subject, error) {

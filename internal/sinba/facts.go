@@ -14,6 +14,9 @@ type Date int32
 type Facts struct {
 	// Subject is the stand-in of IdAssistitoLocale.
 	Subject string
+	// Identity is that of the child's identifier, Previous that of IdentificativoPrecedente, empty if
+	// the event has none. The caller fills them in: an identifier needs a keyed index first.
+	Identity, Previous string
 	// OpenedOn is Cartella/DataApertura.
 	OpenedOn Date
 	// TakenOn is DataPresaInCarico, of a taking in charge or of a reopening.

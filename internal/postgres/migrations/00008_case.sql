@@ -4,7 +4,7 @@
 -- internal/casefile, always written with the event that changed it. The defaults are those of an
 -- empty state and of empty facts; they serve the rows of hubs that were tried before this version.
 ALTER TABLE hub.case_file
-  ADD COLUMN state bytea NOT NULL DEFAULT '\x01000000000000000000',
+  ADD COLUMN state bytea NOT NULL DEFAULT '\x0100000000000000000000',
   -- 1 APERTA, 2 IN_CARICO, 3 CHIUSA, 4 TRASFERITA, 5 ANNULLATA: the state's, for counting
   ADD COLUMN status smallint NOT NULL DEFAULT 1 CHECK (status BETWEEN 1 AND 5),
   -- live events that are no longer allowed at their place
@@ -17,7 +17,7 @@ ALTER TABLE hub.case_file
 
 ALTER TABLE hub.event
   -- what the fold needs of the event
-  ADD COLUMN facts bytea NOT NULL DEFAULT '\x0100000000000000',
+  ADD COLUMN facts bytea NOT NULL DEFAULT '\x010000000000000000',
   -- event_id of the original that a correction or annulment means in the end
   ADD COLUMN original_id uuid,
   ADD CHECK (original_id IS NULL OR operation <> 'I');
