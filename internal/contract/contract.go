@@ -43,8 +43,6 @@ type Operation struct {
 	Name Name
 	// Request and Response are the local names of the body's child.
 	Request, Response string
-	// Ready is false for what the contract has and the hub does not do yet.
-	Ready bool
 }
 
 // Action is the operation's soapAction in both bindings.
@@ -53,12 +51,12 @@ func (o Operation) Action() string { return Namespace + "/" + string(o.Name) }
 // Operations lists all of them in the order of the WSDL.
 func Operations() []Operation {
 	return []Operation{
-		{InviaEvento, "InviaEventoRichiesta", "InviaEventoRisposta", true},
-		{InviaLotto, "InviaLottoRichiesta", "InviaLottoRisposta", true},
-		{VerificaEvento, "VerificaEventoRichiesta", "VerificaEventoRisposta", true},
-		{StatoEvento, "StatoEventoRichiesta", "StatoEventoRisposta", true},
-		{RiepilogoEventi, "RiepilogoEventiRichiesta", "RiepilogoEventiRisposta", true},
-		{Echo, "EchoRichiesta", "EchoRisposta", true},
+		{InviaEvento, "InviaEventoRichiesta", "InviaEventoRisposta"},
+		{InviaLotto, "InviaLottoRichiesta", "InviaLottoRisposta"},
+		{VerificaEvento, "VerificaEventoRichiesta", "VerificaEventoRisposta"},
+		{StatoEvento, "StatoEventoRichiesta", "StatoEventoRisposta"},
+		{RiepilogoEventi, "RiepilogoEventiRichiesta", "RiepilogoEventiRisposta"},
+		{Echo, "EchoRichiesta", "EchoRisposta"},
 	}
 }
 

@@ -54,7 +54,6 @@ func treatments() map[hub.Kind]treatment {
 		hub.Conflict:         {soap.Sender, http.StatusInternalServerError, "conflict", zapcore.WarnLevel},
 		hub.NotFound:         {soap.Sender, http.StatusInternalServerError, "not_found", zapcore.InfoLevel},
 		hub.Unavailable:      {soap.Receiver, http.StatusServiceUnavailable, "unavailable", zapcore.ErrorLevel},
-		hub.NotImplemented:   {soap.Receiver, http.StatusInternalServerError, "not_implemented", zapcore.InfoLevel},
 	}
 }
 

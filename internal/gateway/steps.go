@@ -128,9 +128,6 @@ func (g *Gateway) authoriseOperation(x *exchange) error {
 	if v := x.verdict.Version; v != "" && v != contract.SchemaVersion {
 		return refuse(hub.Invalid, hub.CodeVersion, "/"+operation.Request+"/@versione")
 	}
-	if !operation.Ready {
-		return hub.NewError(hub.NotImplemented, hub.CodeNotImplemented, nil)
-	}
 	return nil
 }
 

@@ -24,13 +24,12 @@ const (
 	Conflict                     // the same id with other content
 	NotFound                     // asked for something this participant does not have
 	Unavailable                  // a part of the hub does not answer; nothing was stored
-	NotImplemented               // in the contract, not built yet
 )
 
 // Kinds lists all of them, for tables that must be complete.
 func Kinds() []Kind {
-	all := make([]Kind, 0, NotImplemented+1)
-	for k := Internal; k <= NotImplemented; k++ {
+	all := make([]Kind, 0, Unavailable+1)
+	for k := Internal; k <= Unavailable; k++ {
 		all = append(all, k)
 	}
 	return all

@@ -71,7 +71,8 @@ func TestEnvelopesOfEarlierVersionsOpen(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	secret, err := d.vault(t, newKeys(t, hub.Test)).SecretOf(t.Context(), g.Subject)
+	subject, err := d.vault(t, newKeys(t, hub.Test)).SubjectOf(t.Context(), g.Subject)
+	secret := subject.Secret()
 	if err != nil {
 		t.Fatal(err)
 	}

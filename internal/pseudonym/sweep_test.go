@@ -273,7 +273,7 @@ func TestConfirmTellsASplit(t *testing.T) {
 	if got := mustResolve(t, now, index); !same(got, theirs) {
 		t.Error("the link was taken away from the other subject")
 	}
-	if secret, err := now.SecretOf(t.Context(), mine.ID); err != nil || !secret.Equal(mine.Secret()) {
+	if kept, err := now.SubjectOf(t.Context(), mine.ID); err != nil || !kept.Secret().Equal(mine.Secret()) {
 		t.Error("what was sealed for the accepted event cannot be opened", err)
 	}
 }
@@ -355,7 +355,7 @@ func TestSweepRacesWithReservations(t *testing.T) {
 	close(stop)
 	sweeping.Wait()
 	for id := range accepted {
-		if _, err := now.SecretOf(t.Context(), id); err != nil {
+		if _, err := now.SubjectOf(t.Context(), id); err != nil {
 			t.Fatal("the subject of an accepted event is lost:", err)
 		}
 	}

@@ -129,15 +129,8 @@ func scanLinked(rows pgx.Rows, into map[LinkIndex]Subject) error {
 	return err
 }
 
-// SecretOf gives a subject's secret, for the salt of a repeated receipt. ErrNoSubject if the
-// vault does not hold the subject.
-func (v *Vault) SecretOf(ctx context.Context, subject uuid.UUID) (Secret, error) {
-	s, err := v.SubjectOf(ctx, subject)
-	return s.secret, err
-}
-
-// SecretsOf is SecretOf for many subjects in one trip. A subject that the vault does not hold has a
-// zero secret.
+// SecretsOf gives subjects' secrets in their order, for the salts of repeated receipts, in one trip. A
+// subject that the vault does not hold has a zero secret.
 func (v *Vault) SecretsOf(ctx context.Context, subjects []uuid.UUID) ([]Secret, error) {
 	secrets := make([]Secret, len(subjects))
 	for i, r := range v.subjects.DoAll(ctx, subjects) {

@@ -111,11 +111,12 @@ func TestReserveThenConfirm(t *testing.T) {
 	if late := mustReserve(t, v, index, pseudonym.NewSubject()); !same(fresh, late) || late.Pending {
 		t.Error("a late reservation did not get the confirmed subject")
 	}
-	secret, err := v.SecretOf(t.Context(), fresh.ID)
+	kept, err := v.SubjectOf(t.Context(), fresh.ID)
+	secret := kept.Secret()
 	if err != nil || !secret.Equal(fresh.Secret()) {
 		t.Error("the secret differs", err)
 	}
-	if _, err := v.SecretOf(t.Context(), uuid.New()); !errors.Is(err, pseudonym.ErrNoSubject) {
+	if _, err := v.SubjectOf(t.Context(), uuid.New()); !errors.Is(err, pseudonym.ErrNoSubject) {
 		t.Error(err)
 	}
 	if n := d.count(t, `SELECT count(*) FROM vault.subject WHERE state = 'confirmed' AND environment = 'PROD'`); n != 1 {
@@ -409,7 +410,7 @@ func TestDatabaseErrorsQuoteNothing(t *testing.T) {
 	_, err = v.Resolve(t.Context(), index)
 	check(err, "SQLSTATE 42P01")
 	check(v.Confirm(t.Context(), pseudonym.NewSubject()), "SQLSTATE 42P01")
-	_, err = v.SecretOf(t.Context(), uuid.New())
+	_, err = v.SubjectOf(t.Context(), uuid.New())
 	check(err, "SQLSTATE 42P01")
 	_, err = v.Sweep(t.Context(), nil)
 	check(err, "SQLSTATE 42P01")

@@ -51,8 +51,8 @@ func (e *FaultError) Error() string {
 
 // Temporary tells whether the fault is no verdict on the message: by its status, or by a code that
 // says to send again (contract, "Codes": 5xx; SINBA_111, the same event is being accepted now;
-// SINBA_015, it did not arrive in time). A message that the validator cannot judge (SINBA_501) and an
-// operation that is not there (SINBA_504) are not.
+// SINBA_015, it did not arrive in time). A message that the validator cannot judge (SINBA_501) is not,
+// nor is any code that is not known here.
 func (e *FaultError) Temporary() bool {
 	if e.Status == http.StatusServiceUnavailable || e.Status == http.StatusTooManyRequests {
 		return true

@@ -65,7 +65,7 @@ func TestRefusalIsNeverRepeated(t *testing.T) {
 		"rules":                    says(500, faultOf("SINBA_301", "SINBA_306")),
 		"conflict":                 says(500, faultOf("SINBA_110")),
 		"poison":                   says(500, faultOf("SINBA_501")),
-		"not implemented":          says(500, faultOf("SINBA_504")),
+		"a code unknown":           says(500, faultOf("SINBA_599")),
 		"credential":               says(401, faultOf("SINBA_101")),
 		"too large":                says(413, faultOf("SINBA_006")),
 		"media":                    says(415, faultOf("SINBA_007")),
