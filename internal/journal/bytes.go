@@ -16,13 +16,17 @@ const (
 	// VersionSeverities has that field behind the others, and never as zeroes, so that an entry has
 	// one form only.
 	VersionSeverities = 2
+	// VersionActor has Severities, zeroes or not, then Actor and Reason behind the others, and never
+	// both of these empty.
+	VersionActor = 3
 )
 
 // ErrFormat says that bytes are not exactly those of an entry.
 var ErrFormat = errors.New("not the canonical bytes of a journal entry")
 
-// Bytes gives the entry's canonical form: the version, then every field of Entry in the order
-// of its declaration (the last only if it is not zero), each as a big-endian 32-bit length and that many bytes. Numbers are
+// Bytes gives the entry's canonical form: the lowest version that has its fields, then the fields of
+// that version in the order of their declaration in Entry, each as a big-endian 32-bit length and that
+// many bytes. Numbers are
 // big-endian two's complement of their own width, At is microseconds since 1970 in 64 bits,
 // Codes is one field that holds a length and bytes for each code. Two entries have the same
 // bytes only if all their fields are equal.
@@ -32,10 +36,7 @@ func (e Entry) Bytes() []byte {
 		codes = appendField(codes, []byte(c))
 	}
 	b := make([]byte, 1, 360+len(codes))
-	b[0] = Version
-	if e.Severities != [32]byte{} {
-		b[0] = VersionSeverities
-	}
+	b[0] = e.version()
 	b = appendField(b, e.ID[:])
 	b = appendField(b, numeric(e.At.UnixMicro()))
 	b = appendField(b, []byte{byte(e.Kind)})
@@ -51,10 +52,25 @@ func (e Entry) Bytes() []byte {
 	b = appendField(b, numeric(e.Count))
 	b = appendField(b, e.Sealed[:])
 	b = appendField(b, e.Commitment[:])
-	if b[0] == VersionSeverities {
+	if b[0] >= VersionSeverities {
 		b = appendField(b, e.Severities[:])
 	}
+	if b[0] >= VersionActor {
+		b = appendField(b, []byte(e.Actor))
+		b = appendField(b, []byte(e.Reason))
+	}
 	return b
+}
+
+// version is the lowest that has the entry's fields, so that an entry has one form only.
+func (e *Entry) version() byte {
+	switch {
+	case e.Actor != "" || e.Reason != "":
+		return VersionActor
+	case e.Severities != [32]byte{}:
+		return VersionSeverities
+	}
+	return Version
 }
 
 func appendField(b, field []byte) []byte {
@@ -70,7 +86,7 @@ func numeric[N int32 | int64](n N) []byte {
 
 // Parse reads what Bytes wrote and nothing else: any other bytes are ErrFormat.
 func Parse(b []byte) (Entry, error) {
-	if len(b) == 0 || b[0] != Version && b[0] != VersionSeverities {
+	if len(b) == 0 || b[0] < Version || b[0] > VersionActor {
 		return Entry{}, ErrFormat
 	}
 	r := reader{rest: b[1:]}
@@ -95,11 +111,13 @@ func Parse(b []byte) (Entry, error) {
 	number(&r, &e.Count)
 	r.into(e.Sealed[:])
 	r.into(e.Commitment[:])
-	if b[0] == VersionSeverities {
+	if b[0] >= VersionSeverities {
 		r.into(e.Severities[:])
-		r.bad = r.bad || e.Severities == [32]byte{}
 	}
-	if r.bad || codes.bad || len(r.rest) > 0 {
+	if b[0] >= VersionActor {
+		e.Actor, e.Reason = string(r.field()), string(r.field())
+	}
+	if e.version() != b[0] || r.bad || codes.bad || len(r.rest) > 0 {
 		return Entry{}, ErrFormat
 	}
 	return e, nil

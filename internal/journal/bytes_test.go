@@ -32,6 +32,10 @@ func draw(t *rapid.T) journal.Entry {
 	if rapid.Bool().Draw(t, "softened") {
 		severities = digest("severities")
 	}
+	var actor, reason string
+	if rapid.Bool().Draw(t, "acted") {
+		actor, reason = rapid.String().Draw(t, "actor"), rapid.String().Draw(t, "reason")
+	}
 	return journal.Entry{
 		ID:          id("id"),
 		At:          time.UnixMicro(rapid.Int64Range(-1<<50, 1<<52).Draw(t, "at")).UTC(),
@@ -49,6 +53,8 @@ func draw(t *rapid.T) journal.Entry {
 		Sealed:      digest("sealed"),
 		Commitment:  digest("commitment"),
 		Severities:  severities,
+		Actor:       actor,
+		Reason:      reason,
 	}
 }
 
@@ -143,5 +149,15 @@ func TestBytesOfVersionOneAreFixed(t *testing.T) {
 	zero, _ := hex.DecodeString("02" + want[2:] + "00000020" + strings.Repeat("00", 32))
 	if _, err := journal.Parse(zero); !errors.Is(err, journal.ErrFormat) {
 		t.Error("version 2 with an empty field:", err)
+	}
+	// Version 3 has two more, which are never both empty.
+	e.Actor, e.Reason = "ada", "chiesto da SISS"
+	third := "03" + want[2:] + last + "00000003" + "616461" + "0000000f" + "6368696573746f2064612053495353"
+	if diff := cmp.Diff(third, hex.EncodeToString(e.Bytes())); diff != "" {
+		t.Error(diff)
+	}
+	empty, _ := hex.DecodeString("03" + want[2:] + last + strings.Repeat("0", 16))
+	if _, err := journal.Parse(empty); !errors.Is(err, journal.ErrFormat) {
+		t.Error("version 3 without actor and reason:", err)
 	}
 }

@@ -63,4 +63,8 @@ type Entry struct {
 	// Severities is the digest of the severity configuration that an accepted event was judged
 	// under, all zeroes for the released table of its rules' version.
 	Severities [32]byte
+	// Actor is who acted on the hub itself: the name of an operator's account on its machine.
+	Actor string
+	// Reason is why, in the actor's words; whoever writes it must have refused identities in it.
+	Reason string
 }
