@@ -34,6 +34,7 @@ func (s *server) buildDelivery() error {
 	if err != nil {
 		return fmt.Errorf("build delivery: %w", err)
 	}
+	s.stores.store.HandTo(s.delivery)
 	return nil
 }
 

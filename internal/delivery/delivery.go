@@ -1,7 +1,8 @@
 // Package delivery carries accepted events to SISS until each is delivered, refused or in a
 // person's hands.
 //
-// A delivery is claimed under a lease, the national event is made from the stored regional one
+// A delivery is claimed under a lease, or, while nothing else waits, begun under one by the
+// transaction that accepts its event. The national event is made from the stored regional one
 // (a pure function: every attempt sends the same bytes), checked against the national schema,
 // and sent under the transmission id that was fixed when the event was accepted. Each answer
 // is judged by a pure function, Classify. What may have arrived without a clear answer is
@@ -110,6 +111,7 @@ type Dispatcher struct {
 	breaker *breaker
 	wake    chan struct{} // something may be due
 	queue   chan held     // claimed, waits for a worker
+	direct  *direct       // accepted under a lease, waits for a worker
 	ends    chan ended    // attempted, waits for its settlement
 }
 
@@ -146,6 +148,7 @@ func New(cfg Config, parts Parts) (*Dispatcher, error) {
 		breaker: newBreaker(cfg.Failures),
 		wake:    make(chan struct{}, 1),
 		queue:   make(chan held, cfg.Batch),
+		direct:  newDirect(cfg.Batch),
 		ends:    make(chan ended, cfg.Batch),
 	}, nil
 }
@@ -206,6 +209,7 @@ func (d *Dispatcher) Run(ctx context.Context) error {
 	close(d.queue)
 	patience := time.AfterFunc(d.cfg.Patience, cut)
 	defer patience.Stop()
+	d.direct.close()
 	workers.Wait()
 	close(d.ends)
 	settlers.Wait()

@@ -355,18 +355,24 @@ func triedAgain(t *testing.T, w *world, address string, deadly *validator.Pool) 
 // attempts reads hub_attempts_total.
 func attempts(t *testing.T, k *carrier, result string) float64 {
 	t.Helper()
+	return counter(t, k, "hub_attempts_total", result)
+}
+
+// counter reads a counter with one label.
+func counter(t *testing.T, k *carrier, name, label string) float64 {
+	t.Helper()
 	families, err := k.registry.Gather()
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, f := range families {
 		for _, m := range f.GetMetric() {
-			if f.GetName() == "hub_attempts_total" && m.GetLabel()[0].GetValue() == result {
+			if f.GetName() == name && m.GetLabel()[0].GetValue() == label {
 				return m.GetCounter().GetValue()
 			}
 		}
 	}
-	t.Fatalf("no hub_attempts_total{result=%s}", result)
+	t.Fatalf("no %s{%s}", name, label)
 	return 0
 }
 

@@ -67,3 +67,10 @@ func (d *Dispatcher) Late(since time.Time) bool { return d.late(since) }
 
 // Arrived is how many events the pace has seen come through the door.
 func (d *Dispatcher) Arrived() int64 { return d.pace.arrived.Load() }
+
+// Stopping tells whether nothing more is taken from accepting transactions.
+func (d *Dispatcher) Stopping() bool {
+	d.direct.mu.Lock()
+	defer d.direct.mu.Unlock()
+	return d.direct.closed
+}

@@ -45,6 +45,7 @@ type ended struct {
 func (d *Dispatcher) claimAll(ctx context.Context) {
 	for ctx.Err() == nil {
 		if d.breaker.open() {
+			d.direct.claimed(false) // a backlog gathers
 			d.probe(ctx)
 			continue
 		}
@@ -57,7 +58,8 @@ func (d *Dispatcher) claimAll(ctx context.Context) {
 			pause(ctx, again)
 			continue
 		}
-		claimed := d.claim(ctx, allowed)
+		claimed, err := d.claim(ctx, allowed)
+		d.direct.claimed(err == nil && claimed < allowed)
 		d.pace.refund(allowed - claimed)
 		if claimed < allowed {
 			// A claim for a few costs as much as one for many: let some gather.
@@ -69,7 +71,7 @@ func (d *Dispatcher) claimAll(ctx context.Context) {
 }
 
 // claim puts up to limit deliveries into the queue and tells how many it found.
-func (d *Dispatcher) claim(ctx context.Context, limit int) int {
+func (d *Dispatcher) claim(ctx context.Context, limit int) (int, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), claimTime)
 	defer cancel()
 	since := d.now()
@@ -78,12 +80,13 @@ func (d *Dispatcher) claim(ctx context.Context, limit int) int {
 	})
 	if err != nil {
 		d.log.Warn("nothing claimed", zap.Error(err))
-		return 0
+		return 0, err
 	}
+	d.metrics.begun.WithLabelValues(wayClaimed).Add(float64(len(all)))
 	for _, c := range all {
 		d.queue <- held{c, since}
 	}
-	return len(all)
+	return len(all), nil
 }
 
 // giveBack releases what is claimed and not begun.
@@ -111,12 +114,26 @@ func (d *Dispatcher) release(ctx context.Context, left []postgres.Claimed) {
 	}
 }
 
-// work attempts what is claimed, one at a time, until the queue is closed. ctx says whether to
-// begin another attempt, flying bounds those under way.
+// work attempts what is claimed or handed over, one at a time, until both ways are closed. ctx says
+// whether to begin another attempt, flying bounds those under way.
 func (d *Dispatcher) work(ctx, flying context.Context) {
-	for h := range d.queue {
-		if len(d.queue) <= cap(d.queue)/2 {
-			d.look()
+	for queue, ready := d.queue, d.direct.ready; queue != nil || ready != nil; {
+		var h held
+		var open bool
+		select {
+		case h, open = <-queue:
+			if !open {
+				queue = nil
+				continue
+			}
+			if len(d.queue) <= cap(d.queue)/2 {
+				d.look()
+			}
+		case h, open = <-ready:
+			if !open {
+				ready = nil
+				continue
+			}
 		}
 		if d.late(h.since) || ctx.Err() != nil || d.breaker.open() {
 			d.release(flying, []postgres.Claimed{h.Claimed})

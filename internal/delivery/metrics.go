@@ -19,7 +19,15 @@ type metrics struct {
 	attempts   *prometheus.CounterVec
 	deliveries *prometheus.GaugeVec
 	oldest     *prometheus.GaugeVec
+	begun      *prometheus.CounterVec
 }
+
+// The ways by which a delivery reaches a worker: found by a claim, or handed over by the transaction
+// that accepted its event.
+const (
+	wayClaimed  = "claimed"
+	wayAccepted = "accepted"
+)
 
 func newMetrics(registerer prometheus.Registerer) (*metrics, error) {
 	m := &metrics{
@@ -32,7 +40,12 @@ func newMetrics(registerer prometheus.Registerer) (*metrics, error) {
 		oldest: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "hub_delivery_oldest_age_seconds", Help: "Age of the longest waiting delivery, by state.",
 		}, []string{"state"}),
+		begun: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "hub_deliveries_begun_total", Help: "Deliveries taken under a lease, by the way they came.",
+		}, []string{"way"}),
 	}
+	m.begun.WithLabelValues(wayClaimed)
+	m.begun.WithLabelValues(wayAccepted)
 	for _, r := range Results() {
 		m.attempts.WithLabelValues(string(r))
 	}
@@ -45,7 +58,7 @@ func newMetrics(registerer prometheus.Registerer) (*metrics, error) {
 	if registerer == nil {
 		return m, nil
 	}
-	return m, errors.Join(registerer.Register(m.attempts), registerer.Register(m.deliveries), registerer.Register(m.oldest))
+	return m, errors.Join(registerer.Register(m.attempts), registerer.Register(m.deliveries), registerer.Register(m.oldest), registerer.Register(m.begun))
 }
 
 // watchBacklog keeps the gauges fresh until ctx ends.

@@ -160,7 +160,7 @@ func (w *world) accept(tb testing.TB, c *child, change func(string) string) acce
 	}
 	result, err := w.store.Accept(tb.Context(), &postgres.Acceptance{
 		Key:         postgres.Key{Environment: hub.Prod, Ente: w.ente.ID, Event: event},
-		Participant: w.participant, ReceiptID: a.message, ReceivedAt: now, Subject: c.subject,
+		Participant: w.participant, EnteCode: w.ente.Code, Region: w.ente.Region, ReceiptID: a.message, ReceivedAt: now, Subject: c.subject,
 		Case: postgres.AcceptedCase{ID: c.id, Index: c.index, IndexEpoch: 1, SealedIDs: []byte("x"), FactsEpoch: 1, New: c.taken == 1},
 		Type: kind, Operation: read.Operation(), Sequence: c.taken,
 		SchemaVersion: sinba.SchemaVersion, MappingVersion: sinba.MappingVersion, RulesVersion: sinba.RulesVersion,

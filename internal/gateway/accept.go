@@ -356,6 +356,7 @@ func (g *Gateway) prepare(ctx context.Context, x *exchange, e *sent, openings ma
 		a.Case.SealedIDs = ids.Bytes
 	}
 	digest := sha256.Sum256(sealed.Bytes)
+	a.EnteCode, a.Region = e.ente.Code, e.ente.Region
 	a.Participant, a.ReceiptID, a.ReceivedAt = x.participant.ID, receiptID, x.receivedAt.UTC().Truncate(time.Microsecond)
 	a.ContentMAC, a.Subject, a.TransmissionID = k.mac, subject.ID, e.transmissionID
 	a.Commitment = pseudonym.Commitment(pseudonym.Salt(subject.Secret(), receiptID), k.content)

@@ -24,6 +24,8 @@ type Acceptance struct {
 	Key Key
 	// Participant is the registry's row of the sender.
 	Participant int32
+	// EnteCode and Region are the ente's in the registry, for a delivery that begins at once.
+	EnteCode, Region string
 	// ReceiptID is a UUIDv7: IdRicevuta and the id of message and event.
 	ReceiptID uuid.UUID
 	// ReceivedAt is DataOraRicezione in whole microseconds, so that the first receipt and its
@@ -261,8 +263,11 @@ func (s *Store) acceptOnce(ctx context.Context, all []*ready) ([]batch.Result[Ac
 			return err
 		}
 		d = decide(all, keys, cases, histories)
+		room := s.reserve(len(d.fresh))
 		// Only the commit that is answered with COMMIT and without a warning counts.
-		return d.write(ctx, conn)
+		taken, err := d.write(ctx, conn, room)
+		s.hand(room, taken)
+		return err
 	})
 	return d.results, err
 }

@@ -19,6 +19,8 @@ type decision struct {
 	// fresh are to be stored, in the order of the batch; positions are their places in their cases.
 	fresh     []*ready
 	positions []int32
+	// files are their cases.
+	files []*heldCase
 	// cases took at least one of the fresh.
 	cases []*heldCase
 }
@@ -31,6 +33,8 @@ type heldCase struct {
 	opener *ready
 	// lastAt is the newest event of this batch, zero as long as it took none.
 	lastAt time.Time
+	// took is how many events of this batch it took.
+	took int
 	// history are the case's events, those of this batch included; of a case in the database only if
 	// some of the batch needs them.
 	history []casefile.Event
@@ -125,6 +129,8 @@ func (d *decision) take(r *ready, file *heldCase) {
 		file.lastAt = r.ReceivedAt
 	}
 	file.Events++
+	file.took++
+	d.files = append(d.files, file)
 	d.fresh = append(d.fresh, r)
 	d.positions = append(d.positions, file.Events)
 }

@@ -80,6 +80,8 @@ type Store struct {
 	opened    time.Time
 	// deferred is when blocked deliveries were last deferred, in nanoseconds since opened.
 	deferred atomic.Int64
+	// carrier takes what begins at once; nil if nobody does.
+	carrier atomic.Pointer[Carrier]
 }
 
 // Open connects the store and checks that the server answers. Lookup, Accept, Settle and Journal

@@ -6,14 +6,17 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgtype"
 )
 
 // write is the second round trip: everything a decision adds, and COMMIT. Keys and new cases are
 // statements of their own, in that order, because these two may have to wait for another
-// writer; the rest waits for nobody.
-func (d *decision) write(ctx context.Context, conn *pgx.Conn) error {
+// writer; the rest waits for nobody. It gives the deliveries that began in the room.
+func (d *decision) write(ctx context.Context, conn *pgx.Conn, room Room) ([]Claimed, error) {
 	var trip pgx.Batch
+	leases := d.begin(room)
+	stored := make(map[uuid.UUID]bool, room.Deliveries)
 	if len(d.fresh) > 0 {
 		trip.Queue(insertKeysSQL, d.keyArgs()...)
 		if opened := d.openedArgs(); opened != nil {
@@ -22,21 +25,25 @@ func (d *decision) write(ctx context.Context, conn *pgx.Conn) error {
 		if touched := d.touchedArgs(); touched != nil {
 			trip.Queue(touchCasesSQL, touched...)
 		}
-		trip.Queue(insertEventsSQL, d.eventArgs()...)
-	}
-	trip.Queue("COMMIT")
-	answers := conn.SendBatch(ctx, &trip)
-	for range trip.Len() - 1 {
-		if _, err := answers.Exec(); err != nil {
-			_ = answers.Close()
+		trip.Queue(insertEventsSQL, append(d.eventArgs(), d.leaseArgs(leases, room)...)...).Query(func(rows pgx.Rows) error {
+			var id uuid.UUID
+			_, err := pgx.ForEachRow(rows, []any{&id}, func() error {
+				stored[id] = true
+				return nil
+			})
 			return err
-		}
+		})
 	}
-	tag, err := answers.Exec()
-	if closed := answers.Close(); err == nil {
-		err = closed
+	var tag pgconn.CommandTag
+	trip.Queue("COMMIT").Exec(func(answer pgconn.CommandTag) error {
+		tag = answer
+		return nil
+	})
+	err := conn.SendBatch(ctx, &trip).Close()
+	if err := checkCommit(conn, tag, err); err != nil {
+		return nil, err
 	}
-	return checkCommit(conn, tag, err)
+	return d.begun(leases, stored), nil
 }
 
 const insertKeysSQL = `
@@ -158,17 +165,23 @@ WITH i AS MATERIALIZED (
     u.facts, u.schema_version,
     u.mapping_version, u.rules_version, u.region_epoch, u.nation_epoch, u.body, u.seal_epoch,
     u.digest, u.sealed, u.transmission_id, u.entry_id, u.entry_at, u.entry_kind, u.entry_body,
-    u.reference_version
+    u.reference_version,
+    -- begun at once only if nothing of its case waits: we hold the case, so nothing joins it now
+    CASE WHEN u.lease IS NULL THEN NULL WHEN (
+      SELECT e.id FROM hub.delivery e
+      WHERE e.case_id = u.case_id AND e.state NOT IN ('delivered', 'refused') LIMIT 1
+    ) IS NULL THEN u.lease END AS lease
   FROM unnest($1::uuid[], $2::timestamptz[], $3::smallint[], $4::integer[], $5::integer[],
     $6::uuid[], $7::uuid[], $8::uuid[], $9::text[], $10::text[], $11::uuid[], $12::integer[],
     $13::integer[], $14::text[], $15::integer[], $16::integer[], $17::integer[], $18::integer[],
     $19::bytea[], $20::uuid[], $21::bytea[], $22::bytea[], $23::uuid[], $24::uuid[],
-    $25::timestamptz[], $26::smallint[], $27::bytea[], $28::uuid[], $29::bytea[], $30::text[])
+    $25::timestamptz[], $26::smallint[], $27::bytea[], $28::uuid[], $29::bytea[], $30::text[],
+    $31::uuid[])
     AS u (id, received_at, environment, participant_id, ente_id, event_id, case_id,
       subject_id, type, operation, refers_to, sequence, position, schema_version,
       mapping_version, rules_version, region_epoch, nation_epoch, body, seal_epoch,
       digest, sealed, transmission_id, entry_id, entry_at, entry_kind, entry_body, original_id,
-      facts, reference_version)
+      facts, reference_version, lease)
 ), stored_message AS (
   INSERT INTO hub.message (id, received_at, environment, participant_id, ente_id, seal_epoch,
     digest, sealed)
@@ -188,16 +201,32 @@ WITH i AS MATERIALIZED (
 ), stored_delivery AS (
   -- due at once, by the database's clock
   INSERT INTO hub.delivery (id, message_id, environment, case_id, sequence, position, received_at,
-    nation_epoch, state, attempts, changed_at, due_at)
+    nation_epoch, state, attempts, changed_at, due_at, lease, owner)
   SELECT i.transmission_id, i.id, i.environment, i.case_id, i.sequence, i.position, i.received_at,
-    i.nation_epoch, 'pending', 0, i.received_at, clock.now
+    i.nation_epoch, CASE WHEN i.lease IS NULL THEN 'pending' ELSE 'sending' END,
+    CASE WHEN i.lease IS NULL THEN 0 ELSE 1 END,
+    CASE WHEN i.lease IS NULL THEN i.received_at ELSE clock.now END,
+    CASE WHEN i.lease IS NULL THEN clock.now ELSE clock.now + $33::bigint * interval '1 microsecond' END,
+    i.lease, CASE WHEN i.lease IS NULL THEN NULL ELSE $32::uuid END
   FROM i CROSS JOIN (SELECT hub.hub_now() AS now) AS clock
+  RETURNING id, lease
 ), stored_entry AS (
   INSERT INTO hub.journal_entry (id, at, kind, message_id, body)
   SELECT i.entry_id, i.entry_at, i.entry_kind, i.id, i.entry_body FROM i
+), queued AS (
+  INSERT INTO hub.journal_queue (entry_id, entry_at)
+  SELECT i.entry_id, i.entry_at FROM i
 )
-INSERT INTO hub.journal_queue (entry_id, entry_at)
-SELECT i.entry_id, i.entry_at FROM i`
+SELECT d.id FROM stored_delivery d WHERE d.lease IS NOT NULL`
+
+// leaseArgs are the last arguments of insertEventsSQL.
+func (d *decision) leaseArgs(leases []uuid.UUID, room Room) []any {
+	var all uuids
+	for _, lease := range leases {
+		all = all.addNullable(lease)
+	}
+	return []any{all, room.Owner, room.Lease.Microseconds()}
+}
 
 func (d *decision) eventArgs() []any {
 	n := len(d.fresh)
