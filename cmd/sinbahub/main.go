@@ -153,7 +153,8 @@ type sendCmd struct {
 	User         string   `help:"API user; default: the demo's participant of the ente in each document."`
 	PasswordFile string   `help:"File with the API password." type:"path"`
 	JSON         bool     `help:"One JSON line a document instead of a table."`
-	Verify       bool     `help:"Only ask what would become of it (verificaEvento)."`
+	Verify       bool     `help:"Only ask what would become of it (verificaEvento)." xor:"how"`
+	Lot          bool     `help:"Send them as lots of up to 100 events (inviaLotto); what a lot cannot settle is sent again a few times." xor:"how"`
 }
 
 // Run sends the documents.
@@ -163,14 +164,15 @@ func (c *sendCmd) Run(ctx context.Context, root *cli) error {
 		return err
 	}
 	return app.Send(ctx, os.Stdout, app.SendOptions{
-		URL: c.URL, User: c.User, PasswordFile: c.PasswordFile, JSON: c.JSON, Verify: c.Verify, Var: cfg.Var,
+		URL: c.URL, User: c.User, PasswordFile: c.PasswordFile, JSON: c.JSON, Verify: c.Verify, Lot: c.Lot, Var: cfg.Var,
 	}, c.Files)
 }
 
 type flussoCmd struct {
 	Ente          string    `help:"CodiceEnte whose cases are meant." required:""`
 	Riferimento   time.Time `help:"Reference date." format:"2006-01-02" placeholder:"YYYY-MM-DD" required:""`
-	Out           string    `short:"o" help:"File to write; it must not exist." type:"path" required:""`
+	Out           string    `short:"o" help:"File to write; it must not exist. Without it only --metrics is written." type:"path"`
+	Metrics       string    `help:"File for the figures of completeness, for Prometheus's textfile collector (FILE.prom); it is replaced." type:"path"`
 	Denominazione string    `help:"The ente's name, told in the flow."`
 	Indirizzo     string    `help:"The ente's address, told in the flow."`
 	OperatoreFile string    `help:"File with the CFOperatore, told in the flow." type:"path"`
@@ -183,7 +185,7 @@ func (c *flussoCmd) Run(ctx context.Context, root *cli) error {
 		return err
 	}
 	return app.Flow(ctx, cfg, app.FlowOptions{
-		Ente: c.Ente, Reference: c.Riferimento, Out: c.Out, Name: c.Denominazione, Address: c.Indirizzo, OperatorFile: c.OperatoreFile,
+		Ente: c.Ente, Reference: c.Riferimento, Out: c.Out, Metrics: c.Metrics, Name: c.Denominazione, Address: c.Indirizzo, OperatorFile: c.OperatoreFile,
 	}, os.Stdout)
 }
 

@@ -33,8 +33,10 @@ type FlowOptions struct {
 	Ente string
 	// Reference is the day whose state the records show.
 	Reference time.Time
-	// Out is the file; it must not exist.
+	// Out is the file; it must not exist. Empty: nothing is written but Metrics.
 	Out string
+	// Metrics is a file for the figures of the records' completeness; empty for none. It is replaced.
+	Metrics string
 	// Name, Address and OperatorFile are what the flow says of the sender: the ente's Denominazione
 	// and Indirizzo, and a file with the CFOperatore. Empty ones are left out.
 	Name, Address, OperatorFile string
@@ -48,6 +50,7 @@ var (
 	errFlowExists  = errors.New("the file is there already: name another one")
 	errFlowEnte    = errors.New("no ente of this code is in the registry")
 	errFlowEmpty   = errors.New("no case has a complete record: nothing was written")
+	errFlowNothing = errors.New("nothing to write: name the flow's file, or the figures'")
 	errFlowInvalid = errors.New("a record does not conform to the schema of the flow")
 )
 
@@ -57,9 +60,13 @@ var (
 //
 // The cases come from one snapshot, one after the other, and are never all in memory. Each record is
 // validated, in a flow of its own, before it is written; the file gets its name only when it is whole
-// and durable. ErrIncomplete if cases were left out for what they miss.
+// and durable. ErrIncomplete if cases were left out for what they miss. Without a file for the flow only
+// the figures are written, and incomplete cases are no error.
 func Flow(ctx context.Context, cfg config.Config, o FlowOptions, out io.Writer) error {
-	if _, err := os.Lstat(o.Out); !errors.Is(err, fs.ErrNotExist) {
+	if o.Out == "" && o.Metrics == "" {
+		return errFlowNothing
+	}
+	if _, err := os.Lstat(o.Out); o.Out != "" && !errors.Is(err, fs.ErrNotExist) {
 		return errFlowExists
 	}
 	keys, err := loadKeys(cfg)
@@ -79,10 +86,22 @@ func Flow(ctx context.Context, cfg config.Config, o FlowOptions, out io.Writer) 
 		return err
 	}
 	defer w.schema.Close() //nolint:errcheck // it cannot fail
-	if err := w.write(ctx, cfg, store, o.Out); err != nil {
+	if o.Out == "" {
+		err = w.measure(ctx, cfg, store)
+	} else {
+		err = w.write(ctx, cfg, store, o.Out)
+	}
+	if err == nil && o.Metrics != "" {
+		err = w.writeMetrics(o.Metrics, o.Ente, time.Now())
+	}
+	if err != nil {
 		return err
 	}
-	return w.report(out)
+	err = w.report(out)
+	if o.Out == "" && (errors.Is(err, ErrIncomplete) || errors.Is(err, errFlowEmpty)) {
+		return nil // to tell it was all that was asked for
+	}
+	return err
 }
 
 // openStore connects to the configured database, or to the embedded one.
@@ -269,6 +288,12 @@ func (w *flow) report(out io.Writer) error {
 	}
 	for _, l := range w.left {
 		_, _ = fmt.Fprintf(table, "%s\t%s\t%s\n", l.file, l.first, strings.Join(l.missing, " "))
+	}
+	if counts, names := w.missingCounts(); len(names) > 0 {
+		_, _ = fmt.Fprintf(table, "MISSING\tCASES\n")
+		for _, name := range names {
+			_, _ = fmt.Fprintf(table, "%s\t%d\n", name, counts[name])
+		}
 	}
 	_, _ = fmt.Fprintf(table, "%d records, %d cases incomplete and left out, %d opened later, %d closed before the period\n",
 		w.written, len(w.left), w.early, w.past)

@@ -23,6 +23,7 @@ type SendOptions struct {
 	PasswordFile string
 	JSON         bool
 	Verify       bool // verificaEvento instead of inviaEvento
+	Lot          bool // inviaLotto, as many events in each as the contract allows
 	// Var has the run.json whose addresses and participants are the defaults.
 	Var string
 }
@@ -54,33 +55,49 @@ var (
 	ErrUnreachable = errors.New("the hub could not be reached")
 )
 
-// Send sends each file in an envelope of its own and prints a table, or JSON lines. The error is
-// ErrRefused or ErrUnreachable, or says what is wrong with a file.
+// Send sends each file in an envelope of its own, or all of them in lots, and prints a table, or JSON
+// lines. The error is ErrRefused or ErrUnreachable, or says what is wrong with a file.
 func Send(ctx context.Context, out io.Writer, o SendOptions, files []string) error {
+	if o.Lot && o.Verify {
+		return errLotVerify
+	}
 	s, err := newSender(o)
 	if err != nil {
 		return err
 	}
 	table := tabwriter.NewWriter(out, 0, 8, 2, ' ', 0)
-	refused := false
+	send := s.sendEach
+	if o.Lot {
+		send = s.sendLots
+	}
+	refused, err := send(ctx, out, table, files)
+	if flushed := table.Flush(); err == nil && flushed != nil {
+		err = fmt.Errorf("print: %w", flushed)
+	}
+	if err == nil && refused {
+		err = ErrRefused
+	}
+	return err
+}
+
+// sendEach sends the files one by one and prints what came of each.
+func (s *sender) sendEach(ctx context.Context, out io.Writer, table *tabwriter.Writer, files []string) (refused bool, err error) {
 	for _, file := range files {
 		sent, err := s.send(ctx, file)
 		if err != nil {
-			_ = table.Flush()
-			return err
+			return refused, err
 		}
-		refused = refused || !strings.HasPrefix(sent.Esito, "ACCETTATO") && sent.Esito != "DUPLICATO"
-		if err := printSent(out, table, o.JSON, sent); err != nil {
-			return err
+		refused = refused || !sent.accepted()
+		if err := printSent(out, table, s.options.JSON, sent); err != nil {
+			return refused, err
 		}
 	}
-	if err := table.Flush(); err != nil {
-		return fmt.Errorf("print: %w", err)
-	}
-	if refused {
-		return ErrRefused
-	}
-	return nil
+	return refused, nil
+}
+
+// accepted tells whether the hub has the event, or would take it.
+func (s Sent) accepted() bool {
+	return strings.HasPrefix(s.Esito, "ACCETTATO") || s.Esito == "DUPLICATO"
 }
 
 // sender knows where to send and as whom.
@@ -111,8 +128,8 @@ func newSender(o SendOptions) (*sender, error) {
 	return s, nil
 }
 
-// client speaks for the sender of a document. It never repeats: whoever sends by hand sees what
-// happened and decides.
+// client speaks for the sender of a document. It never repeats an event sent alone: whoever sends by
+// hand sees what happened and decides.
 func (s *sender) client(document []byte) (*client.Client, error) {
 	user, password, err := s.credential(document)
 	if err != nil {
@@ -121,7 +138,11 @@ func (s *sender) client(document []byte) (*client.Client, error) {
 	if known, ok := s.clients[user]; ok {
 		return known, nil
 	}
-	made, err := client.New(client.Config{URL: s.options.URL, User: user, Password: password, Attempts: 1})
+	attempts := 1
+	if s.options.Lot {
+		attempts = lotAttempts
+	}
+	made, err := client.New(client.Config{URL: s.options.URL, User: user, Password: password, Attempts: attempts})
 	if err != nil {
 		return nil, err
 	}

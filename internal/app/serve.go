@@ -29,6 +29,7 @@ import (
 	"github.com/sinbahub/sinbahub/internal/delivery"
 	"github.com/sinbahub/sinbahub/internal/gateway"
 	"github.com/sinbahub/sinbahub/internal/pseudonym"
+	"github.com/sinbahub/sinbahub/internal/sinba"
 	"github.com/sinbahub/sinbahub/internal/validator"
 )
 
@@ -63,6 +64,9 @@ type server struct {
 	gateway   *gateway.Gateway
 	delivery  *delivery.Dispatcher
 	dated     *dated
+	others    *others
+	// events reads stored events, whatever lists are in force.
+	events *sinba.Catalogue
 
 	soap, admin net.Listener
 	undo        []func()
@@ -144,6 +148,7 @@ func (s *server) build(ctx context.Context) error {
 	if err := s.openStores(ctx); err != nil {
 		return err
 	}
+	s.others = newOthers(s.registry)
 	s.sealer = pseudonym.NewSealer(s.keys, s.stores.vault.RecordEpoch, time.Now)
 	if err := s.buildDelivery(); err != nil {
 		return err
@@ -171,6 +176,7 @@ func (s *server) buildGateway(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("load catalogue of events: %w", err)
 	}
+	s.events = reference.Events
 	s.tellSeverities(reference.Severities, roll)
 	if !s.cfg.BasicAuth {
 		s.log.Warn("no credential profile is enabled: every request will be refused")
@@ -225,6 +231,7 @@ func (s *server) run(ctx context.Context) error {
 	group.Go(func() error { return serveUntilShutdown(admin, s.admin) })
 	group.Go(func() error { return s.deliver(ctx) })
 	group.Go(func() error { return s.housekeep(ctx) })
+	group.Go(func() error { return s.lookAcross(ctx) })
 	group.Go(func() error {
 		<-ctx.Done()
 		s.gateway.Stop()

@@ -71,7 +71,7 @@ func (v *verdict) overlaps(after *State) {
 		structures, care := false, false
 		for i := range after.Items {
 			other := &after.Items[i]
-			if !other.Residential || other.Kind == told.Kind && other.ID == told.ID || !overlap(&told, other) {
+			if !other.Residential || other.Kind == told.Kind && other.ID == told.ID || !overlap(told.Start, told.End, other) {
 				continue
 			}
 			structures = structures || told.Kind == sinba.ItemPlacement && other.Kind == sinba.ItemPlacement && told.Where != other.Where
@@ -86,17 +86,18 @@ func (v *verdict) overlaps(after *State) {
 	}
 }
 
-// overlap tells whether two residential items share a day; an empty interval has none.
-func overlap(a *sinba.Item, b *Item) bool {
+// overlap tells whether two residential items, one of them from start to end, share a day; an empty
+// interval has none.
+func overlap(start, end sinba.Date, with *Item) bool {
 	const open = sinba.Date(99_991_231)
-	endA, endB := a.End, b.End
-	if endA == 0 {
-		endA = open
+	endWith := with.End
+	if end == 0 {
+		end = open
 	}
-	if endB == 0 {
-		endB = open
+	if endWith == 0 {
+		endWith = open
 	}
-	return max(a.Start, b.Start) < min(endA, endB)
+	return max(start, with.Start) < min(end, endWith)
 }
 
 // orders is BR-15: what a court decided names its order.

@@ -20,8 +20,8 @@ const Namespace = "urn:sinba:eventi:v1"
 // Path is where the service listens (ModI: /soap/<area>/v<major>/<Name>).
 const Path = "/soap/sociale/v1/SinbaEventi"
 
-// SchemaVersion is the version of the schema that judges messages and stands in every stored
-// one.
+// SchemaVersion is the version of the published schema, of messages that declare none, and of all
+// that is not one message.
 const SchemaVersion = "1.0"
 
 // Name is an operation's name in the WSDL.

@@ -342,8 +342,8 @@ func (g *Gateway) prepare(ctx context.Context, x *exchange, e *sent, openings ma
 	if err != nil {
 		return hub.NewError(hub.Internal, hub.CodeInternal, err)
 	}
-	a.Body = x.reference.Events.Regional(e.event, sinba.RegionalCodes{Pseudonym: codes.Pseudonym(), Rekey: codes.Rekey})
-	sealed, err := g.Sealer.Seal(ctx, subject, pseudonym.Label{Kind: pseudonym.SealedMessage, Message: receiptID, Schema: contract.SchemaVersion}, e.sealed)
+	a.Body = x.catalogue().Regional(e.event, sinba.RegionalCodes{Pseudonym: codes.Pseudonym(), Rekey: codes.Rekey})
+	sealed, err := g.Sealer.Seal(ctx, subject, pseudonym.Label{Kind: pseudonym.SealedMessage, Message: receiptID, Schema: x.schema}, e.sealed)
 	if err != nil {
 		return err
 	}
@@ -360,8 +360,8 @@ func (g *Gateway) prepare(ctx context.Context, x *exchange, e *sent, openings ma
 	a.Participant, a.ReceiptID, a.ReceivedAt = x.participant.ID, receiptID, x.receivedAt.UTC().Truncate(time.Microsecond)
 	a.ContentMAC, a.Subject, a.TransmissionID = k.mac, subject.ID, e.transmissionID
 	a.Commitment = pseudonym.Commitment(pseudonym.Salt(subject.Secret(), receiptID), k.content)
-	a.SchemaVersion, a.MappingVersion, a.RulesVersion = contract.SchemaVersion, sinba.MappingVersion, sinba.RulesVersion
-	a.ReferenceVersion = x.reference.Events.ReferenceVersion()
+	a.SchemaVersion, a.MappingVersion, a.RulesVersion = x.schema, sinba.MappingVersion, sinba.RulesVersion
+	a.ReferenceVersion = x.catalogue().ReferenceVersion()
 	a.RegionEpoch, a.NationEpoch = epoch, g.Keys.Epoch(pseudonym.Nation)
 	a.Sealed = postgres.Sealed{Epoch: sealed.Epoch, Bytes: sealed.Bytes, Digest: digest}
 	a.Entry = journal.Entry{

@@ -79,7 +79,7 @@ func (g *Gateway) appendReceipt(b []byte, x *exchange, e *sent) []byte {
 func (g *Gateway) reportMessage(x *exchange, r *report) []byte {
 	b := soap.AppendElement(nil, "Conforme", strconv.FormatBool(r.expected != refusedOutcome))
 	b = soap.AppendElement(b, "EsitoPrevisto", r.expected)
-	b = soap.AppendElement(b, "VersioneSchema", contract.SchemaVersion)
+	b = soap.AppendElement(b, "VersioneSchema", x.schema)
 	for _, v := range r.violations[:min(len(r.violations), maxTold)] {
 		b = g.appendAnomalia(b, anomalia, x.base, v)
 	}
@@ -154,7 +154,7 @@ func (g *Gateway) answerEcho(x *exchange) ([]byte, error) {
 		b = soap.AppendElement(b, "Messaggio", message)
 	}
 	b = soap.AppendElement(b, "VersioneServizio", g.cfg.Version)
-	b = soap.AppendElement(b, "VersioneSchema", contract.SchemaVersion)
+	b = soap.AppendElement(b, "VersioneSchema", x.schema)
 	b = soap.AppendElement(b, "DataOra", instant(g.Now()))
 	b = soap.AppendElement(b, "Disponibile", strconv.FormatBool(!g.stopping.Load()))
 	return soap.AppendEnvelope(nil, x.version, x.answer(b)), nil

@@ -63,6 +63,8 @@ type Parts struct {
 type Reference struct {
 	// Events reads, judges and maps events by the registry's closed lists.
 	Events *sinba.Catalogue
+	// Versions are those served beside contract.SchemaVersion, by their name; nil for none.
+	Versions map[string]Version
 	// Certified tells whether a participant may name an Applicativo in its messages (BR-24).
 	Certified func(participant int32, fornitore, prodotto string) bool
 	// Severities is what the operator decided about the rules; nil for the released table.

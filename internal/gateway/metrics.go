@@ -5,7 +5,6 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/sinbahub/sinbahub/internal/contract"
 	"github.com/sinbahub/sinbahub/internal/hub"
 )
 
@@ -98,7 +97,7 @@ func (m *metrics) count(x *exchange, class string, treatments map[hub.Kind]treat
 		if e.refusal != nil {
 			class = treatments[e.refusal.Kind].label
 		}
-		m.events.WithLabelValues(string(e.kind), contract.SchemaVersion, class).Inc()
+		m.events.WithLabelValues(string(e.kind), x.schema, class).Inc()
 	}
 }
 

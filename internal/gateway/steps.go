@@ -9,7 +9,6 @@ import (
 	"github.com/sinbahub/sinbahub/internal/contract"
 	"github.com/sinbahub/sinbahub/internal/hub"
 	"github.com/sinbahub/sinbahub/internal/sinba"
-	"github.com/sinbahub/sinbahub/internal/validator"
 	"github.com/sinbahub/sinbahub/pkg/soap"
 )
 
@@ -90,7 +89,7 @@ func (g *Gateway) validate(ctx context.Context, x *exchange) error {
 	// waits.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), validatorPatience)
 	defer cancel()
-	verdict, err := g.Validator.ValidateFor(ctx, validator.Sender(x.participant.ID), validator.SinbaEventi, validator.Envelope, x.body)
+	verdict, err := g.validateVersion(ctx, x)
 	if verdict.SOAP != 0 {
 		x.version = verdict.SOAP
 	}
@@ -125,10 +124,7 @@ func (g *Gateway) authoriseOperation(x *exchange) error {
 	if !operation.AgreesWith(x.action) {
 		return hub.NewError(hub.UnknownOperation, hub.CodeActionMismatch, nil)
 	}
-	if v := x.verdict.Version; v != "" && v != contract.SchemaVersion {
-		return refuse(hub.Invalid, hub.CodeVersion, "/"+operation.Request+"/@versione")
-	}
-	return nil
+	return x.serves(x.verdict.Version, "/"+operation.Request)
 }
 
 // answerWithoutEvents answers what carries no events: the questions, and what the schema says of
@@ -173,13 +169,13 @@ func (g *Gateway) authoriseEvent(x *exchange, e *sent) error {
 	conforms := len(e.verdict.Violations) == 0
 	if conforms {
 		var err error
-		if e.event, err = x.reference.Events.Read(e.verdict.Payload); err != nil {
+		if e.event, err = x.catalogue().Read(e.verdict.Payload); err != nil {
 			return hub.NewError(hub.Internal, hub.CodeInternal, err)
 		}
 		e.id, e.kind = e.event.EventID(), e.event.Type()
 	}
-	if v := e.verdict.Version; v != "" && v != contract.SchemaVersion {
-		return refuse(hub.Invalid, hub.CodeVersion, e.root+"/@versione")
+	if err := x.serves(e.verdict.Version, e.root); err != nil {
+		return err
 	}
 	if !conforms {
 		return &hub.Error{Kind: hub.Invalid, Public: e.verdict.Violations, Total: e.verdict.Total}
@@ -209,7 +205,7 @@ func (g *Gateway) authoriseEvent(x *exchange, e *sent) error {
 func (g *Gateway) judge(x *exchange, events []*sent) {
 	defer g.metrics.step("rules")()
 	for _, e := range events {
-		e.found = x.reference.Events.Judge(e.event, x.ruleContext())
+		e.found = x.catalogue().Judge(e.event, x.ruleContext())
 		if !x.certified(e) {
 			e.found = append(e.found, hub.Violation{Code: hub.CodeRule24, Severity: hub.Lieve, Rule: "BR-24", Path: e.root + "/Mittente/Applicativo"})
 		}

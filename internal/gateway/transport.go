@@ -31,12 +31,13 @@ type exchange struct {
 	reference  *Reference
 
 	body        []byte
-	held        int64 // bytes of the admission this request has
-	arrived     bool  // the whole body
-	turn        *turn // to inspect it; nil before
-	conforms    bool  // to the schema, with all its events
-	quota       quota // of the participant, if it has one
-	quiet       bool  // not for the log: one of too many
+	held        int64  // bytes of the admission this request has
+	arrived     bool   // the whole body
+	turn        *turn  // to inspect it; nil before
+	schema      string // the contract's version that it was judged by
+	conforms    bool   // to the schema, with all its events
+	quota       quota  // of the participant, if it has one
+	quiet       bool   // not for the log: one of too many
 	participant *hub.Participant
 	ente        hub.Ente // of a question, or of a request's only event
 	verdict     validator.Result

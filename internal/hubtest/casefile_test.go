@@ -286,4 +286,6 @@ func TestE2EAnswersSayNothingOfOtherEnti(t *testing.T) {
 		accepted(elsewhere, childAt(hubtest.ChildEnte, c, 9, c.Code(), ""))
 	}
 	checkStates(t, h)
+	// The privacy officer learns of each pair: 4 and 3 elsewhere, then the child known as 1, 2 and 3 here.
+	checkJoins(t, h, 3)
 }

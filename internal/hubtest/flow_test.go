@@ -124,12 +124,14 @@ func TestE2EFlowTellsWhatItLeavesOut(t *testing.T) {
 	}
 	file := filepath.Join(t.TempDir(), "flusso.xml")
 	out, exit := writeFlow(t, h, "SDS-EM", "2023-12-31", file)
-	if exit != 3 || !strings.Contains(out, "0 records, 2 cases incomplete") || strings.Count(out, "ValutazioneMinore") != 2 {
+	// Once for each case, and once with their number.
+	if exit != 3 || !strings.Contains(out, "0 records, 2 cases incomplete") || strings.Count(out, "ValutazioneMinore") != 3 {
 		t.Errorf("exit %d: %s", exit, out)
 	}
 	if left, err := os.ReadDir(filepath.Dir(file)); err != nil || len(left) != 0 {
 		t.Errorf("left behind: %v %v", left, err)
 	}
+	checkFigures(t, h, "SDS-EM", "2023-12-31")
 	first := hubtest.Number(t, h.Superuser(), "SELECT count(*) FROM hub.event WHERE position = 1 AND strpos($1, event_id::text) > 0", out)
 	if first != 2 {
 		t.Errorf("%d of the cases are told by their first event: %s", first, out)

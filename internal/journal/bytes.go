@@ -5,6 +5,8 @@ import (
 	"errors"
 	"time"
 
+	"github.com/google/uuid"
+
 	"github.com/sinbahub/sinbahub/internal/hub"
 )
 
@@ -19,6 +21,8 @@ const (
 	// VersionActor has Severities, zeroes or not, then Actor and Reason behind the others, and never
 	// both of these empty.
 	VersionActor = 3
+	// VersionOther has all of these, empty or not, then Other behind the others, and never as zeroes.
+	VersionOther = 4
 )
 
 // ErrFormat says that bytes are not exactly those of an entry.
@@ -59,12 +63,17 @@ func (e Entry) Bytes() []byte {
 		b = appendField(b, []byte(e.Actor))
 		b = appendField(b, []byte(e.Reason))
 	}
+	if b[0] >= VersionOther {
+		b = appendField(b, e.Other[:])
+	}
 	return b
 }
 
 // version is the lowest that has the entry's fields, so that an entry has one form only.
 func (e *Entry) version() byte {
 	switch {
+	case e.Other != uuid.Nil:
+		return VersionOther
 	case e.Actor != "" || e.Reason != "":
 		return VersionActor
 	case e.Severities != [32]byte{}:
@@ -86,7 +95,7 @@ func numeric[N int32 | int64](n N) []byte {
 
 // Parse reads what Bytes wrote and nothing else: any other bytes are ErrFormat.
 func Parse(b []byte) (Entry, error) {
-	if len(b) == 0 || b[0] < Version || b[0] > VersionActor {
+	if len(b) == 0 || b[0] < Version || b[0] > VersionOther {
 		return Entry{}, ErrFormat
 	}
 	r := reader{rest: b[1:]}
@@ -116,6 +125,9 @@ func Parse(b []byte) (Entry, error) {
 	}
 	if b[0] >= VersionActor {
 		e.Actor, e.Reason = string(r.field()), string(r.field())
+	}
+	if b[0] >= VersionOther {
+		r.into(e.Other[:])
 	}
 	if e.version() != b[0] || r.bad || codes.bad || len(r.rest) > 0 {
 		return Entry{}, ErrFormat

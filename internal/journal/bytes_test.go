@@ -36,6 +36,10 @@ func draw(t *rapid.T) journal.Entry {
 	if rapid.Bool().Draw(t, "acted") {
 		actor, reason = rapid.String().Draw(t, "actor"), rapid.String().Draw(t, "reason")
 	}
+	var other uuid.UUID
+	if rapid.Bool().Draw(t, "paired") {
+		other = id("other")
+	}
 	return journal.Entry{
 		ID:          id("id"),
 		At:          time.UnixMicro(rapid.Int64Range(-1<<50, 1<<52).Draw(t, "at")).UTC(),
@@ -55,6 +59,7 @@ func draw(t *rapid.T) journal.Entry {
 		Severities:  severities,
 		Actor:       actor,
 		Reason:      reason,
+		Other:       other,
 	}
 }
 
@@ -159,5 +164,16 @@ func TestBytesOfVersionOneAreFixed(t *testing.T) {
 	empty, _ := hex.DecodeString("03" + want[2:] + last + strings.Repeat("0", 16))
 	if _, err := journal.Parse(empty); !errors.Is(err, journal.ErrFormat) {
 		t.Error("version 3 without actor and reason:", err)
+	}
+	// Version 4 has one more, which is never zero, behind all of these even where they are empty.
+	e.Severities, e.Actor, e.Reason = [32]byte{}, "", ""
+	e.Other = uuid.MustParse("01890a5d-ac96-774b-bcce-b302099a805a")
+	before := "04" + want[2:] + "00000020" + strings.Repeat("00", 32) + "00000000" + "00000000"
+	if diff := cmp.Diff(before+"00000010"+"01890a5dac96774bbcceb302099a805a", hex.EncodeToString(e.Bytes())); diff != "" {
+		t.Error(diff)
+	}
+	nobody, _ := hex.DecodeString(before + "00000010" + strings.Repeat("00", 16))
+	if _, err := journal.Parse(nobody); !errors.Is(err, journal.ErrFormat) {
+		t.Error("version 4 with an empty field:", err)
 	}
 }

@@ -26,6 +26,13 @@ const (
 	RequestRefused Kind = 2
 	// AttemptSettled is the end of one attempt to deliver, whatever came of it.
 	AttemptSettled Kind = 3
+	// SubjectsJoined says that two subjects were found to be one child; Message is the event that said
+	// so, the nil id if that is not known. The subjects stand in the vault, beside the entry's id. It is
+	// for the privacy officer: no ente is ever given it, nor a proof with it.
+	SubjectsJoined Kind = 4
+	// OthersHistory is what two enti's events together say of a child, and neither alone: Codes has the
+	// rule, Message is the later event and Other the earlier one. For the privacy officer, as above.
+	OthersHistory Kind = 5
 )
 
 // Entry is one record. A zero field means that it does not apply to the kind.
@@ -67,4 +74,6 @@ type Entry struct {
 	Actor string
 	// Reason is why, in the actor's words; whoever writes it must have refused identities in it.
 	Reason string
+	// Other is IdRicevuta of a second event that the entry is about.
+	Other uuid.UUID
 }

@@ -33,6 +33,9 @@ func (d *decision) write(ctx context.Context, conn *pgx.Conn, room Room) ([]Clai
 			})
 			return err
 		})
+		if checks := d.checkArgs(); checks != nil {
+			trip.Queue(insertChecksSQL, checks...)
+		}
 	}
 	var tag pgconn.CommandTag
 	trip.Queue("COMMIT").Exec(func(answer pgconn.CommandTag) error {

@@ -3,7 +3,9 @@ package pseudonym
 import (
 	"context"
 	"errors"
+	"time"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
 	"github.com/sinbahub/sinbahub/internal/hub"
@@ -15,19 +17,17 @@ VALUES ($1, $2, $3, $4, vault.now())
 ON CONFLICT (link_index) DO UPDATE SET link_index = excluded.link_index
 RETURNING subject_id`
 
-const joinSQL = `
-INSERT INTO vault.subject_join (subject_id, joined_id, created_at)
-SELECT least($1::uuid, $2::uuid), greatest($1::uuid, $2::uuid), vault.now()
-WHERE $1::uuid <> $2::uuid
-ON CONFLICT (subject_id, joined_id) DO NOTHING`
+const claimSQL = `
+INSERT INTO vault.subject_claim (message_id, subject_id, standing_id, created_at)
+VALUES ($1, $2, $3, vault.now())
+ON CONFLICT (message_id) DO NOTHING`
 
-// Link gives a subject one more identity: an event said that the child has it from now on.
-// sealedIdentity is Identity.Bytes sealed for the subject. If the identity stands for another
-// subject already, the two are joined: each keeps its codes and its events, and the privacy officer
-// can see it.
+// Link gives a subject one more identity: message, an event that is about to be accepted, says that
+// the child has it from now on. sealedIdentity is Identity.Bytes sealed for the subject. If the
+// identity stands for another subject already, JoinClaimed joins the two once the event is accepted.
 // It may be repeated. The answer and its time are the same in both cases.
-func (v *Vault) Link(ctx context.Context, index LinkIndex, subject Subject, sealedIdentity []byte) error {
-	if subject.secret.IsZero() || len(sealedIdentity) == 0 {
+func (v *Vault) Link(ctx context.Context, index LinkIndex, subject Subject, sealedIdentity []byte, message uuid.UUID) error {
+	if subject.secret.IsZero() || len(sealedIdentity) == 0 || message == uuid.Nil {
 		return hub.NewError(hub.Internal, hub.CodeInternal, errors.New("vault: nothing to link"))
 	}
 	ctx, cancel := context.WithTimeout(ctx, patience)
@@ -38,11 +38,179 @@ func (v *Vault) Link(ctx context.Context, index LinkIndex, subject Subject, seal
 		if err != nil {
 			return err
 		}
-		_, err = tx.Exec(ctx, joinSQL, [16]byte(subject.ID), standing)
+		_, err = tx.Exec(ctx, claimSQL, [16]byte(message), [16]byte(subject.ID), standing)
 		return err
 	})
 	if err != nil {
 		return unavailable(err)
 	}
 	return nil
+}
+
+// Accepted tells which of the messages were accepted. It is asked of the store, which the vault's
+// role cannot see.
+type Accepted func(ctx context.Context, messages []uuid.UUID) (map[uuid.UUID]bool, error)
+
+// JoinClaimed joins the subjects that accepted events said to be one child: each keeps its codes and
+// its events, and the privacy officer can see it. What was said by a message that was not accepted
+// within ten minutes is forgotten. Several processes may do it at once.
+func (v *Vault) JoinClaimed(ctx context.Context, accepted Accepted) error {
+	var after uuid.UUID
+	for {
+		claims, err := v.claims(ctx, after)
+		if err != nil {
+			return unavailable(err)
+		}
+		if len(claims) == 0 {
+			return nil
+		}
+		after = claims[len(claims)-1]
+		has, err := accepted(ctx, claims)
+		if err != nil {
+			return unavailable(err)
+		}
+		if err := v.settleClaims(ctx, claims, has); err != nil {
+			return unavailable(err)
+		}
+	}
+}
+
+const claimsSQL = `
+SELECT c.message_id
+FROM vault.subject_claim c
+JOIN vault.subject s ON s.id = c.subject_id
+WHERE s.environment = $1 AND c.message_id > $2
+ORDER BY c.message_id
+LIMIT $3`
+
+// claims lists the next messages that claim something.
+func (v *Vault) claims(ctx context.Context, after uuid.UUID) ([]uuid.UUID, error) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	rows, err := v.pool.Query(ctx, claimsSQL, v.environment.String(), [16]byte(after), sweepPage)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (id uuid.UUID, err error) {
+		err = row.Scan((*[16]byte)(&id))
+		return id, err
+	})
+}
+
+// A claim is taken by one process only, and its join written with it. Of several claims of one pair
+// the first counts.
+const joinSQL = `
+WITH taken AS (
+    DELETE FROM vault.subject_claim c
+    USING unnest($1::uuid[], $2::uuid[]) AS i (message_id, entry_id)
+    WHERE c.message_id = i.message_id
+    RETURNING c.message_id, c.subject_id, c.standing_id, i.entry_id
+)
+INSERT INTO vault.subject_join (subject_id, joined_id, created_at, message_id, entry_id)
+SELECT least(t.subject_id, t.standing_id), greatest(t.subject_id, t.standing_id), vault.now(),
+    t.message_id, t.entry_id
+FROM taken t
+WHERE t.subject_id <> t.standing_id
+ORDER BY t.message_id
+ON CONFLICT (subject_id, joined_id) DO NOTHING`
+
+const forgetClaimsSQL = `
+DELETE FROM vault.subject_claim
+WHERE message_id = ANY ($1::uuid[]) AND created_at < (SELECT vault.now()) - $2::interval`
+
+// settleClaims makes joins of the accepted ones and forgets the old others.
+func (v *Vault) settleClaims(ctx context.Context, claims []uuid.UUID, accepted map[uuid.UUID]bool) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	var messages, entries, without []uuid.UUID
+	for _, id := range claims {
+		if accepted[id] {
+			messages, entries = append(messages, id), append(entries, uuid.Must(uuid.NewV7()))
+		} else {
+			without = append(without, id)
+		}
+	}
+	if len(messages) > 0 {
+		if _, err := v.pool.Exec(ctx, joinSQL, plain(messages), plain(entries)); err != nil {
+			return err
+		}
+	}
+	if len(without) > 0 {
+		if _, err := v.pool.Exec(ctx, forgetClaimsSQL, plain(without), sweepAge); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Join is a join as the journal may know it: without its subjects, to which only the vault leads.
+type Join struct {
+	// Entry is the id of the journal's entry, fixed with the join.
+	Entry uuid.UUID
+	// Message is the one that said so; the nil id if that is not known.
+	Message uuid.UUID
+	// At is when the subjects were joined, in whole microseconds.
+	At time.Time
+}
+
+// JournalJoins gives every join that the journal does not know yet to write, which must tolerate
+// repetition: a process that ends in between repeats it. A join with a subject that may still be
+// swept waits. It returns how many became known, also beside an error.
+func (v *Vault) JournalJoins(ctx context.Context, write func(context.Context, []Join) error) (journaled int, err error) {
+	for {
+		joins, err := v.unjournaled(ctx)
+		if err != nil {
+			return journaled, unavailable(err)
+		}
+		if len(joins) == 0 {
+			return journaled, nil
+		}
+		if err := write(ctx, joins); err != nil {
+			return journaled, unavailable(err)
+		}
+		n, err := v.markJournaled(ctx, joins)
+		if journaled += n; err != nil {
+			return journaled, unavailable(err)
+		}
+	}
+}
+
+const unjournaledSQL = `
+SELECT j.entry_id, j.message_id, j.created_at
+FROM vault.subject_join j
+JOIN vault.subject a ON a.id = j.subject_id
+JOIN vault.subject b ON b.id = j.joined_id
+WHERE j.journaled_at IS NULL AND a.environment = $1 AND a.state = 'confirmed' AND b.state = 'confirmed'
+ORDER BY j.entry_id
+LIMIT $2`
+
+func (v *Vault) unjournaled(ctx context.Context) ([]Join, error) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	rows, err := v.pool.Query(ctx, unjournaledSQL, v.environment.String(), sweepPage)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (j Join, err error) {
+		var message uuid.NullUUID
+		err = row.Scan((*[16]byte)(&j.Entry), &message, &j.At)
+		j.Message = message.UUID
+		return j, err
+	})
+}
+
+const markJournaledSQL = `
+UPDATE vault.subject_join
+SET journaled_at = vault.now()
+WHERE entry_id = ANY ($1::uuid[]) AND journaled_at IS NULL`
+
+func (v *Vault) markJournaled(ctx context.Context, joins []Join) (int, error) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	entries := make([]uuid.UUID, len(joins))
+	for i, j := range joins {
+		entries[i] = j.Entry
+	}
+	tag, err := v.pool.Exec(ctx, markJournaledSQL, plain(entries))
+	return int(tag.RowsAffected()), err
 }

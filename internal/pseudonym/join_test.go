@@ -1,11 +1,30 @@
 package pseudonym_test
 
 import (
+	"context"
+	"errors"
+	"slices"
 	"testing"
+
+	"github.com/google/uuid"
 
 	"github.com/sinbahub/sinbahub/internal/hub"
 	"github.com/sinbahub/sinbahub/internal/pseudonym"
 )
+
+// accepted answers for the messages that were.
+func accepted(have ...uuid.UUID) pseudonym.Accepted { return pseudonym.Accepted(events(have...)) }
+
+// journalOf collects what is journalled; a fault is answered instead once it is set.
+type journalOf struct {
+	joins []pseudonym.Join
+	fault error
+}
+
+func (j *journalOf) write(_ context.Context, joins []pseudonym.Join) error {
+	j.joins = append(j.joins, joins...)
+	return j.fault
+}
 
 func TestLinkGivesASubjectOneMoreIdentity(t *testing.T) {
 	t.Parallel()
@@ -14,9 +33,14 @@ func TestLinkGivesASubjectOneMoreIdentity(t *testing.T) {
 	child := mustReserve(t, v, anyone(keys), pseudonym.NewSubject())
 	fresh := anyone(keys)
 	for range 2 { // it may be repeated
-		if err := v.Link(t.Context(), fresh, child, []byte("sealed")); err != nil {
+		if err := v.Link(t.Context(), fresh, child, []byte("sealed"), uuid.New()); err != nil {
 			t.Fatal(err)
 		}
+	}
+	if err := v.JoinClaimed(t.Context(), func(_ context.Context, asked []uuid.UUID) (map[uuid.UUID]bool, error) {
+		return events(asked...)(t.Context(), asked)
+	}); err != nil {
+		t.Fatal(err)
 	}
 	if found := mustResolve(t, v, fresh); !same(found, child) || found.New {
 		t.Error("the new identity is somebody else's")
@@ -24,11 +48,14 @@ func TestLinkGivesASubjectOneMoreIdentity(t *testing.T) {
 	if n := d.count(t, "SELECT count(*) FROM vault.subject_join"); n != 0 {
 		t.Errorf("%d joins of a subject with itself", n)
 	}
-	if err := v.Link(t.Context(), anyone(keys), pseudonym.Subject{}, []byte("sealed")); err == nil {
+	if err := v.Link(t.Context(), anyone(keys), pseudonym.Subject{}, []byte("sealed"), uuid.New()); err == nil {
 		t.Error("linked to nobody")
 	}
-	if err := v.Link(t.Context(), anyone(keys), child, nil); err == nil {
+	if err := v.Link(t.Context(), anyone(keys), child, nil, uuid.New()); err == nil {
 		t.Error("linked without a way back")
+	}
+	if err := v.Link(t.Context(), anyone(keys), child, []byte("sealed"), uuid.Nil); err == nil {
+		t.Error("linked without a message that says so")
 	}
 }
 
@@ -42,10 +69,18 @@ func TestLinkJoinsSubjectsWithoutChangingThem(t *testing.T) {
 		indexes[i] = anyone(keys)
 		subjects[i] = mustReserve(t, v, indexes[i], pseudonym.NewSubject())
 	}
+	var messages []uuid.UUID
 	for _, join := range [][2]int{{0, 1}, {2, 1}, {0, 1}, {1, 0}} {
-		if err := v.Link(t.Context(), indexes[join[1]], subjects[join[0]], []byte("sealed")); err != nil {
+		messages = append(messages, uuid.Must(uuid.NewV7()))
+		if err := v.Link(t.Context(), indexes[join[1]], subjects[join[0]], []byte("sealed"), messages[len(messages)-1]); err != nil {
 			t.Fatal(err)
 		}
+	}
+	if n := d.count(t, "SELECT count(*) FROM vault.subject_join"); n != 0 {
+		t.Errorf("%d joins before the events that say so are accepted", n)
+	}
+	if err := v.JoinClaimed(t.Context(), accepted(messages...)); err != nil {
+		t.Fatal(err)
 	}
 	for i := range subjects {
 		if !same(mustResolve(t, v, indexes[i]), subjects[i]) {
@@ -66,8 +101,16 @@ func TestSweepTakesAJoinedSubjectWithoutAnEvent(t *testing.T) {
 	child := mustReserve(t, now, anyone(keys), pseudonym.NewSubject())
 	index := anyone(keys)
 	pending := mustReserve(t, now, index, pseudonym.NewSubject())
-	if err := now.Link(t.Context(), index, child, []byte("sealed")); err != nil {
+	message := uuid.New()
+	if err := now.Link(t.Context(), index, child, []byte("sealed"), message); err != nil {
 		t.Fatal(err)
+	}
+	if err := now.JoinClaimed(t.Context(), accepted(message)); err != nil {
+		t.Fatal(err)
+	}
+	var j journalOf
+	if n, err := now.JournalJoins(t.Context(), j.write); n != 0 || err != nil || len(j.joins) != 0 {
+		t.Errorf("journalled %d joins of subjects that may be swept: %v", n, err)
 	}
 	if n, err := after.Sweep(t.Context(), events(child.ID)); n != 1 || err != nil {
 		t.Fatalf("swept %d: %v", n, err)
@@ -77,5 +120,71 @@ func TestSweepTakesAJoinedSubjectWithoutAnEvent(t *testing.T) {
 	}
 	if !mustResolve(t, now, index).New {
 		t.Error("the identity of the swept subject is still known")
+	}
+}
+
+// TestClaimsOfMessagesThatWereNotAcceptedAreForgotten: a claim waits for its event as long as that may
+// still be accepted, then it goes; neither makes a join.
+func TestClaimsOfMessagesThatWereNotAcceptedAreForgotten(t *testing.T) {
+	t.Parallel()
+	d, keys := newDatabase(t), newKeys(t, hub.Prod)
+	now, after := d.vault(t, keys), d.vaultAhead(t, keys, later)
+	index := anyone(keys)
+	mustReserve(t, now, index, pseudonym.NewSubject())
+	child := mustReserve(t, now, anyone(keys), pseudonym.NewSubject())
+	if err := now.Link(t.Context(), index, child, []byte("sealed"), uuid.New()); err != nil {
+		t.Fatal(err)
+	}
+	for _, step := range []struct {
+		vault *pseudonym.Vault
+		want  int
+	}{{now, 1}, {after, 0}} {
+		if err := step.vault.JoinClaimed(t.Context(), accepted()); err != nil {
+			t.Fatal(err)
+		}
+		if n := d.count(t, "SELECT count(*) FROM vault.subject_claim"); n != step.want {
+			t.Errorf("%d claims, want %d", n, step.want)
+		}
+	}
+	if n := d.count(t, "SELECT count(*) FROM vault.subject_join"); n != 0 {
+		t.Errorf("%d joins that no accepted event said", n)
+	}
+}
+
+// TestEveryJoinIsJournalledOnce also when the writing of its entry fails, or the process ends behind
+// it: the repetition is the same entry.
+func TestEveryJoinIsJournalledOnce(t *testing.T) {
+	t.Parallel()
+	d, keys := newDatabase(t), newKeys(t, hub.Prod)
+	v := d.vault(t, keys)
+	index := anyone(keys)
+	other := mustReserve(t, v, index, pseudonym.NewSubject())
+	child := mustReserve(t, v, anyone(keys), pseudonym.NewSubject())
+	for _, s := range []pseudonym.Subject{other, child} {
+		if err := v.Confirm(t.Context(), s); err != nil {
+			t.Fatal(err)
+		}
+	}
+	messages := []uuid.UUID{uuid.Must(uuid.NewV7()), uuid.Must(uuid.NewV7())}
+	for _, m := range messages { // told twice: the first counts
+		if err := v.Link(t.Context(), index, child, []byte("sealed"), m); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := v.JoinClaimed(t.Context(), accepted(messages...)); err != nil {
+		t.Fatal(err)
+	}
+	broken := journalOf{fault: errors.New("no journal")}
+	if n, err := v.JournalJoins(t.Context(), broken.write); n != 0 || err == nil {
+		t.Errorf("%d joins are known to a journal that was not written: %v", n, err)
+	}
+	var whole journalOf
+	for _, want := range []int{1, 0} {
+		if n, err := v.JournalJoins(t.Context(), whole.write); n != want || err != nil {
+			t.Errorf("%d joins became known, want %d: %v", n, want, err)
+		}
+	}
+	if len(whole.joins) != 1 || !slices.Equal(whole.joins, broken.joins) || whole.joins[0].Message != messages[0] {
+		t.Errorf("journalled %v, before %v, want one of message %v", whole.joins, broken.joins, messages[0])
 	}
 }

@@ -240,6 +240,17 @@ func (c *Catalogue) Facts(ev *Event, rekey func(kind, value string) string) Fact
 	return f.out
 }
 
+// RegionalFacts reads the facts of a stored regional event. Local ids are stand-ins in it already,
+// structures and regions have their own codes, or Altro, so that they compare between enti; who the
+// event is about is not among them. An error holds no content.
+func (c *Catalogue) RegionalFacts(regional []byte) (Facts, error) {
+	ev, err := c.readRegional(regional)
+	if err != nil {
+		return Facts{}, err
+	}
+	return c.Facts(ev, func(_, value string) string { return value }), nil
+}
+
 // factReader collects the facts of one event.
 type factReader struct {
 	Event

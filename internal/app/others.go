@@ -1,0 +1,134 @@
+package app
+
+import (
+	"context"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/zap"
+
+	"github.com/sinbahub/sinbahub/internal/hub"
+	"github.com/sinbahub/sinbahub/internal/journal"
+	"github.com/sinbahub/sinbahub/internal/postgres"
+	"github.com/sinbahub/sinbahub/internal/pseudonym"
+)
+
+// others is what only several enti together know of a child. It is looked for behind the answers, so
+// that none of them can depend on it, and told to the privacy officer: by journal entries that no
+// ente is given, and by counts.
+type others struct {
+	joined prometheus.Counter
+	// found is by rule; failed counts children whose cases could not be compared.
+	found  *prometheus.CounterVec
+	failed prometheus.Counter
+}
+
+// newOthers registers the counts.
+func newOthers(registerer prometheus.Registerer) *others {
+	o := &others{
+		joined: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "hub_subjects_joined_total",
+			Help: "Joins of two subjects that an event said to be one child, once they are in the journal.",
+		}),
+	}
+	o.found = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "hub_cross_ente_findings_total",
+		Help: "What events of two enti say together of one child and neither alone, by rule, once it is in the journal.",
+	}, []string{"rule"})
+	o.failed = prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "hub_cross_ente_failures_total",
+		Help: "Children whose cases at several enti could not be compared; tried again after an hour.",
+	})
+	for _, rule := range othersRules() {
+		o.found.WithLabelValues(rule)
+	}
+	registerer.MustRegister(o.joined, o.found, o.failed)
+	return o
+}
+
+// othersRules are the labels of findings, by the code of the rule.
+func othersRules() map[hub.Code]string {
+	return map[hub.Code]string{hub.CodeRule14: "BR-14", hub.CodeRule22: "BR-22"}
+}
+
+// othersEvery is how often the hub looks for what only several enti together know.
+const othersEvery = 10 * time.Second
+
+// lookAcross looks for it until ctx ends. What it does not finish it finds again.
+func (s *server) lookAcross(ctx context.Context) error {
+	ticker := time.NewTicker(othersEvery)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-ticker.C:
+		}
+		if err := s.journalJoins(ctx); err != nil && ctx.Err() == nil {
+			s.log.Warn("joins not journalled yet", zap.Error(err))
+		}
+		if err := s.journalFindings(ctx); err != nil && ctx.Err() == nil {
+			s.log.Warn("cases of several enti not compared yet", zap.Error(err))
+		}
+	}
+}
+
+// journalJoins makes joins of what accepted events say, and an entry of every join.
+func (s *server) journalJoins(ctx context.Context) error {
+	err := s.stores.vault.JoinClaimed(ctx, func(ctx context.Context, messages []uuid.UUID) (map[uuid.UUID]bool, error) {
+		found, err := s.stores.store.Origins(ctx, messages)
+		accepted := make(map[uuid.UUID]bool, len(found))
+		for id := range found {
+			accepted[id] = true
+		}
+		return accepted, err
+	})
+	if err != nil {
+		return err
+	}
+	n, err := s.stores.vault.JournalJoins(ctx, s.writeJoins)
+	s.others.joined.Add(float64(n))
+	return err
+}
+
+// journalFindings compares the cases of children whom several enti know, until none waits.
+func (s *server) journalFindings(ctx context.Context) error {
+	across := postgres.Across{Facts: s.events.RegionalFacts, Now: time.Now}
+	for more := true; more; {
+		looked, err := s.stores.store.LookAcross(ctx, across)
+		if err != nil {
+			return err
+		}
+		for rule, n := range looked.Found {
+			s.others.found.WithLabelValues(othersRules()[rule]).Add(float64(n))
+		}
+		if looked.Failed > 0 {
+			s.others.failed.Add(float64(looked.Failed))
+			s.log.Error("cases of several enti could not be compared", zap.Int("children", looked.Failed))
+		}
+		more = looked.More
+	}
+	return nil
+}
+
+// writeJoins writes the entries of joins. The subjects stand in the vault only, beside the entry's id.
+func (s *server) writeJoins(ctx context.Context, joins []pseudonym.Join) error {
+	messages := make([]uuid.UUID, 0, len(joins))
+	for _, j := range joins {
+		messages = append(messages, j.Message)
+	}
+	origins, err := s.stores.store.Origins(ctx, messages)
+	if err != nil {
+		return err
+	}
+	entries := make([]journal.Entry, len(joins))
+	for i, j := range joins {
+		o := origins[j.Message]
+		entries[i] = journal.Entry{
+			ID: j.Entry, At: j.At, Kind: journal.SubjectsJoined, Environment: s.cfg.Env(),
+			Participant: o.Participant, Ente: o.Ente, Message: j.Message, Event: o.Event,
+		}
+	}
+	return s.stores.store.Journal(ctx, entries...)
+}
