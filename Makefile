@@ -55,7 +55,7 @@ e2e: build deps-clients ## One end-to-end run: plain binaries, real SOAP clients
 	$(TEST) -tags e2e -run '^TestE2E' -count=1 -timeout 10m ./...
 
 .PHONY: clients
-clients: build deps-clients deps-stacks ## Clients of five SOAP stacks, made from the served WSDL, call every operation
+clients: build deps-clients deps-stacks ## Clients of five SOAP stacks, made from the served WSDL, call every operation and send whole histories
 	$(TEST) -tags smoke -run '^TestSmokeClients$$' -count=1 -v -timeout 10m ./internal/hubtest
 
 .PHONY: smoke

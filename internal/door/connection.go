@@ -34,6 +34,7 @@ type connection struct {
 	net.Conn
 	door   *Connections
 	source netip.Addr
+	unread Unread // nil: net/http's own words
 
 	// Of the list of connections, under its lock.
 	place  *list.Element // among the strangers of its source, nil else
@@ -59,9 +60,14 @@ type connection struct {
 // connectionKey finds a request's connection in its context.
 type connectionKey struct{}
 
-// withConnection is the http.Server's ConnContext.
-func withConnection(ctx context.Context, c net.Conn) context.Context {
-	return context.WithValue(ctx, connectionKey{}, c)
+// withConnection makes the http.Server's ConnContext, which is called before anything is read.
+func withConnection(unread Unread) func(ctx context.Context, c net.Conn) context.Context {
+	return func(ctx context.Context, conn net.Conn) context.Context {
+		if c, ok := conn.(*connection); ok {
+			c.unread = unread
+		}
+		return context.WithValue(ctx, connectionKey{}, conn)
+	}
 }
 
 // connectionOf gives a request's connection; nil if it did not come through the guarded listener.
@@ -123,8 +129,19 @@ func (c *connection) Read(p []byte) (int, error) {
 }
 
 // Write writes for net/http, and is cut off by the watch if the client does not take the bytes.
-// It writes in pieces, so that the watch sees how far it is.
+// It writes in pieces, so that the watch sees how far it is. What net/http says by itself is said in
+// the hub's words.
 func (c *connection) Write(p []byte) (written int, err error) {
+	if answer := c.replaced(p); answer != nil {
+		if _, err := c.writeAll(answer); err != nil {
+			return 0, err
+		}
+		return len(p), nil
+	}
+	return c.writeAll(p)
+}
+
+func (c *connection) writeAll(p []byte) (written int, err error) {
 	for err == nil && written < len(p) {
 		var n int
 		n, err = c.writePiece(p[written:min(len(p), written+writePiece)])

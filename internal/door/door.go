@@ -31,10 +31,11 @@ type Limits struct {
 }
 
 // Server makes the HTTP server of the SOAP listener: it serves HTTP/1.1 and 1.0 on what Guard
-// accepts while Watch runs. Upgrades are ignored.
-func (d *Connections) Server(handler http.Handler) *http.Server {
+// accepts while Watch runs. Upgrades are ignored. What net/http refuses before the handler, unread
+// answers; nil leaves that to net/http.
+func (d *Connections) Server(handler http.Handler, unread Unread) *http.Server {
 	return &http.Server{
-		Handler: handler, ConnContext: withConnection, ConnState: connectionState,
+		Handler: handler, ConnContext: withConnection(unread), ConnState: connectionState,
 		// The watch is at work long before these; they hold should it not be.
 		ReadHeaderTimeout: 2 * d.limits.HeaderTimeout, IdleTimeout: 2 * d.limits.IdleTimeout,
 		MaxHeaderBytes: maxHead,

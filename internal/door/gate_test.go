@@ -47,7 +47,7 @@ func newGate(t *testing.T, limits door.Limits, handler func(http.ResponseWriter,
 			t.Errorf("flaw %s", why)
 		}
 		handler(w, r)
-	}))
+	}), nil)
 	// The test's clock alone counts.
 	server.ReadHeaderTimeout, server.IdleTimeout = 0, 0
 	g.serve(server)

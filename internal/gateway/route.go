@@ -18,7 +18,9 @@ const flawTwice door.Flaw = "header-twice"
 
 // Server makes the HTTP server of the SOAP listener: it serves HTTP/1.1 and 1.0 on what Guard
 // accepts while Watch runs. Upgrades are ignored.
-func (g *Gateway) Server() *http.Server { return g.connections.Server(http.HandlerFunc(g.route)) }
+func (g *Gateway) Server() *http.Server {
+	return g.connections.Server(http.HandlerFunc(g.route), g.answerUnread)
+}
 
 // Guard bounds and watches the connections of a listener, for Server.
 func (g *Gateway) Guard(listener net.Listener) net.Listener { return g.connections.Guard(listener) }

@@ -119,7 +119,7 @@ func Codes() []Text {
 		{CodeVersion, "La versione del contratto dichiarata non è servita; è servita la 1.0.", "The declared contract version is not served; 1.0 is served."},
 		{CodeEnvelopeVersion, "La busta non è né SOAP 1.1 né SOAP 1.2.", "The envelope is neither SOAP 1.1 nor SOAP 1.2."},
 		{CodeSlowRequest, "La richiesta non è arrivata intera entro il tempo previsto.", "The request did not arrive whole in time."},
-		{CodeBadRequest, "La richiesta HTTP è ambigua o non conforme a RFC 9112 (lunghezza, Transfer-Encoding, intestazioni).", "The HTTP request is ambiguous or not as RFC 9112 asks (length, Transfer-Encoding, headers)."},
+		{CodeBadRequest, "La richiesta HTTP è ambigua, non conforme a RFC 9112 (lunghezza, Transfer-Encoding, intestazioni) o ha intestazioni troppo lunghe.", "The HTTP request is ambiguous, not as RFC 9112 asks (length, Transfer-Encoding, headers), or its headers are too long."},
 		{CodeAnswerElsewhere, "La risposta va solo sulla connessione della richiesta: wsa:ReplyTo e wsa:FaultTo possono essere soltanto anonimi.", "The answer goes over the request's connection only: wsa:ReplyTo and wsa:FaultTo can only be anonymous."},
 		{CodeNoCredential, "Credenziale assente o non valida.", "Missing or invalid credential."},
 		{CodeEnvironment, "L'Ambiente dichiarato non è quello di questo servizio.", "The declared Ambiente is not this service's."},

@@ -24,20 +24,37 @@ import (
 // stack is a SOAP library that vendors use, with a client made by it.
 type stack struct {
 	name string
-	// build generates the client from the WSDL into a folder and gives the command that runs it.
-	build func(t *testing.T, dir, wsdl, version string) []string
+	// typed stacks make their objects of a sample document, the others of plain objects.
+	typed bool
+	// coarse stacks hold an instant in whole seconds.
+	coarse bool
+	// single stacks make a client of one SOAP version, the others one that speaks both.
+	single bool
+	// build generates the client from the WSDL into a folder, once for both its programs.
+	build func(t *testing.T, dir, wsdl, version string) programs
+}
+
+// programs are the commands of a client: one goes through the steps, the other sends histories.
+type programs struct {
+	steps, history []string
 }
 
 // zeepStack needs nothing built. It is Debian's Python, whatever other is on the path.
 func zeepStack() stack {
-	return stack{name: "zeep", build: func(*testing.T, string, string, string) []string {
-		return []string{"/usr/bin/python3", clientFile("zeep_client.py", "")}
+	return stack{name: "zeep", build: func(*testing.T, string, string, string) programs {
+		return programs{
+			steps:   []string{"/usr/bin/python3", clientFile("zeep_client.py", "")},
+			history: []string{"/usr/bin/python3", clientFile("zeep_history.py", "")},
+		}
 	}}
 }
 
 func nodeStack() stack {
-	return stack{name: "node", build: func(*testing.T, string, string, string) []string {
-		return []string{"node", clientFile("node", "client.js")}
+	return stack{name: "node", build: func(*testing.T, string, string, string) programs {
+		return programs{
+			steps:   []string{"node", clientFile("node", "client.js")},
+			history: []string{"node", clientFile("node", "history.js")},
+		}
 	}}
 }
 
@@ -46,28 +63,46 @@ func clientFile(folder, name string) string {
 	return filepath.Join(hubtest.Root(), "internal", "hubtest", "clients", folder, name)
 }
 
-// runStack lets a stack's client run its program in both SOAP versions and compares what it tells
-// with what is expected of every stack.
-func runStack(t *testing.T, h *hubtest.Hub, s stack) {
+// runStack lets a stack's client go through the steps in both SOAP versions and compares what it
+// tells with what is expected of every stack. What is to follow, if anything, gets the same client.
+func runStack(t *testing.T, h *hubtest.Hub, s stack, then func(t *testing.T, built programs, version string)) {
 	t.Helper()
 	t.Run(s.name, func(t *testing.T) {
 		t.Parallel()
+		var both programs
+		if !s.single {
+			both = s.timed(t, h.Run.WSDLURL, "")
+		}
 		for name, version := range map[string]soap.Version{"SOAP11": soap.V11, "SOAP12": soap.V12} {
 			t.Run(name, func(t *testing.T) {
 				t.Parallel()
 				p := h.Participant(hubtest.ChildEnte)
 				between := openTap(t, h)
+				made := both
+				if s.single {
+					made = s.timed(t, between.wsdl, name)
+				}
 				began := time.Now()
-				command := s.build(t, t.TempDir(), between.wsdl, name)
-				built := time.Now()
-				args := append(slices.Clone(command[1:]), between.wsdl, name, p.APIUser, p.APIPasswordFile)
-				out := runTool(t, t.TempDir(), command[0], args...)
-				t.Logf("%s %s: built in %.1f s, ran in %.1f s", s.name, name, built.Sub(began).Seconds(), time.Since(built).Seconds())
+				args := append(slices.Clone(made.steps[1:]), between.wsdl, name, p.APIUser, p.APIPasswordFile)
+				out := runTool(t, t.TempDir(), made.steps[0], args...)
+				t.Logf("%s %s: went through the steps in %.1f s", s.name, name, time.Since(began).Seconds())
 				checkSteps(t, out)
 				between.check(t, version)
+				if then != nil {
+					then(t, made, name)
+				}
 			})
 		}
 	})
+}
+
+// timed builds the client and tells how long it took.
+func (s stack) timed(t *testing.T, wsdl, version string) programs {
+	t.Helper()
+	began := time.Now()
+	made := s.build(t, t.TempDir(), wsdl, version)
+	t.Logf("%s %s: built in %.1f s", s.name, version, time.Since(began).Seconds())
+	return made
 }
 
 // runTool runs a command in a folder and gives what it printed. A missing one is no reason to skip.

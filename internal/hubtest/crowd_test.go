@@ -73,7 +73,7 @@ func slowKinds(o crowdOrders) []slowKind {
 	return []slowKind{
 		{"silent", 1_000, (*slowConn).wait, []string{"closed"}, patient},
 		{"idle participant", 1_000, after("SDS-EM", (*slowConn).wait), limited, 0},
-		{"slow head", 450, dripping("POST / HTTP/1.1\r\nHost: hub\r\nX: "), []string{"closed", "400 "}, patient},
+		{"slow head", 450, dripping("POST / HTTP/1.1\r\nHost: hub\r\nX: "), []string{"closed", "400 SINBA_016"}, patient},
 		{"slow second head", 50, after("COM-LI", dripping("POST / HTTP/1.1\r\nHost: hub\r\nX: ")), []string{"closed"}, patient},
 		{"slow body", 100, dripping(post("SDS-PI") + "Content-Length: 100000\r\n\r\n"), append(limited, "500 SINBA_015"), patient},
 		{"slow chunks", 50, dripping(post("SDS-PI") + "Transfer-Encoding: chunked\r\n\r\n10000\r\n"), append(limited, "500 SINBA_015"), patient},

@@ -23,7 +23,7 @@ func TestE2EClientsOfOtherStacksCallEveryOperation(t *testing.T) {
 	t.Parallel()
 	h := hubtest.Start(t)
 	for _, stack := range []stack{zeepStack(), nodeStack()} {
-		runStack(t, h, stack)
+		runStack(t, h, stack, nil)
 	}
 }
 

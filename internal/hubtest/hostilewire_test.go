@@ -37,10 +37,13 @@ type wire struct {
 	code   string
 }
 
+// ambiguous is the code of every flaw of HTTP, whether the hub found it or net/http before it.
+const ambiguous = "SINBA_016"
+
 // badly is a request whose length cannot be told, or can be told in two ways: whoever stands
 // between the sender and the hub may have read another one.
 func badly(name, body string, head ...string) wire {
-	return wire{name: name, head: head, body: body, status: []int{http.StatusBadRequest}}
+	return wire{name: name, head: head, body: body, status: []int{http.StatusBadRequest}, code: ambiguous}
 }
 
 // wires are the requests that no client library sends. content is a good question.
@@ -61,22 +64,22 @@ func wires(content string) []wire {
 		badly("length with a sign", content, "Content-Length: +1"),
 		badly("length in hexadecimal", content, "Content-Length: 0x1"),
 		badly("length out of bounds", content, "Content-Length: 99999999999999999999"),
-		{name: "chunks twice", head: []string{in, in}, body: chunks, status: refused},
-		{name: "chunks twice in one", head: []string{"Transfer-Encoding: chunked, chunked"}, body: chunks, status: refused},
-		{name: "another transfer encoding", head: []string{"Transfer-Encoding: gzip, chunked"}, body: chunks, status: refused},
-		{name: "transfer encoding of nobody", head: []string{"Transfer-Encoding: xqzvkj"}, body: chunks, status: refused},
+		{name: "chunks twice", head: []string{in, in}, body: chunks, status: refused, code: ambiguous},
+		{name: "chunks twice in one", head: []string{"Transfer-Encoding: chunked, chunked"}, body: chunks, status: refused, code: ambiguous},
+		{name: "another transfer encoding", head: []string{"Transfer-Encoding: gzip, chunked"}, body: chunks, status: refused, code: ambiguous},
+		{name: "transfer encoding of nobody", head: []string{"Transfer-Encoding: xqzvkj"}, body: chunks, status: refused, code: ambiguous},
 		badly("a blank before the colon", content, strings.Replace(length, ":", " :", 1)),
 		badly("a folded header", content, length, "X-A: b", "\tc"),
 		badly("two media types", content, length, "Content-Type: text/xml"),
 		badly("two actions", content, length, `SOAPAction: ""`, `SOAPAction: "xqzvkj"`),
-		{name: "a header of 20 KiB", head: []string{length, "X-Xqzvkj: " + strings.Repeat("x", 20<<10)}, body: content, status: []int{http.StatusRequestHeaderFieldsTooLarge}},
-		{name: "5,000 headers", head: append(slices.Repeat([]string{"X-Xqzvkj: x"}, 5_000), length), body: content, status: []int{http.StatusRequestHeaderFieldsTooLarge}},
-		{name: "an expectation of nobody", head: []string{length, "Expect: xqzvkj"}, body: content, status: []int{http.StatusExpectationFailed}},
+		{name: "a header of 20 KiB", head: []string{length, "X-Xqzvkj: " + strings.Repeat("x", 20<<10)}, body: content, status: []int{http.StatusRequestHeaderFieldsTooLarge}, code: ambiguous},
+		{name: "5,000 headers", head: append(slices.Repeat([]string{"X-Xqzvkj: x"}, 5_000), length), body: content, status: []int{http.StatusRequestHeaderFieldsTooLarge}, code: ambiguous},
+		{name: "an expectation of nobody", head: []string{length, "Expect: xqzvkj"}, body: content, status: []int{http.StatusExpectationFailed}, code: ambiguous},
 		{name: "a length of 1 GiB", head: []string{"Content-Length: 1073741824"}, endless: chunk, status: []int{http.StatusRequestEntityTooLarge}, code: "SINBA_006"},
 		{name: "chunks without end", head: []string{in}, endless: chunk, status: []int{http.StatusRequestEntityTooLarge}, code: "SINBA_006"},
 		{name: "chunks of one byte without end", head: []string{in}, endless: strings.Repeat("1\r\n \r\n", 10_000), status: []int{http.StatusRequestEntityTooLarge, http.StatusInternalServerError, 0}},
 		{name: "chunks with extensions without end", head: []string{in}, endless: "1;" + strings.Repeat("xqzvkj", 500) + "\r\n \r\n", status: []int{http.StatusInternalServerError, http.StatusBadRequest, 0}},
-		{name: "a chunk of the wrong length", head: []string{in}, body: "zz\r\nxqzvkj", status: []int{http.StatusBadRequest}},
+		{name: "a chunk of the wrong length", head: []string{in}, body: "zz\r\nxqzvkj", status: []int{http.StatusBadRequest}, code: ambiguous},
 		{name: "a body that is cut", head: []string{length}, body: content[:len(content)/2], halves: true, status: []int{http.StatusInternalServerError}, code: "SINBA_001"},
 		{name: "chunks that are cut", head: []string{in}, body: chunk, halves: true, status: []int{http.StatusInternalServerError}, code: "SINBA_001"},
 		{name: "a body that stops", head: []string{length}, body: content[:len(content)/2], status: []int{http.StatusInternalServerError}, code: "SINBA_015"},

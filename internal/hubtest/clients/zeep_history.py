@@ -3,7 +3,8 @@
 Usage: zeep_history.py WSDL_URL SOAP11|SOAP12 FILE
 
 FILE has one JSON object a line: user, password_file and event, the fields of an
-InviaEventoRichiesta. Prints the Esito of each, one a line; a refusal is an exception.
+InviaEventoRichiesta. Prints Esito, SaleImpronta and ImprontaMessaggio of each, one event a
+line; a refusal is an exception.
 """
 import json
 import sys
@@ -25,7 +26,8 @@ def main():
                     session.auth = HTTPBasicAuth(user, password.read().strip())
                 client = zeep.Client(wsdl, transport=zeep.Transport(session=session))
                 services[user] = client.bind("SinbaEventi", "SinbaEventiSoap" + version[4:])
-            print(services[user].inviaEvento(**line["event"]).Esito)
+            receipt = services[user].inviaEvento(**line["event"])
+            print(receipt.Esito, receipt.SaleImpronta, receipt.ImprontaMessaggio)
 
 
 main()

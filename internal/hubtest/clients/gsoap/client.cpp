@@ -2,7 +2,7 @@
 //
 //     wsdl2h -Nsinba -o sinba.h WSDL_URL
 //     soapcpp2 -2 -j -CL -w -x sinba.h
-//     g++ client.cpp event.cpp soapC.cpp soapSinbaEventiSoap1?Proxy.cpp -lgsoap++
+//     g++ client.cpp event.cpp history.cpp soapC.cpp soapSinbaEventiSoap1?Proxy.cpp -lgsoap++
 //
 // soapcpp2's -1 or -2 makes it a client of SOAP 1.1 or 1.2, whatever the proxy is called.
 //
@@ -11,12 +11,19 @@
 // Builds whole events from gSOAP's types, calls every operation, and prints one JSON line a step,
 // the same steps as the clients of the other stacks. Any other error is a failure of the contract
 // with this stack.
+//
+// Usage: client WSDL_URL SOAP11|SOAP12 FILE
+//
+// FILE has one event a line: user, password file and document, parted by tabs. Sends each from the
+// objects that gSOAP makes of its document, and prints Esito, SaleImpronta and ImprontaMessaggio, one
+// event a line; a refusal ends it.
 #include <ctime>
 #include <fstream>
 #include <iostream>
 
 #include "SinbaEventiSoap11.nsmap"
 #include "event.h"
+#include "history.h"
 #include "json.h"
 #include "soapSinbaEventiSoap11Proxy.h"
 #include "soapSinbaEventiSoap12Proxy.h"
@@ -161,6 +168,7 @@ template <class Proxy> void Vendor<Proxy>::refusals() {
 } // namespace
 
 int main(int argc, char **argv) {
+    if (argc == 4) return history(argv[1], argv[2], argv[3]);
     if (argc != 5) return 2;
     std::string version = argv[2], password;
     std::ifstream file(argv[4]);

@@ -3,7 +3,8 @@
 // Usage: node history.js WSDL_URL SOAP11|SOAP12 FILE
 //
 // FILE has one JSON object a line: user, password_file and event, the fields of an
-// InviaEventoRichiesta. Prints the Esito of each, one a line; a refusal is an exception.
+// InviaEventoRichiesta. Prints Esito, SaleImpronta and ImprontaMessaggio of each, one event a
+// line; a refusal is an exception.
 'use strict';
 const fs = require('fs');
 const soap = require('soap');
@@ -18,7 +19,7 @@ async function main() {
     const receipt = await new Promise((resolve, reject) => {
       port.inviaEvento(line.event, (error, result) => (error ? reject(error) : resolve(result)));
     });
-    console.log(receipt.Esito);
+    console.log(receipt.Esito, receipt.SaleImpronta, receipt.ImprontaMessaggio);
   }
 }
 

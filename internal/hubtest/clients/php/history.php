@@ -4,7 +4,8 @@
 // Usage: php history.php WSDL_URL SOAP11|SOAP12 FILE
 //
 // FILE has one JSON object a line: user, password_file and event, the fields of an
-// InviaEventoRichiesta. Prints the Esito of each, one a line; a refusal is an exception.
+// InviaEventoRichiesta. Prints Esito, SaleImpronta and ImprontaMessaggio of each, one event a
+// line; a refusal is an exception.
 declare(strict_types=1);
 
 [, $wsdl, $version, $file] = $argv;
@@ -18,5 +19,6 @@ foreach (file($file, FILE_IGNORE_NEW_LINES) as $text) {
         'features' => SOAP_SINGLE_ELEMENT_ARRAYS,
         'cache_wsdl' => WSDL_CACHE_NONE,
     ]);
-    echo $clients[$line['user']]->inviaEvento($line['event'])->Esito, "\n";
+    $receipt = $clients[$line['user']]->inviaEvento($line['event']);
+    echo $receipt->Esito, ' ', $receipt->SaleImpronta, ' ', $receipt->ImprontaMessaggio, "\n";
 }
