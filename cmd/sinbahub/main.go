@@ -21,7 +21,7 @@ import (
 var version = "dev"
 
 // The exit codes of send (contract, "The command line"). flusso ends with exitRefused when it left
-// incomplete records out.
+// incomplete records out, reconcile when hub and SISS differ.
 const (
 	exitFailed      = 1
 	exitRefused     = 3
@@ -38,6 +38,7 @@ type cli struct {
 	Participant participantCmd `cmd:"" help:"Manage participants."`
 	Reference   referenceCmd   `cmd:"" help:"Manage the dated lists that codes are held against."`
 	Send        sendCmd        `cmd:"" help:"Send event documents to a hub."`
+	Reconcile   reconcileCmd   `cmd:"" help:"Compare with SISS what was delivered, now; tell every difference."`
 	Flusso      flussoCmd      `cmd:"" help:"Write the national SINBA flow of an ente's cases."`
 	Demo        demoCmd        `cmd:"" help:"Run hub, simulator and samples on this machine."`
 	Version     versionCmd     `cmd:"" help:"Print the version."`
@@ -189,6 +190,20 @@ func (c *flussoCmd) Run(ctx context.Context, root *cli) error {
 	}, os.Stdout)
 }
 
+type reconcileCmd struct {
+	Day  time.Time `help:"The Italian day to compare; without it the last days that are not known to be equal." format:"2006-01-02" placeholder:"YYYY-MM-DD"`
+	JSON bool      `help:"One JSON line a day instead of tables."`
+}
+
+// Run compares.
+func (c *reconcileCmd) Run(ctx context.Context, root *cli) error {
+	cfg, err := config.Load(root.Config, os.Environ())
+	if err != nil {
+		return err
+	}
+	return app.Reconcile(ctx, cfg, app.ReconcileOptions{Day: c.Day, JSON: c.JSON}, os.Stdout, os.Stderr)
+}
+
 type demoCmd struct {
 	Run  demoRunCmd  `cmd:"" help:"Start everything, send the samples, stay until Ctrl-C."`
 	Up   demoUpCmd   `cmd:"" help:"Start everything in the background; starts only what is not running."`
@@ -249,7 +264,7 @@ func run() int {
 	if err == nil {
 		return 0
 	}
-	if errors.Is(err, app.ErrRefused) || errors.Is(err, app.ErrIncomplete) {
+	if errors.Is(err, app.ErrRefused) || errors.Is(err, app.ErrIncomplete) || errors.Is(err, app.ErrDifferent) {
 		return exitRefused
 	}
 	fmt.Fprintln(os.Stderr, "sinbahub:", err)

@@ -35,7 +35,10 @@ func (s *server) buildDelivery() error {
 		return fmt.Errorf("build delivery: %w", err)
 	}
 	s.stores.store.HandTo(s.delivery)
-	return nil
+	s.reconciler, err = newReconciler(s.cfg, "", delivery.Parts{
+		Store: s.stores.store, Validator: s.pool, Logger: s.log, Registerer: s.registry, Now: time.Now,
+	})
+	return err
 }
 
 // wake tells the delivery of one accepted event.

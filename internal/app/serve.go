@@ -67,6 +67,8 @@ type server struct {
 	others    *others
 	// events reads stored events, whatever lists are in force.
 	events *sinba.Catalogue
+	// reconciler is there where delivery is.
+	reconciler *delivery.Reconciler
 
 	soap, admin net.Listener
 	undo        []func()
@@ -230,6 +232,7 @@ func (s *server) run(ctx context.Context) error {
 	group.Go(func() error { return serveUntilShutdown(door, s.gateway.Guard(s.soap)) })
 	group.Go(func() error { return serveUntilShutdown(admin, s.admin) })
 	group.Go(func() error { return s.deliver(ctx) })
+	group.Go(func() error { return s.reconcile(ctx) })
 	group.Go(func() error { return s.housekeep(ctx) })
 	group.Go(func() error { return s.lookAcross(ctx) })
 	group.Go(func() error {

@@ -49,6 +49,7 @@ type Config struct {
 	Log       Log       `yaml:"log"`
 	Reference Reference `yaml:"reference"`
 	Rules     Rules     `yaml:"rules"`
+	Reconcile Reconcile `yaml:"reconcile"`
 	// BasicAuth allows HTTP Basic on the SOAP listener. Only the demo's configuration sets it,
 	// and only a loopback listener takes it (default false).
 	BasicAuth bool `yaml:"basic_auth"`
@@ -121,8 +122,8 @@ func Default() Config {
 		Database: Database{MaxConns: 12},
 		SISS:     SISS{Workers: 64},
 		Jail:     Jail{Deadline: 2 * time.Second, Mode: JailAuto},
-		Limits:   defaultLimits(),
-		Log:      Log{Level: "info"},
+		Limits:   defaultLimits(), Reconcile: defaultReconcile(),
+		Log: Log{Level: "info"},
 	}
 }
 
@@ -229,6 +230,7 @@ func (c Config) check() error {
 	}
 	c.Limits.check(say)
 	c.Rules.check(say)
+	c.Reconcile.check(say)
 	return errors.Join(faults...)
 }
 

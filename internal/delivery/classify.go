@@ -45,6 +45,8 @@ type Answer struct {
 	Protocol string
 	// Codes are those of the violations, or the fault's.
 	Codes []string
+	// Totals are the rows of riepilogo.
+	Totals []Total
 }
 
 // Verdict is what an answer means for the delivery.

@@ -132,7 +132,7 @@ func (c *client) read(ctx context.Context, answer []byte, a *Answer) {
 	if err != nil {
 		return
 	}
-	a.Root = result.Root
+	a.Root, a.Totals = result.Root, readTotals(document.Leaves)
 	for _, leaf := range document.Leaves {
 		switch name := leaf.Path[strings.LastIndexByte(leaf.Path, '/')+1:]; {
 		case leaf.Path == "/IdTrasmissione":

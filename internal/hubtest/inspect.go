@@ -138,6 +138,16 @@ func (h *Hub) MisbehaveSiss(f siss.Faults) {
 	h.control(http.MethodPost, h.Run.SissControlURL, orders)
 }
 
+// LieAtSiss makes the simulator tell otherwise than what it received.
+func (h *Hub) LieAtSiss(l siss.Lies) {
+	h.tb.Helper()
+	orders, err := json.Marshal(l)
+	if err != nil {
+		h.tb.Fatal(err)
+	}
+	h.control(http.MethodPost, strings.TrimSuffix(h.Run.SissControlURL, "/control")+"/lies", orders)
+}
+
 // SissCounters are what the simulator was asked and answered, and its scripted faults.
 func (h *Hub) SissCounters() map[string]int64 {
 	h.tb.Helper()

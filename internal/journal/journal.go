@@ -33,6 +33,9 @@ const (
 	// OthersHistory is what two enti's events together say of a child, and neither alone: Codes has the
 	// rule, Message is the later event and Other the earlier one. For the privacy officer, as above.
 	OthersHistory Kind = 5
+	// Reconciled is the end of one comparison of a day with SISS: Outcome says how it ended, Count how
+	// many events differ, Codes have the Italian day, then kind:number for each kind of difference.
+	Reconciled Kind = 6
 )
 
 // Entry is one record. A zero field means that it does not apply to the kind.

@@ -30,11 +30,12 @@ func listenLoopback(ctx context.Context, address string) (net.Listener, error) {
 }
 
 // controlHandler answers GET and POST /control with the faults in force (a POST replaces all
-// of them: what it leaves out is 0) and GET /stats with the counters.
+// of them: what it leaves out is 0), POST /lies, and GET /stats with the counters.
 func (s *Simulator) controlHandler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /control", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, s.faults.get()) })
 	mux.HandleFunc("GET /stats", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, s.counters.snapshot()) })
+	mux.HandleFunc("POST /lies", s.takeLies)
 	mux.HandleFunc("POST /control", func(w http.ResponseWriter, r *http.Request) {
 		var f Faults
 		d := json.NewDecoder(http.MaxBytesReader(w, r.Body, 64<<10))
