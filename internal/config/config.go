@@ -79,7 +79,8 @@ type SISS struct {
 	CAFile string `yaml:"ca_file"`
 	// Workers is how many deliveries run at once (default 64).
 	Workers int `yaml:"workers"`
-	// Rate is the agreed most events per second; 0 (default) paces against the door only.
+	// Rate is the agreed most calls per second about events, of all instances on one database
+	// together; 0 (default) paces against the door only.
 	Rate int `yaml:"rate"`
 }
 

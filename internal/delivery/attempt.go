@@ -30,18 +30,26 @@ const (
 type trial struct {
 	verdict Verdict
 	status  int
-	// after is the Retry-After of the answer.
-	after time.Duration
+	// called says that the endpoint was called, so that the verdict says something about it.
+	called bool
+	// after is the Retry-After of the answer, leave what of it is about everybody.
+	after, leave time.Duration
 	// digest is the SHA-256 of the national event, zero if none was sent.
 	digest [sha256.Size]byte
 }
 
 // attempt makes one attempt and says how to settle it.
-func (d *Dispatcher) attempt(ctx context.Context, c *postgres.Claimed) ended {
+func (d *Dispatcher) attempt(ctx context.Context, h held, leave pass) ended {
 	started := d.now()
 	ctx, cancel := context.WithTimeout(ctx, d.cfg.Deadline)
 	defer cancel()
-	t := d.try(ctx, c)
+	c := &h.Claimed
+	t := d.try(ctx, h)
+	if t.called {
+		d.note(leave.done(d.now(), t.verdict.Answered, t.leave), t)
+	} else {
+		leave.drop(d.now())
+	}
 	d.metrics.attempts.WithLabelValues(string(t.verdict.Result)).Inc()
 	return ended{
 		settlement: d.settlement(c, t, started), result: t.verdict.Result, status: t.status, claimed: c,
@@ -49,34 +57,58 @@ func (d *Dispatcher) attempt(ctx context.Context, c *postgres.Claimed) ended {
 }
 
 // try asks if the last attempt left a doubt, and sends if SISS does not have the event.
-func (d *Dispatcher) try(ctx context.Context, c *postgres.Claimed) trial {
+func (d *Dispatcher) try(ctx context.Context, h held) trial {
+	c := &h.Claimed
+	var t trial
 	if c.Uncertain {
-		a := d.client.call(ctx, statoTrasmissione, stateRequest(c))
-		v := ClassifyState(c.ID, a)
-		d.note(v)
-		if v.Result != Retry {
-			return trial{verdict: v, status: a.Status, after: a.RetryAfter}
+		a := d.client.call(ctx, statoTrasmissione, stateRequest(c), d.holds(h))
+		t = trial{verdict: ClassifyState(c.ID, a), status: a.Status, after: a.RetryAfter, leave: d.leave(a), called: !a.Late}
+		d.kept(a, c)
+		if t.verdict.Result != Retry {
+			return t
+		}
+		if t.leave > 0 || d.slots.take(ctx, h.over(d.cfg.Lease)) != nil {
+			// SISS was asked and does not have it: due again, without a doubt.
+			return t
 		}
 	}
 	// From here on SISS is known not to have the event, or nothing was ever sent.
 	national, unfit := d.prepare(ctx, c)
 	if unfit != nil {
-		return trial{verdict: *unfit}
+		t.verdict = *unfit
+		t.called = false
+		return t
 	}
-	a := d.client.call(ctx, trasmettiEvento, transmission(c, national))
-	t := trial{verdict: Classify(c.ID, a), status: a.Status, after: a.RetryAfter}
+	a := d.client.call(ctx, trasmettiEvento, transmission(c, national), d.holds(h))
+	t = trial{verdict: Classify(c.ID, a), status: a.Status, after: a.RetryAfter, leave: d.leave(a), called: !a.Late}
+	d.kept(a, c)
 	if a.Sent {
 		t.digest = sha256.Sum256(national)
 	}
-	d.note(t.verdict)
 	return t
 }
 
-// note tells the breaker how the endpoint did.
-func (d *Dispatcher) note(v Verdict) {
-	if d.breaker.note(v.Answered) {
+// holds tells whether the lease of a claim still holds, whenever it is asked.
+func (d *Dispatcher) holds(h held) func() bool {
+	return func() bool { return passed(h.since, d.now()) < d.cfg.Lease }
+}
+
+// kept counts a request that was kept back because its lease was over.
+func (d *Dispatcher) kept(a Answer, c *postgres.Claimed) {
+	if a.Late {
+		d.metrics.late.WithLabelValues(lateBeforeSend).Inc()
+		d.log.Warn("lease was over before the request was written; nothing more is sent under it", zap.Stringer("delivery_id", c.ID))
+	}
+}
+
+// note logs that an attempt opened the circuit.
+func (d *Dispatcher) note(opened bool, t trial) {
+	switch {
+	case opened && t.leave > 0:
+		d.log.Warn("national endpoint asks to be left alone", zap.Duration("for", t.leave), zap.Strings("codes", t.verdict.Codes))
+	case opened:
 		d.log.Error("national endpoint does not answer as the contract says; asking by echo until it does",
-			zap.Strings("codes", v.Codes))
+			zap.Strings("codes", t.verdict.Codes))
 	}
 }
 

@@ -27,9 +27,11 @@ func Results() []Result { return []Result{Delivered, Refused, Retry, Uncertain, 
 // server's word; Root and what follows were read from canonical bytes that the jail found valid
 // against the national schema.
 type Answer struct {
-	// Sent says that a connection stood, so that SISS may have the request. Without it nothing
+	// Sent says that some of the request was written, so that SISS may have it. Without it nothing
 	// left this machine.
 	Sent bool
+	// Late says that the request, or the rest of it, was kept back because its lease was over.
+	Late bool
 	// Status is the HTTP status, 0 if no whole answer arrived within the limits.
 	Status int
 	// RetryAfter is what the answer asks for, 0 if nothing.

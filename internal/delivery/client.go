@@ -9,13 +9,11 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/http/httptrace"
 	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -57,27 +55,27 @@ func newTransport(caFile string, workers int) (*http.Transport, error) {
 			return nil, errCA
 		}
 	}
-	return &http.Transport{
+	transport := &http.Transport{
 		TLSClientConfig: config, TLSHandshakeTimeout: 10 * time.Second,
 		MaxIdleConns: workers, MaxIdleConnsPerHost: workers, MaxConnsPerHost: workers,
 		IdleConnTimeout: 90 * time.Second, DisableCompression: true, MaxResponseHeaderBytes: mostHeaders,
 		// A whole event in one write.
 		WriteBufferSize: 16 << 10,
-	}, nil
+	}
+	guardConnections(transport)
+	return transport, nil
 }
 
 // noRedirect makes a redirection an answer like any other: whoever sends one gets nothing more.
 func noRedirect(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 
 // call sends one request of the contract and reads what came back. It has no error: whatever
-// happens is an Answer. ctx bounds all of it.
-func (c *client) call(ctx context.Context, operation string, request []byte) Answer {
+// happens is an Answer. ctx bounds all of it. held tells whether the lease still holds that the
+// request needs, nil if it needs none.
+func (c *client) call(ctx context.Context, operation string, request []byte, held func() bool) Answer {
 	var a Answer
-	var stood atomic.Bool
-	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
-		// After the TLS handshake: before this nothing of the request can have left.
-		GotConn: func(httptrace.GotConnInfo) { stood.Store(true) },
-	})
+	p := &permit{held: held}
+	ctx = p.trace(ctx)
 	body := soap.AppendEnvelope(make([]byte, 0, len(request)+256), soap.V12, request)
 	r, err := http.NewRequestWithContext(ctx, http.MethodPost, c.url, bytes.NewReader(body))
 	if err != nil {
@@ -86,7 +84,8 @@ func (c *client) call(ctx context.Context, operation string, request []byte) Ans
 	r.Header.Set("Content-Type", soap.V12.ContentType()+`; action="`+sinba.NamespaceNational+"/"+operation+`"`)
 	r.Header.Set("User-Agent", "sinbahub")
 	response, err := c.http.Do(r)
-	a.Sent = stood.Load()
+	a.Sent = p.wrote.Load()
+	a.Late = p.refused.Load()
 	if err != nil {
 		return a
 	}
@@ -96,20 +95,29 @@ func (c *client) call(ctx context.Context, operation string, request []byte) Ans
 		return a
 	}
 	a.Status = response.StatusCode
-	a.RetryAfter = retryAfter(response.Header.Get("Retry-After"))
+	a.RetryAfter = retryAfter(response.Header)
 	if media, ok := soap.ParseMedia(response.Header.Get("Content-Type")); ok && media.Version == soap.V12 {
 		c.read(ctx, answer, &a)
 	}
 	return a
 }
 
-// retryAfter reads seconds; a date is not worth trusting another clock.
-func retryAfter(header string) time.Duration {
-	n, err := strconv.Atoi(strings.TrimSpace(header))
-	if err != nil || n < 0 || n > 86400 {
+// mostRetryAfter bounds what is read of Retry-After.
+const mostRetryAfter = 24 * time.Hour
+
+// retryAfter reads seconds, or a date by the clock of whoever gave it, which is not worth trusting without
+// a Date beside it.
+func retryAfter(header http.Header) time.Duration {
+	value := strings.TrimSpace(header.Get("Retry-After"))
+	if n, err := strconv.Atoi(value); err == nil && n >= 0 {
+		return min(time.Duration(min(n, 1<<31))*time.Second, mostRetryAfter)
+	}
+	at, err := http.ParseTime(value)
+	now, noDate := http.ParseTime(header.Get("Date"))
+	if err != nil || noDate != nil {
 		return 0
 	}
-	return time.Duration(n) * time.Second
+	return max(0, min(at.Sub(now), mostRetryAfter))
 }
 
 // read lets the jail judge an answer and takes over what the contract says. What is not valid

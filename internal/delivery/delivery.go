@@ -11,6 +11,10 @@
 // runs out, and the next owner asks first as well. So nothing is dropped and nothing counts
 // twice.
 //
+// Several instances share one database: each delivery is held by one of them at a time, they tell each
+// other of new work, and together they keep to the agreed rate. A circuit breaker leaves SISS alone
+// when it is down or asks for it, and tries a few deliveries before all.
+//
 // Promises: never more than one event of a case under way, in order; nothing but what conforms
 // to xsd/evento-nazionale-v1.xsd ever leaves; no content in logs, metrics or errors; deliveries
 // are paced so that they do not starve the door.
@@ -25,6 +29,7 @@ import (
 	"net/http"
 	"net/url"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -49,7 +54,8 @@ type Config struct {
 	CAFile string
 	// Workers is how many attempts run at once [64].
 	Workers int
-	// Rate is the agreed most attempts per second; 0 paces against the door only.
+	// Rate is the agreed most calls per second that carry or ask about an event, of all instances on
+	// one database together; 0 paces against the door only.
 	Rate int
 	// Together is how many events per second the machine can accept and deliver in sum; what
 	// the door does not use of it goes to delivery, and never less than 1.1 times what the
@@ -64,8 +70,8 @@ type Config struct {
 	Lease time.Duration
 	// Gather is the least time between two claims that found less than they asked for [50 ms].
 	Gather time.Duration
-	// Poll is how often to look for what nobody told of: retries that are due, other processes'
-	// events [1 s].
+	// Poll is how often to look for what nobody told of: retries that are due, leases that ran out
+	// [1 s].
 	Poll time.Duration
 	// Patience is how long a stop waits for attempts in flight before it cuts them off, which
 	// makes them uncertain [10 s].
@@ -75,8 +81,8 @@ type Config struct {
 	// FirstRetry and MostRetry bound the waiting before another attempt, which doubles each
 	// time and is then drawn evenly from zero to that [1 s, 15 min].
 	FirstRetry, MostRetry time.Duration
-	// Failures in a row, of the endpoint and not of one event, after which only echo is sent
-	// until it answers [16].
+	// Failures in a row after which the circuit opens: only echo is sent until it answers, and then a
+	// few deliveries before all the others [16].
 	Failures int
 }
 
@@ -108,8 +114,11 @@ type Dispatcher struct {
 	owner   uuid.UUID
 
 	pace    *pace
-	breaker *breaker
+	rate    atomic.Int64 // agreed per second, 0 for none
+	slots   *slots
+	circuit *circuit
 	wake    chan struct{} // something may be due
+	news    chan struct{} // other instances should hear of it
 	queue   chan held     // claimed, waits for a worker
 	direct  *direct       // accepted under a lease, waits for a worker
 	ends    chan ended    // attempted, waits for its settlement
@@ -139,18 +148,25 @@ func New(cfg Config, parts Parts) (*Dispatcher, error) {
 	if err != nil {
 		return nil, fmt.Errorf("register metrics: %w", err)
 	}
-	return &Dispatcher{
+	d := &Dispatcher{
 		cfg: cfg, store: parts.Store, pool: parts.Validator, now: parts.Now, metrics: m, owner: uuid.New(),
-		log:     parts.Logger.Named("delivery"),
-		maker:   maker{events: parts.Events, keys: parts.Keys},
-		client:  &client{url: cfg.URL, http: &http.Client{Transport: transport, CheckRedirect: noRedirect}, validator: parts.Validator},
-		pace:    newPace(float64(cfg.Rate), float64(cfg.Together), float64(cfg.Batch), parts.Now()),
-		breaker: newBreaker(cfg.Failures),
-		wake:    make(chan struct{}, 1),
-		queue:   make(chan held, cfg.Batch),
-		direct:  newDirect(cfg.Batch),
-		ends:    make(chan ended, cfg.Batch),
-	}, nil
+		log:    parts.Logger.Named("delivery"),
+		maker:  maker{events: parts.Events, keys: parts.Keys},
+		client: &client{url: cfg.URL, http: &http.Client{Transport: transport, CheckRedirect: noRedirect}, validator: parts.Validator},
+		pace:   newPace(float64(cfg.Rate), float64(cfg.Together), float64(cfg.Batch), parts.Now()),
+		wake:   make(chan struct{}, 1),
+		news:   make(chan struct{}, 1),
+		queue:  make(chan held, cfg.Batch),
+		direct: newDirect(cfg.Batch),
+		ends:   make(chan ended, cfg.Batch),
+	}
+	d.rate.Store(int64(cfg.Rate))
+	d.slots = &slots{store: parts.Store, environment: cfg.Environment, rate: d.agreed, now: parts.Now}
+	d.circuit = newCircuit(cfg.Failures, rest, func(state circuitState) {
+		m.circuitIs(state)
+		d.look()
+	})
+	return d, nil
 }
 
 func (c Config) withDefaults() Config {
@@ -181,6 +197,10 @@ func set[T comparable](field *T, value T) {
 func (d *Dispatcher) Wake() {
 	d.pace.accepted()
 	d.look()
+	select {
+	case d.news <- struct{}{}:
+	default:
+	}
 }
 
 // look makes the claiming look again.
@@ -205,6 +225,8 @@ func (d *Dispatcher) Run(ctx context.Context) error {
 		settlers.Go(func() { d.settleAll(context.WithoutCancel(ctx)) })
 	}
 	watch.Go(func() { d.watchBacklog(ctx) })
+	watch.Go(func() { d.tellAll(ctx) })
+	watch.Go(func() { d.hearAll(ctx) })
 	d.claimAll(ctx)
 	close(d.queue)
 	patience := time.AfterFunc(d.cfg.Patience, cut)

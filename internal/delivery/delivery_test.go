@@ -28,16 +28,16 @@ type line struct {
 	Event string `json:"evento_xml"`
 }
 
-func taken(t *testing.T, file string) (all []line) {
-	t.Helper()
+func taken(tb testing.TB, file string) (all []line) {
+	tb.Helper()
 	b, err := os.ReadFile(file)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	for text := range bytes.Lines(b) {
 		var l line
 		if err := json.Unmarshal(text, &l); err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
 		all = append(all, l)
 	}
@@ -65,17 +65,17 @@ func exactlyOnce(t *testing.T, file string, want []accepted) {
 }
 
 // inOrder checks that the events of each case were taken by their sequence.
-func inOrder(t *testing.T, file string) {
-	t.Helper()
+func inOrder(tb testing.TB, file string) {
+	tb.Helper()
 	last := map[string]int{}
-	for _, l := range taken(t, file) {
+	for _, l := range taken(tb, file) {
 		sequence, err := strconv.Atoi(between(l.Event, "<ProgressivoCartella>", "<"))
 		if err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
 		key := between(l.Event, "<IdCartella>", "<")
 		if sequence != last[key]+1 {
-			t.Errorf("case %s: %d after %d", key, sequence, last[key])
+			tb.Errorf("case %s: %d after %d", key, sequence, last[key])
 		}
 		last[key] = sequence
 	}
@@ -305,7 +305,7 @@ func TestEventThatEndsWorkersIsTriedAgainBeforeItIsParked(t *testing.T) {
 		continue
 	}
 
-	k := w.carryWith(t, s.URL(), deadly, nil)
+	k := w.carryWith(t, s.URL(), deadly, time.Now, nil)
 	unlucky := w.accept(t, newChild(), nil)
 	k.Wake()
 	seen := k.until(t, unlucky.transmission, hub.Parked, hub.Dead, hub.Delivered)
@@ -335,7 +335,7 @@ func triedAgain(t *testing.T, w *world, address string, deadly *validator.Pool) 
 	t.Helper()
 	event := w.accept(t, newChild(), nil)
 	// So long that the next attempt is the other carrier's.
-	k := w.carryWith(t, address, deadly, func(c *delivery.Config) { c.FirstRetry, c.MostRetry = 3*time.Second, 3*time.Second })
+	k := w.carryWith(t, address, deadly, time.Now, func(c *delivery.Config) { c.FirstRetry, c.MostRetry = 3*time.Second, 3*time.Second })
 	first := k.until(t, event.transmission, hub.Retrying, hub.Uncertain, hub.Parked, hub.Dead, hub.Delivered)[0]
 	k.stop()
 	if first.state == string(hub.Parked) || first.state == string(hub.Dead) {

@@ -49,7 +49,7 @@ func (d *direct) close() {
 // Reserve implements postgres.Carrier. There is no room while a backlog waits, the endpoint is down
 // or an agreed rate has to be kept, which is counted where deliveries are claimed.
 func (d *Dispatcher) Reserve(most int) postgres.Room {
-	if d.cfg.Rate > 0 || d.breaker.open() {
+	if d.agreed() > 0 || d.circuit.waits() {
 		return postgres.Room{}
 	}
 	d.direct.mu.Lock()

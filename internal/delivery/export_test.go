@@ -28,7 +28,7 @@ func NewClient(url, caFile string, pool *validator.Pool) (*Client, error) {
 // Transmit sends a request of trasmettiEvento.
 func (c *Client) Transmit(ctx context.Context, request []byte) Answer {
 	defer c.c.http.CloseIdleConnections()
-	return c.c.call(ctx, trasmettiEvento, request)
+	return c.c.call(ctx, trasmettiEvento, request, nil)
 }
 
 // Pace is the pacing of claims.
@@ -47,21 +47,6 @@ func (p Pace) Allow(now time.Time, want int) (got int, again time.Duration) {
 	return p.p.allow(now, want)
 }
 
-// Breaker is the circuit breaker.
-type Breaker struct{ *breaker }
-
-// NewBreaker makes one.
-func NewBreaker(limit int) Breaker { return Breaker{newBreaker(limit)} }
-
-// Note counts an attempt.
-func (b Breaker) Note(answered bool) bool { return b.note(answered) }
-
-// Open tells whether attempts are held back.
-func (b Breaker) Open() bool { return b.open() }
-
-// Close lets attempts go on.
-func (b Breaker) Close() { b.close() }
-
 // Late tells whether a claim of that time is too old to begin an attempt.
 func (d *Dispatcher) Late(since time.Time) bool { return d.late(since) }
 
@@ -74,3 +59,50 @@ func (d *Dispatcher) Stopping() bool {
 	defer d.direct.mu.Unlock()
 	return d.direct.closed
 }
+
+// Circuit is the circuit breaker.
+type Circuit struct{ *circuit }
+
+// Pass is the leave to begin one attempt.
+type Pass = pass
+
+// Trials is how many deliveries a half open circuit lets through.
+const Trials = trials
+
+// NewCircuit makes one.
+func NewCircuit(limit int, rest func(int32) time.Duration) Circuit {
+	return Circuit{newCircuit(limit, rest, func(circuitState) {})}
+}
+
+// Begin asks for leave to begin an attempt.
+func (c Circuit) Begin() (Pass, bool) { return c.begin() }
+
+// Done tells what came of a call.
+func (p pass) Done(now time.Time, answered bool, leave time.Duration) bool {
+	return p.done(now, answered, leave)
+}
+
+// Drop gives the leave back.
+func (p pass) Drop(now time.Time) { p.drop(now) }
+
+// Allot tells how many deliveries were found.
+func (c Circuit) Allot(now time.Time, n int) { c.allot(now, n) }
+
+// Probed tells what an echo came to.
+func (c Circuit) Probed(now time.Time, answered bool, leave time.Duration) {
+	c.probed(now, answered, leave)
+}
+
+// Look tells where the circuit stands.
+func (c Circuit) Look() (state string, until time.Time, wanted int) {
+	s, until, wanted := c.look()
+	return string(s), until, wanted
+}
+
+// KeepTransmit is Transmit under a lease, over a connection that is kept.
+func (c *Client) KeepTransmit(ctx context.Context, request []byte, held func() bool) Answer {
+	return c.c.call(ctx, trasmettiEvento, request, held)
+}
+
+// Passed is the time between two readings of the clock.
+var Passed = passed

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
+	"net/http"
 	"time"
 
 	"go.uber.org/zap"
@@ -20,6 +21,8 @@ const (
 	// lease runs out, and the next owner asks SISS what became of it.
 	settleTime  = 15 * time.Second
 	settleTries = 3
+	// holdSeconds is how many seconds' worth of deliveries are held at an agreed rate.
+	holdSeconds = 2
 	// firstProbe and mostProbe bound the waiting between two echoes to a dead endpoint.
 	firstProbe = time.Second
 	mostProbe  = 30 * time.Second
@@ -31,6 +34,9 @@ type held struct {
 
 	since time.Time
 }
+
+// over is when the lease of a claim is over.
+func (h held) over(lease time.Duration) time.Time { return h.since.Add(lease) }
 
 // ended is an attempt that waits for its settlement.
 type ended struct {
@@ -44,16 +50,21 @@ type ended struct {
 // queue, and never beyond its room. What is left in the queue then is given back.
 func (d *Dispatcher) claimAll(ctx context.Context) {
 	for ctx.Err() == nil {
-		if d.breaker.open() {
+		state, until, trials := d.circuit.look()
+		room := d.room()
+		switch {
+		case state == circuitOpen:
 			d.direct.claimed(false) // a backlog gathers
-			d.probe(ctx)
+			d.probe(ctx, until)
 			continue
-		}
-		if len(d.queue) > cap(d.queue)/2 {
+		case state == circuitHalfOpen && trials > 0:
+			d.tryOut(ctx, trials)
+			continue
+		case state == circuitHalfOpen || room == 0:
 			d.await(ctx, d.cfg.Poll)
 			continue
 		}
-		allowed, again := d.pace.allow(d.now(), cap(d.queue)-len(d.queue))
+		allowed, again := d.pace.allow(d.now(), room)
 		if allowed == 0 {
 			pause(ctx, again)
 			continue
@@ -97,7 +108,9 @@ func (d *Dispatcher) giveBack(ctx context.Context) {
 		case h := <-d.queue:
 			left = append(left, h.Claimed)
 		default:
-			d.release(ctx, left)
+			if d.release(ctx, left); len(left) > 0 {
+				d.tell(context.WithoutCancel(ctx))
+			}
 			return
 		}
 	}
@@ -135,17 +148,42 @@ func (d *Dispatcher) work(ctx, flying context.Context) {
 				continue
 			}
 		}
-		if d.late(h.since) || ctx.Err() != nil || d.breaker.open() {
+		if e, ok := d.begin(ctx, flying, h); ok {
+			d.ends <- e
+		} else {
 			d.release(flying, []postgres.Claimed{h.Claimed})
-			continue
 		}
-		d.ends <- d.attempt(flying, &h.Claimed)
 	}
+}
+
+// begin makes an attempt, or tells that none may be made now: the circuit lets nothing through, no
+// place at the agreed rate came in time, or the lease might not last.
+func (d *Dispatcher) begin(ctx, flying context.Context, h held) (ended, bool) {
+	leave, ok := d.circuit.begin()
+	if !ok {
+		return ended{}, false
+	}
+	if err := d.slots.take(ctx, h.over(d.cfg.Lease-d.cfg.Deadline)); err != nil && !errors.Is(err, errNoSlot) {
+		d.log.Warn("no places taken at the agreed rate", zap.Error(err))
+		pause(ctx, time.Second)
+		leave.drop(d.now())
+		return ended{}, false
+	} else if err != nil || d.late(h.since) || ctx.Err() != nil {
+		leave.drop(d.now())
+		return ended{}, false
+	}
+	return d.attempt(flying, h, leave), true
 }
 
 // late tells whether an attempt that began now could outlast a lease that began then.
 func (d *Dispatcher) late(since time.Time) bool {
-	return d.now().Sub(since) > d.cfg.Lease-d.cfg.Deadline
+	return passed(since, d.now()) > d.cfg.Lease-d.cfg.Deadline
+}
+
+// passed is the time between two readings of the clock, by the one of its hands that moved more: the
+// monotonic one stands still while a machine sleeps, the other one may be set back.
+func passed(since, now time.Time) time.Duration {
+	return max(now.Sub(since), now.Round(0).Sub(since.Round(0)))
 }
 
 // settleAll settles attempts until there are no more.
@@ -168,6 +206,9 @@ func (d *Dispatcher) settle(ctx context.Context, e ended) {
 		if err == nil || errors.Is(err, postgres.ErrStaleLease) {
 			break
 		}
+	}
+	if errors.Is(err, postgres.ErrStaleLease) {
+		d.metrics.late.WithLabelValues(lateAtSettlement).Inc()
 	}
 	d.logAttempt(e, err)
 	if final := e.settlement.State == hub.Delivered || e.settlement.State == hub.Refused; final && err == nil {
@@ -193,19 +234,64 @@ func (d *Dispatcher) logAttempt(e ended, err error) {
 	}
 }
 
-// probe sends echo to an endpoint that is down until it says that it takes messages.
-func (d *Dispatcher) probe(ctx context.Context) {
-	for try := int32(1); ctx.Err() == nil; try++ {
-		once, cancel := context.WithTimeout(ctx, d.cfg.Deadline)
-		a := d.client.call(once, echo, echoRequest())
-		cancel()
-		if a.Root == "EchoRisposta" && a.Status == 200 && (a.Esito == "true" || a.Esito == "1") {
-			d.breaker.close()
-			d.log.Info("national endpoint answers again")
-			return
-		}
-		pause(ctx, firstProbe/2+backoff(try, firstProbe, mostProbe, rand.Float64())) //nolint:gosec // jitter
+// room is how many deliveries may be claimed now. None while the queue is half full: a claim for a few
+// costs as much as one for many. At an agreed rate no more than leave within seconds, or their leases
+// would run out here while other instances could have them.
+func (d *Dispatcher) room() int {
+	room := cap(d.queue) - len(d.queue)
+	if room < cap(d.queue)/2 {
+		return 0
 	}
+	if d.agreed() > 0 {
+		room = min(room, max(1, d.agreed()*holdSeconds)-len(d.queue)-d.slots.waiting())
+	}
+	return max(0, room)
+}
+
+// probe waits until an endpoint that is down may be asked, sends echo, and lets a few deliveries
+// through if it says that it takes messages.
+func (d *Dispatcher) probe(ctx context.Context, until time.Time) {
+	if wait := until.Sub(d.now()); wait > 0 {
+		pause(ctx, wait)
+	}
+	if ctx.Err() != nil {
+		return
+	}
+	once, cancel := context.WithTimeout(ctx, d.cfg.Deadline)
+	defer cancel()
+	a := d.client.call(once, echo, echoRequest(), nil)
+	answered := a.Root == "EchoRisposta" && a.Status == 200 && (a.Esito == "true" || a.Esito == "1")
+	if answered {
+		d.log.Info("national endpoint answers again; trying some deliveries")
+	}
+	d.circuit.probed(d.now(), answered, d.leave(a))
+}
+
+// tryOut claims the deliveries that show whether an endpoint whose echo answers takes events again.
+func (d *Dispatcher) tryOut(ctx context.Context, wanted int) {
+	claimed, _ := d.claim(ctx, wanted) // it is logged
+	d.circuit.allot(d.now(), claimed)
+	if claimed == 0 {
+		pause(ctx, d.cfg.Gather)
+		d.await(ctx, d.cfg.Poll)
+	}
+}
+
+// rest is how long an endpoint is left alone after so many openings of the circuit in a row. At the
+// first one echo is asked at once: it costs nothing, and it may be the events.
+func rest(opening int32) time.Duration {
+	if opening == 0 {
+		return 0
+	}
+	return firstProbe/2 + backoff(opening, firstProbe, mostProbe, rand.Float64()) //nolint:gosec // jitter
+}
+
+// leave is how long an answer asks everybody to stay away, as far as that is heard.
+func (d *Dispatcher) leave(a Answer) time.Duration {
+	if a.Status != http.StatusTooManyRequests && a.Status != http.StatusServiceUnavailable {
+		return 0
+	}
+	return min(a.RetryAfter, d.cfg.MostRetry)
 }
 
 // await returns when something may be due, at the latest after d.

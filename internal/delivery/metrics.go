@@ -20,6 +20,8 @@ type metrics struct {
 	deliveries *prometheus.GaugeVec
 	oldest     *prometheus.GaugeVec
 	begun      *prometheus.CounterVec
+	circuit    *prometheus.GaugeVec
+	late       *prometheus.CounterVec
 }
 
 // The ways by which a delivery reaches a worker: found by a claim, or handed over by the transaction
@@ -27,6 +29,12 @@ type metrics struct {
 const (
 	wayClaimed  = "claimed"
 	wayAccepted = "accepted"
+)
+
+// The moments at which an attempt may find that its lease ran out, the closed list of a label.
+const (
+	lateBeforeSend   = "before_send"
+	lateAtSettlement = "at_settlement"
 )
 
 func newMetrics(registerer prometheus.Registerer) (*metrics, error) {
@@ -43,7 +51,15 @@ func newMetrics(registerer prometheus.Registerer) (*metrics, error) {
 		begun: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "hub_deliveries_begun_total", Help: "Deliveries taken under a lease, by the way they came.",
 		}, []string{"way"}),
+		circuit: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "hub_circuit_state", Help: "1 for the state of the circuit breaker towards SISS, 0 for the others.",
+		}, []string{"state"}),
+		late: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "hub_attempts_late_total", Help: "Attempts that found their lease run out, by when.",
+		}, []string{"when"}),
 	}
+	m.late.WithLabelValues(lateBeforeSend)
+	m.late.WithLabelValues(lateAtSettlement)
 	m.begun.WithLabelValues(wayClaimed)
 	m.begun.WithLabelValues(wayAccepted)
 	for _, r := range Results() {
@@ -58,7 +74,22 @@ func newMetrics(registerer prometheus.Registerer) (*metrics, error) {
 	if registerer == nil {
 		return m, nil
 	}
-	return m, errors.Join(registerer.Register(m.attempts), registerer.Register(m.deliveries), registerer.Register(m.oldest), registerer.Register(m.begun))
+	var err error
+	for _, c := range []prometheus.Collector{m.attempts, m.deliveries, m.oldest, m.circuit, m.late, m.begun} {
+		err = errors.Join(err, registerer.Register(c))
+	}
+	return m, err
+}
+
+// circuitIs shows where the circuit stands.
+func (m *metrics) circuitIs(state circuitState) {
+	for _, s := range circuitStates() {
+		value := 0.0
+		if s == state {
+			value = 1
+		}
+		m.circuit.WithLabelValues(string(s)).Set(value)
+	}
 }
 
 // watchBacklog keeps the gauges fresh until ctx ends.

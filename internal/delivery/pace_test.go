@@ -124,23 +124,3 @@ func TestBackoffDoublesUpToItsMost(t *testing.T) {
 		}
 	}
 }
-
-func TestBreakerOpensOnceAfterFailuresInARow(t *testing.T) {
-	t.Parallel()
-	b := delivery.NewBreaker(3)
-	for i, answered := range []bool{false, false, true, false, false} {
-		if b.Note(answered) || b.Open() {
-			t.Fatalf("open after attempt %d", i)
-		}
-	}
-	if !b.Note(false) || !b.Open() {
-		t.Fatal("not open after three in a row")
-	}
-	if b.Note(false) {
-		t.Error("opened twice")
-	}
-	b.Close()
-	if b.Open() {
-		t.Error("still open")
-	}
-}

@@ -68,6 +68,7 @@ type Reconciler struct {
 	client  *client
 	log     *zap.Logger
 	metrics *reconcileMetrics
+	slots   *slots
 	now     func() time.Time
 	rome    *time.Location
 	owner   uuid.UUID
@@ -97,6 +98,7 @@ func NewReconciler(cfg ReconcileConfig, parts Parts) (*Reconciler, error) {
 	}
 	return &Reconciler{
 		cfg: cfg, store: parts.Store, metrics: m, now: parts.Now, rome: rome, owner: uuid.New(),
+		slots:  &slots{store: parts.Store, environment: cfg.Environment, rate: func() int { return cfg.Agreed }, now: parts.Now},
 		log:    parts.Logger.Named("reconcile"),
 		client: &client{url: cfg.URL, http: &http.Client{Transport: transport, CheckRedirect: noRedirect}, validator: parts.Validator},
 	}, nil

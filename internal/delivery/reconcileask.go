@@ -102,11 +102,15 @@ func (r *Reconciler) totals(ctx context.Context, d postgres.Day) (map[string]Tot
 	return nil, ErrSilent
 }
 
-// call asks SISS one question, never more of them in a second than agreed.
+// call asks SISS one question, never more of them in a second than configured, and each in a place of
+// the rate that was agreed for all that is asked and sent.
 func (r *Reconciler) call(ctx context.Context, operation string, request []byte) Answer {
 	once, cancel := context.WithTimeout(ctx, r.cfg.Deadline)
 	defer cancel()
-	a := r.client.call(once, operation, request)
+	if err := r.slots.take(once, r.now().Add(r.cfg.Deadline)); err != nil {
+		return Answer{}
+	}
+	a := r.client.call(once, operation, request, nil)
 	pause(ctx, time.Second/time.Duration(r.cfg.Rate))
 	return a
 }

@@ -165,7 +165,7 @@ func (c choice) with(places ...int) choice {
 // those near midnight are among it.
 func (r *Reconciler) compare(ctx context.Context, d postgres.Day, ours map[string]*tally, theirs map[string]Total) (map[string][]postgres.Near, error) {
 	equal := map[string][]postgres.Near{}
-	open := map[string]*trials{}
+	open := map[string]*guesses{}
 	for tipo, t := range ours {
 		total, told := theirs[tipo]
 		if !told {
@@ -181,7 +181,7 @@ func (r *Reconciler) compare(ctx context.Context, d postgres.Day, ours map[strin
 			return nil, err
 		}
 		if c := r.choices(d, t, int(total.Count)-int(t.certain)); len(c) > 0 {
-			open[tipo] = newTrials(t.near, c, total.Digest)
+			open[tipo] = newGuesses(t.near, c, total.Digest)
 		}
 	}
 	if len(open) == 0 {
@@ -204,8 +204,8 @@ func (r *Reconciler) compare(ctx context.Context, d postgres.Day, ours map[strin
 	return equal, nil
 }
 
-// trials are the digests of a type, one for each choice.
-type trials struct {
+// guesses are the digests of a type, one for each choice.
+type guesses struct {
 	near    []postgres.Sent
 	place   map[uuid.UUID]int
 	choices []choice
@@ -213,8 +213,8 @@ type trials struct {
 	want    [sha256.Size]byte
 }
 
-func newTrials(near []postgres.Sent, choices []choice, want [sha256.Size]byte) *trials {
-	t := &trials{near: near, place: make(map[uuid.UUID]int, len(near)), choices: choices, want: want}
+func newGuesses(near []postgres.Sent, choices []choice, want [sha256.Size]byte) *guesses {
+	t := &guesses{near: near, place: make(map[uuid.UUID]int, len(near)), choices: choices, want: want}
 	for i, s := range near {
 		t.place[s.ID] = i
 	}
@@ -225,7 +225,7 @@ func newTrials(near []postgres.Sent, choices []choice, want [sha256.Size]byte) *
 }
 
 // add takes the next id of the type: a near one goes into the digests of the choices that have it.
-func (t *trials) add(id uuid.UUID) {
+func (t *guesses) add(id uuid.UUID) {
 	place, near := t.place[id]
 	for i, c := range t.choices {
 		if !near || c[place] {
@@ -235,7 +235,7 @@ func (t *trials) add(id uuid.UUID) {
 }
 
 // found tells which choice has SISS's digest.
-func (t *trials) found() ([]postgres.Near, bool) {
+func (t *guesses) found() ([]postgres.Near, bool) {
 	i := slices.IndexFunc(t.digests, func(h hash.Hash) bool { return [sha256.Size]byte(h.Sum(nil)) == t.want })
 	if i < 0 {
 		return nil, false

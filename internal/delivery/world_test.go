@@ -31,6 +31,7 @@ import (
 
 // world is a hub after acceptance: a database of its own, keys, and the catalogue of events.
 type world struct {
+	db          hubtest.DB
 	store       *postgres.Store
 	keys        *pseudonym.Keys
 	events      *sinba.Catalogue
@@ -78,7 +79,8 @@ func newWorld(tb testing.TB) *world {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	w.store = openStore(tb)
+	w.db = hubtest.Database(tb)
+	w.store = openStore(tb, w.db)
 	ente, err := w.store.UpsertEnte(tb.Context(), hub.Prod, hub.Ente{Code: "SDS-PI", Zone: "Z15", Region: "17"})
 	if err != nil {
 		tb.Fatal(err)
@@ -87,10 +89,10 @@ func newWorld(tb testing.TB) *world {
 	return &w
 }
 
-// openStore connects to a database of the test's own.
-func openStore(tb testing.TB) *postgres.Store {
+// openStore connects to a test's database.
+func openStore(tb testing.TB, db hubtest.DB) *postgres.Store {
 	tb.Helper()
-	s, err := postgres.Open(tb.Context(), postgres.Config{DSN: hubtest.Database(tb).App, Connections: 4})
+	s, err := postgres.Open(tb.Context(), postgres.Config{DSN: db.App, Connections: 4})
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -130,6 +132,12 @@ func newChild() *child {
 // accept stores the next event of a case. change may spoil the regional event.
 func (w *world) accept(tb testing.TB, c *child, change func(string) string) accepted {
 	tb.Helper()
+	return w.acceptAs(tb, c, uuid.New(), change)
+}
+
+// acceptAs is accept under a transmission id of the test's own.
+func (w *world) acceptAs(tb testing.TB, c *child, transmission uuid.UUID, change func(string) string) accepted {
+	tb.Helper()
 	c.taken++
 	event := uuid.New()
 	text := strings.NewReplacer(
@@ -153,7 +161,7 @@ func (w *world) accept(tb testing.TB, c *child, change func(string) string) acce
 		body = []byte(change(string(body)))
 	}
 	now := time.Now().UTC().Truncate(time.Microsecond)
-	a := accepted{transmission: uuid.New(), message: uuid.Must(uuid.NewV7()), sequence: c.taken}
+	a := accepted{transmission: transmission, message: uuid.Must(uuid.NewV7()), sequence: c.taken}
 	kind := read.Type()
 	if c.taken == 1 {
 		kind = sinba.AperturaCartella // as the store sees it: a case must be opened
@@ -248,11 +256,13 @@ type carrier struct {
 // carry runs a dispatcher until the test ends or stop is called. Its retries come at once.
 func (w *world) carry(tb testing.TB, url string, change func(*delivery.Config)) *carrier {
 	tb.Helper()
-	return w.carryWith(tb, url, pool(tb), change)
+	return w.carryWith(tb, url, pool(tb), time.Now, change)
 }
 
-// carryWith is carry with a pool of the test's own.
-func (w *world) carryWith(tb testing.TB, url string, p *validator.Pool, change func(*delivery.Config)) *carrier {
+// carryWith is carry with a pool and a clock of the test's own.
+func (w *world) carryWith(
+	tb testing.TB, url string, p *validator.Pool, now func() time.Time, change func(*delivery.Config),
+) *carrier {
 	tb.Helper()
 	cfg := delivery.Config{
 		Environment: hub.Prod, URL: url, Workers: 4, Gather: time.Millisecond, Poll: 5 * time.Millisecond,
@@ -265,7 +275,7 @@ func (w *world) carryWith(tb testing.TB, url string, p *validator.Pool, change f
 	var err error
 	k.Dispatcher, err = delivery.New(cfg, delivery.Parts{
 		Store: w.store, Keys: w.keys, Events: w.events, Validator: p, Logger: zap.New(k.watch),
-		Registerer: k.registry, Now: time.Now,
+		Registerer: k.registry, Now: now,
 	})
 	if err != nil {
 		tb.Fatal(err)

@@ -203,6 +203,8 @@ type ready struct {
 	warnings, entry []byte
 	// original is what a correction or annulment means in the end.
 	original uuid.UUID
+	// turn orders the case's deliveries (casefile.Turn).
+	turn int32
 }
 
 // tell sets what the receipt tells.

@@ -89,6 +89,7 @@ func (d *decision) judge(r *ready, file *heldCase) AcceptResult {
 	if event.Operation != sinba.Inserimento {
 		r.original = casefile.Original(file.history, event.RefersTo)
 	}
+	r.turn = casefile.Turn(file.history, &event)
 	file.State = after
 	d.take(r, file)
 	event.Position = file.Events

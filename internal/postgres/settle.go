@@ -107,7 +107,24 @@ WITH g AS MATERIALIZED (
   FROM g CROSS JOIN (SELECT hub.hub_now() AS now) AS clock
   -- the fencing token: whoever lost the lease changes nothing
   WHERE d.id = g.id AND d.lease = g.lease
-  RETURNING d.id, d.attempts, d.message_id
+  RETURNING d.id, d.attempts, d.message_id, d.case_id, d.state
+), woken AS (
+  -- the next of the case may have been put off until this one was expected to be tried again, and
+  -- this one came earlier: by a person's word, say
+  UPDATE hub.delivery n
+  SET due_at = next.now
+  FROM (
+    SELECT first.id, clock.now
+    FROM held
+    CROSS JOIN (SELECT hub.hub_now() AS now) AS clock
+    CROSS JOIN LATERAL (
+      SELECT e.id, e.state, e.due_at FROM hub.delivery e
+      WHERE e.case_id = held.case_id AND e.state NOT IN ('delivered', 'refused') AND e.id <> held.id
+      ORDER BY e.sequence, e.position LIMIT 1
+    ) AS first
+    WHERE held.state IN ('delivered', 'refused') AND first.state = 'pending' AND first.due_at > clock.now
+  ) AS next
+  WHERE n.id = next.id
 ), tried AS (
   INSERT INTO hub.attempt (delivery_id, number, started_at, took, state, codes, digest, lease)
   SELECT g.id, held.attempts, g.started_at, g.took_us * interval '1 microsecond', g.state, g.codes,

@@ -168,7 +168,7 @@ WITH i AS MATERIALIZED (
     u.facts, u.schema_version,
     u.mapping_version, u.rules_version, u.region_epoch, u.nation_epoch, u.body, u.seal_epoch,
     u.digest, u.sealed, u.transmission_id, u.entry_id, u.entry_at, u.entry_kind, u.entry_body,
-    u.reference_version,
+    u.reference_version, u.turn,
     -- begun at once only if nothing of its case waits: we hold the case, so nothing joins it now
     CASE WHEN u.lease IS NULL THEN NULL WHEN (
       SELECT e.id FROM hub.delivery e
@@ -179,12 +179,12 @@ WITH i AS MATERIALIZED (
     $13::integer[], $14::text[], $15::integer[], $16::integer[], $17::integer[], $18::integer[],
     $19::bytea[], $20::uuid[], $21::bytea[], $22::bytea[], $23::uuid[], $24::uuid[],
     $25::timestamptz[], $26::smallint[], $27::bytea[], $28::uuid[], $29::bytea[], $30::text[],
-    $31::uuid[])
+    $31::integer[], $32::uuid[])
     AS u (id, received_at, environment, participant_id, ente_id, event_id, case_id,
       subject_id, type, operation, refers_to, sequence, position, schema_version,
       mapping_version, rules_version, region_epoch, nation_epoch, body, seal_epoch,
       digest, sealed, transmission_id, entry_id, entry_at, entry_kind, entry_body, original_id,
-      facts, reference_version, lease)
+      facts, reference_version, turn, lease)
 ), stored_message AS (
   INSERT INTO hub.message (id, received_at, environment, participant_id, ente_id, seal_epoch,
     digest, sealed)
@@ -202,15 +202,15 @@ WITH i AS MATERIALIZED (
     nullif(i.reference_version, ''), i.region_epoch, 1, i.body
   FROM i
 ), stored_delivery AS (
-  -- due at once, by the database's clock
+  -- due at once, by the database's clock; sequence is the turn, which is not always the event's number
   INSERT INTO hub.delivery (id, message_id, environment, case_id, sequence, position, received_at,
     nation_epoch, state, attempts, changed_at, due_at, lease, owner)
-  SELECT i.transmission_id, i.id, i.environment, i.case_id, i.sequence, i.position, i.received_at,
+  SELECT i.transmission_id, i.id, i.environment, i.case_id, i.turn, i.position, i.received_at,
     i.nation_epoch, CASE WHEN i.lease IS NULL THEN 'pending' ELSE 'sending' END,
     CASE WHEN i.lease IS NULL THEN 0 ELSE 1 END,
     CASE WHEN i.lease IS NULL THEN i.received_at ELSE clock.now END,
-    CASE WHEN i.lease IS NULL THEN clock.now ELSE clock.now + $33::bigint * interval '1 microsecond' END,
-    i.lease, CASE WHEN i.lease IS NULL THEN NULL ELSE $32::uuid END
+    CASE WHEN i.lease IS NULL THEN clock.now ELSE clock.now + $34::bigint * interval '1 microsecond' END,
+    i.lease, CASE WHEN i.lease IS NULL THEN NULL ELSE $33::uuid END
   FROM i CROSS JOIN (SELECT hub.hub_now() AS now) AS clock
   RETURNING id, lease
 ), stored_entry AS (
@@ -234,7 +234,7 @@ func (d *decision) leaseArgs(leases []uuid.UUID, room Room) []any {
 func (d *decision) eventArgs() []any {
 	n := len(d.fresh)
 	var ids, events, cases, subjects, refers, originals, epochs, transmissions, entryIDs uuids
-	var sequences, positions, mappings, rules, regions, nations []int32
+	var sequences, positions, turns, mappings, rules, regions, nations []int32
 	at, entryAt := make([]time.Time, 0, n), make([]time.Time, 0, n)
 	environments, kinds := make([]int16, 0, n), make([]int16, 0, n)
 	participants, enti := make([]int32, 0, n), make([]int32, 0, n)
@@ -250,6 +250,7 @@ func (d *decision) eventArgs() []any {
 		epochs, transmissions = epochs.add(r.Sealed.Epoch), transmissions.add(r.TransmissionID)
 		entryIDs = entryIDs.add(r.Entry.ID)
 		sequences, positions = append(sequences, r.Sequence), append(positions, d.positions[i])
+		turns = append(turns, r.turn)
 		mappings, rules = append(mappings, r.MappingVersion), append(rules, r.RulesVersion)
 		regions, nations = append(regions, r.RegionEpoch), append(nations, r.NationEpoch)
 		at, entryAt = append(at, r.ReceivedAt), append(entryAt, r.Entry.At)
@@ -265,6 +266,7 @@ func (d *decision) eventArgs() []any {
 		ids, at, environments, participants, enti, events, cases, subjects, types, operations, refers,
 		sequences, positions, schemas, mappings, rules, regions, nations, bodies, epochs, digests, sealed,
 		transmissions, entryIDs, entryAt, kinds, entries, originals, facts, references,
+		turns,
 	}
 }
 
