@@ -27,6 +27,22 @@ ROUNDS ?= 5
 # How long `make slow` takes, in seconds.
 SLOW ?= 60
 
+# How often the campaigns do what they are for (deploy/docs/reliability.md), and after how many minutes
+# they end and tell what they did until then; empty: never.
+KILLS           ?= 1000
+RECEIPTS        ?= 100000
+DATABASE_KILLS  ?= 300
+SISS_DELIVERIES ?= 10000
+CUT_STEP        ?= 1
+FREEZES         ?= 200
+STORM_REPEATS   ?= 10000
+STORM_IDS       ?= 1000
+AWAY_EVENTS     ?= 100000
+DURABLE         ?= 200
+SWEEP_STEP      ?= 1
+MINUTES         ?=
+CAMPAIGN = SINBAHUB_TEST_MINUTES=$(MINUTES) $(TEST) -tags smoke -count=1 -v -timeout 12h ./internal/hubtest -run
+
 NODE := internal/hubtest/clients/node
 
 .PHONY: run
@@ -71,6 +87,42 @@ segv: build ## Campaign: SIGSEGV to SEGV=1000 workers of the validator under loa
 .PHONY: slow
 slow: build ## Campaign: thousands of useless connections for SLOW=60 seconds beside a participant
 	SINBAHUB_TEST_SLOW_SECONDS=$(SLOW) $(TEST) -tags smoke -run '^TestSmokeSlowConnections$$' -count=1 -v -timeout 30m ./internal/hubtest
+
+.PHONY: campaign-kill
+campaign-kill: build ## Campaign: KILLS=1000 kill -9 of serve under 50 writers, RECEIPTS=100000
+	SINBAHUB_TEST_KILLS=$(KILLS) SINBAHUB_TEST_RECEIPTS=$(RECEIPTS) $(CAMPAIGN) '^TestSmokeKillServeUnderLoad$$'
+
+.PHONY: campaign-database
+campaign-database: build ## Campaign: DATABASE_KILLS=300 ends of PostgreSQL under load
+	SINBAHUB_TEST_DATABASE_KILLS=$(DATABASE_KILLS) $(CAMPAIGN) '^TestSmokeKillDatabaseUnderLoad$$'
+
+.PHONY: campaign-siss
+campaign-siss: build ## Campaign: SISS_DELIVERIES=10000 to a SISS that misbehaves over a bad network
+	SINBAHUB_TEST_SISS_DELIVERIES=$(SISS_DELIVERIES) SINBAHUB_TEST_CUT_STEP=$(CUT_STEP) $(CAMPAIGN) '^TestSmokeSissMisbehaves$$'
+
+.PHONY: campaign-freeze
+campaign-freeze: build ## Campaign: FREEZES=200 times one of two instances frozen beyond its lease
+	SINBAHUB_TEST_FREEZES=$(FREEZES) $(CAMPAIGN) '^TestSmokeFreezeOneOfTwo$$'
+
+.PHONY: campaign-storm
+campaign-storm: build ## Campaign: one message STORM_REPEATS=10000 times, STORM_IDS=1000 with 20 racers
+	SINBAHUB_TEST_STORM_REPEATS=$(STORM_REPEATS) SINBAHUB_TEST_STORM_IDS=$(STORM_IDS) $(CAMPAIGN) '^TestSmokeDuplicateStorm$$'
+
+.PHONY: campaign-away
+campaign-away: build ## Campaign: SISS away for 72 h while AWAY_EVENTS=100000 come in
+	SINBAHUB_TEST_AWAY_EVENTS=$(AWAY_EVENTS) $(CAMPAIGN) '^TestSmokeSissAway$$'
+
+.PHONY: campaign-durability
+campaign-durability: build ## Campaign: a synced log between request and receipt, DURABLE=200 times
+	SINBAHUB_TEST_DURABLE=$(DURABLE) $(CAMPAIGN) '^TestSmokeReceiptsAreSynced$$'
+
+.PHONY: campaign-sweep
+campaign-sweep: build ## Campaign: every call to PostgreSQL fails, before and after it took effect
+	SINBAHUB_TEST_SWEEP_STEP=$(SWEEP_STEP) $(CAMPAIGN) '^TestSmokeSweep$$'
+
+.PHONY: campaign-check
+campaign-check: build ## Check the kept FOLDER of a campaign that died, with nothing else; AS_IS=1: as it stands
+	SINBAHUB_TEST_FOLDER=$(FOLDER) SINBAHUB_TEST_AS_IS=$(AS_IS) $(CAMPAIGN) '^TestSmokeCheckerReadsAnotherTestsFolder$$'
 
 .PHONY: check
 check: lint test e2e ## Linters, tests, one end-to-end run
@@ -149,4 +201,4 @@ clean: down ## Stop everything and remove what was built; the demo's data in var
 
 .PHONY: help
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-19s %s\n", $$1, $$2}' $(MAKEFILE_LIST)

@@ -4,7 +4,7 @@
 #
 #   deploy/deps.sh          compiler, libxml2, PostgreSQL
 #   deploy/deps.sh clients  besides, the SOAP clients of the end-to-end tests
-#   deploy/deps.sh stacks   besides the first, the SOAP stacks that only `make clients` has
+#   deploy/deps.sh stacks   besides the first, strace and the SOAP stacks that only `make clients` has
 set -eu
 
 missing=""
@@ -26,6 +26,7 @@ if [ "${1:-}" = clients ]; then
 	need npm sh -c 'command -v npm'
 fi
 if [ "${1:-}" = stacks ]; then
+	need strace sh -c 'command -v strace'
 	need php-cli sh -c 'command -v php'
 	need php-soap php -r 'exit(class_exists("SoapClient") ? 0 : 1);'
 	need gsoap sh -c 'command -v wsdl2h && command -v soapcpp2'

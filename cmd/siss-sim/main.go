@@ -41,6 +41,7 @@ type flags struct {
 	GarbageRatio     float64 `help:"How often to take the event and answer garbage."`
 	HTMLRatio        float64 `help:"How often to answer with a proxy's page."                name:"html-ratio"`
 	WrongIDRatio     float64 `help:"How often to answer with another IdTrasmissione."        name:"wrong-id-ratio"`
+	HalfCloseRatio   float64 `help:"How often to end its side of the line without the answer."`
 }
 
 func (f *flags) faults() siss.Faults {
@@ -48,6 +49,7 @@ func (f *flags) faults() siss.Faults {
 		SlowMS: f.SlowMS, SlowRatio: f.SlowRatio, RefuseRatio: f.RefuseRatio, FailRatio: f.FailRatio,
 		UnavailableRatio: f.UnavailableRatio, CutRatio: f.CutRatio, DropRatio: f.DropRatio, DripRatio: f.DripRatio,
 		GarbageRatio: f.GarbageRatio, HTMLRatio: f.HTMLRatio, WrongIDRatio: f.WrongIDRatio,
+		HalfCloseRatio: f.HalfCloseRatio,
 	}
 }
 

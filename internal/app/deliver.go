@@ -26,7 +26,7 @@ func (s *server) buildDelivery() error {
 	}
 	s.delivery, err = delivery.New(delivery.Config{
 		Environment: s.cfg.Env(), URL: s.cfg.SISS.URL, CAFile: s.cfg.SISS.CAFile,
-		Workers: s.cfg.SISS.Workers, Rate: s.cfg.SISS.Rate,
+		Workers: s.cfg.SISS.Workers, Rate: s.cfg.SISS.Rate, Deadline: s.cfg.SISS.Deadline, Lease: s.cfg.SISS.Lease,
 	}, delivery.Parts{
 		Store: s.stores.store, Keys: s.keys, Events: events, Validator: s.pool,
 		Logger: s.log, Registerer: s.registry, Now: time.Now,

@@ -82,6 +82,11 @@ type SISS struct {
 	// Rate is the agreed most calls per second about events, of all instances on one database
 	// together; 0 (default) paces against the door only.
 	Rate int `yaml:"rate"`
+	// Deadline bounds one attempt, asking and sending together (default 60s).
+	Deadline time.Duration `yaml:"deadline"`
+	// Lease is how long an instance holds what it delivers without another taking it up; it must be
+	// longer than Deadline (default 90s).
+	Lease time.Duration `yaml:"lease"`
 }
 
 // The modes of the jail.
@@ -121,7 +126,7 @@ func Default() Config {
 	return Config{
 		Environment: "PROD", Var: "var", Listen: "127.0.0.1:0", AdminListen: "127.0.0.1:0",
 		Database: Database{MaxConns: 12},
-		SISS:     SISS{Workers: 64},
+		SISS:     SISS{Workers: 64, Deadline: time.Minute, Lease: 90 * time.Second},
 		Jail:     Jail{Deadline: 2 * time.Second, Mode: JailAuto},
 		Limits:   defaultLimits(), Reconcile: defaultReconcile(),
 		Log: Log{Level: "info"},
@@ -228,6 +233,9 @@ func (c Config) check() error {
 	}
 	if c.Jail.Deadline <= 0 {
 		say("jail.deadline", errNegative)
+	}
+	if c.SISS.Deadline <= 0 || c.SISS.Lease <= c.SISS.Deadline {
+		say("siss.lease", errors.New("must be longer than siss.deadline, which must be above 0"))
 	}
 	c.Limits.check(say)
 	c.Rules.check(say)

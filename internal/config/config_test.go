@@ -98,6 +98,8 @@ func TestEachFaultNamesItsKey(t *testing.T) {
 		{"connections", "database: {max_conns: 1}", "", "database.max_conns:"},
 		{"workers", "siss: {workers: 0}", "", "siss.workers:"},
 		{"deadline", "jail: {deadline: 0s}", "", "jail.deadline:"},
+		{"lease", "siss: {deadline: 10s, lease: 10s}", "", "siss.lease:"},
+		{"no time for an attempt", "siss: {deadline: 0s}", "", "siss.lease:"},
 		{"jail.mode", "jail: {mode: perhaps}", "", "jail.mode:"},
 		{"var", "var: ''", "", "var:"},
 		{"no exchanges", "limits: {exchanges: 0}", "", "limits.exchanges:"},

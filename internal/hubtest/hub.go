@@ -109,6 +109,20 @@ func StartFrom(tb testing.TB, binaries string, environ ...string) *Hub {
 	return h
 }
 
+// Attach gives the hub of a folder that a test kept, running; its folder stays. A checker looks at it
+// without the test that made it.
+func Attach(tb testing.TB, dir string) *Hub {
+	tb.Helper()
+	h := &Hub{Var: dir, binary: filepath.Join(Binaries(tb), "sinbahub"), tb: tb}
+	tb.Cleanup(func() {
+		if out, err := h.command("down"); err != nil {
+			tb.Errorf("stop hub: %v\n%s", err, out)
+		}
+	})
+	h.Up()
+	return h
+}
+
 // Up starts what does not run.
 func (h *Hub) Up(environ ...string) {
 	h.tb.Helper()
@@ -154,14 +168,17 @@ func (h *Hub) Terminate() { h.signal(syscall.SIGTERM) }
 // KillDatabase ends the database server and all its processes as a power cut would.
 func (h *Hub) KillDatabase() {
 	h.tb.Helper()
-	server := h.Run.Pids.Postgres
-	processes := append([]int{server}, children(server)...)
-	for _, pid := range processes {
+	for _, pid := range h.DatabaseProcesses() {
 		// A backend may have ended by itself meanwhile.
 		if err := syscall.Kill(pid, syscall.SIGKILL); err != nil && !errors.Is(err, syscall.ESRCH) {
 			h.tb.Fatalf("kill the database: %v", err)
 		}
 	}
+}
+
+// DatabaseProcesses are the postmaster and all that it started.
+func (h *Hub) DatabaseProcesses() []int {
+	return append([]int{h.Run.Pids.Postgres}, children(h.Run.Pids.Postgres)...)
 }
 
 // children lists the processes whose parent is this one.

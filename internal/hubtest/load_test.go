@@ -45,10 +45,18 @@ type sent struct {
 
 // load is what the writers do together.
 type load struct {
-	t        *testing.T
-	sender   hubtest.Sender
+	t       *testing.T
+	senders []hubtest.Sender
+	// evidence takes every receipt before it is counted.
+	evidence *evidence
 	stopping atomic.Bool
 	answered atomic.Int64
+	// acknowledged counts receipts.
+	acknowledged atomic.Int64
+	// apart is how many children a writer has to itself.
+	apart int
+	// vigil waits for the first receipt after a moment.
+	vigil atomic.Pointer[vigil]
 	// persistent writers repeat an event until they have its receipt; the others try once.
 	persistent bool
 
@@ -60,9 +68,34 @@ type load struct {
 // startLoad lets the writers send until stop, each its own cases, of children from first on.
 func startLoad(t *testing.T, h *hubtest.Hub, persistent bool, first hubtest.Child) *load {
 	t.Helper()
-	l := &load{t: t, sender: h.Sender(hubtest.ChildEnte), persistent: persistent}
-	for w := range writers {
-		l.wg.Go(func() { l.write(first + hubtest.Child(casesOfWriter*w)) })
+	return startWriters(t, h, writersOf{writers: writers, persistent: persistent, first: first, apart: casesOfWriter})
+}
+
+// writersOf says who sends.
+type writersOf struct {
+	writers    int
+	persistent bool
+	// first is the first child, apart how many children a writer has to itself.
+	first hubtest.Child
+	apart int
+	// doors are the addresses they share; empty means the hub's own.
+	doors []string
+}
+
+// startWriters is startLoad with more to choose.
+func startWriters(t *testing.T, h *hubtest.Hub, c writersOf) *load {
+	t.Helper()
+	l := &load{t: t, persistent: c.persistent, apart: c.apart, evidence: openEvidence(t, receiptsFile(h))}
+	if len(c.doors) == 0 {
+		c.doors = []string{h.Run.SoapURL}
+	}
+	for _, door := range c.doors {
+		s := h.Sender(hubtest.ChildEnte)
+		s.URL = door
+		l.senders = append(l.senders, s)
+	}
+	for w := range c.writers {
+		l.wg.Go(func() { l.write(c.first+hubtest.Child(c.apart*w), l.senders[w%len(l.senders)]) })
 	}
 	return l
 }
@@ -81,10 +114,18 @@ func (l *load) awaitAnswers(more int64) {
 	hubtest.Await(l.t, giveUp, "the load is answered", func() bool { return l.answered.Load() >= until || l.t.Failed() })
 }
 
-func (l *load) write(child hubtest.Child) {
+func (l *load) write(child hubtest.Child, sender hubtest.Sender) {
 	for n := 0; !l.stopping.Load() && !l.t.Failed(); n++ {
+		if n/eventsOfCase == l.apart {
+			l.t.Error("a writer has no more children")
+			return
+		}
 		s := sent{event: uuid.New(), child: child + hubtest.Child(n/eventsOfCase), sequence: n%eventsOfCase + 1}
-		l.send(&s)
+		if err := l.evidence.intend(s.event); err != nil {
+			l.t.Error(err)
+			return
+		}
+		l.send(&s, sender)
 		l.mu.Lock()
 		l.done = append(l.done, s)
 		l.mu.Unlock()
@@ -92,17 +133,23 @@ func (l *load) write(child hubtest.Child) {
 }
 
 // send tries to get a receipt. Every attempt has the content of the first.
-func (l *load) send(s *sent) {
+func (l *load) send(s *sent, sender hubtest.Sender) {
 	ctx, cancel := context.WithTimeout(l.t.Context(), giveUp)
 	defer cancel()
 	for {
 		s.attempts++
-		a, err := l.sender.Send(ctx, soap.V11, s.child.Event(s.event, s.sequence))
+		began := time.Now()
+		a, err := sender.Send(ctx, soap.V11, s.child.Event(s.event, s.sequence))
 		switch {
 		case err != nil:
 			s.cut = s.cut || !errors.Is(err, syscall.ECONNREFUSED)
 		case a.Receipt != nil:
 			s.receipt = a.Receipt
+			if err := l.evidence.told(ctx, s.event, a.Receipt); err != nil {
+				l.t.Errorf("keep a receipt: %v", err)
+			}
+			l.acknowledged.Add(1)
+			l.noteReceipt(began)
 			l.answered.Add(1)
 			return
 		case a.Fault != nil && slices.Contains([]int{http.StatusInternalServerError, http.StatusServiceUnavailable}, a.Status):
@@ -120,6 +167,46 @@ func (l *load) send(s *sent) {
 			l.t.Errorf("no receipt after %d attempts: %v, refusals %v", s.attempts, err, s.refusals)
 			return
 		}
+	}
+}
+
+// awaitReceipts returns when there are so many receipts in all.
+func (l *load) awaitReceipts(total int64) {
+	l.t.Helper()
+	hubtest.Await(l.t, drainPatience, "the load has its receipts", func() bool { return l.acknowledged.Load() >= total || l.t.Failed() })
+}
+
+// vigil is a wait for the first receipt of an attempt that began after a moment: one that the end of a
+// process met may still be told of after it.
+type vigil struct {
+	after time.Time
+	took  chan time.Duration
+}
+
+// watchFrom begins to wait for a receipt. What it gives waits for it and tells how long after now the
+// receipt was there.
+func (l *load) watchFrom() (first func() time.Duration) {
+	l.t.Helper()
+	v := &vigil{after: time.Now(), took: make(chan time.Duration, 1)}
+	l.vigil.Store(v)
+	return func() time.Duration {
+		l.t.Helper()
+		deadline := time.NewTimer(giveUp)
+		defer deadline.Stop()
+		select {
+		case took := <-v.took:
+			return took
+		case <-deadline.C:
+			l.t.Error("no receipt came any more")
+			return giveUp
+		}
+	}
+}
+
+// noteReceipt ends a wait.
+func (l *load) noteReceipt(began time.Time) {
+	if v := l.vigil.Load(); v != nil && began.After(v.after) && l.vigil.CompareAndSwap(v, nil) {
+		v.took <- time.Since(v.after)
 	}
 }
 

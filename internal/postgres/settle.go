@@ -107,10 +107,12 @@ WITH g AS MATERIALIZED (
   FROM g CROSS JOIN (SELECT hub.hub_now() AS now) AS clock
   -- the fencing token: whoever lost the lease changes nothing
   WHERE d.id = g.id AND d.lease = g.lease
-  RETURNING d.id, d.attempts, d.message_id, d.case_id, d.state
+  -- with the token it held: a batch may bring two settlements of one delivery, by the one who lost
+  -- the lease and by the one who has it, and only the latter is an attempt that ended
+  RETURNING d.id, g.lease, d.attempts, d.message_id, d.case_id, d.state
 ), woken AS (
   -- the next of the case may have been put off until this one was expected to be tried again, and
-  -- this one came earlier: by a person's word, say
+  -- this one came earlier: by a person's word, say. Behind a first attempt nothing was put off.
   UPDATE hub.delivery n
   SET due_at = next.now
   FROM (
@@ -122,23 +124,23 @@ WITH g AS MATERIALIZED (
       WHERE e.case_id = held.case_id AND e.state NOT IN ('delivered', 'refused') AND e.id <> held.id
       ORDER BY e.sequence, e.position LIMIT 1
     ) AS first
-    WHERE held.state IN ('delivered', 'refused') AND first.state = 'pending' AND first.due_at > clock.now
+    WHERE held.attempts > 1 AND held.state IN ('delivered', 'refused') AND first.state = 'pending' AND first.due_at > clock.now
   ) AS next
   WHERE n.id = next.id
 ), tried AS (
   INSERT INTO hub.attempt (delivery_id, number, started_at, took, state, codes, digest, lease)
   SELECT g.id, held.attempts, g.started_at, g.took_us * interval '1 microsecond', g.state, g.codes,
     g.digest, g.lease
-  FROM held JOIN g ON g.id = held.id
+  FROM held JOIN g ON g.id = held.id AND g.lease = held.lease
 ), entered AS (
   INSERT INTO hub.journal_entry (id, at, kind, message_id, body)
   SELECT g.entry_id, g.entry_at, g.entry_kind, held.message_id, g.entry_body
-  FROM held JOIN g ON g.id = held.id
+  FROM held JOIN g ON g.id = held.id AND g.lease = held.lease
 ), queued AS (
   INSERT INTO hub.journal_queue (entry_id, entry_at)
-  SELECT g.entry_id, g.entry_at FROM held JOIN g ON g.id = held.id
+  SELECT g.entry_id, g.entry_at FROM held JOIN g ON g.id = held.id AND g.lease = held.lease
 )
-SELECT held.id FROM held`
+SELECT held.lease FROM held`
 
 // settleOnce settles what still holds its lease, in one statement that is its own transaction.
 func (s *Store) settleOnce(ctx context.Context, part []*Settlement) ([]batch.Result[bool], error) {
@@ -149,9 +151,9 @@ func (s *Store) settleOnce(ctx context.Context, part []*Settlement) ([]batch.Res
 		if err != nil {
 			return err
 		}
-		var id uuid.UUID
-		if _, err := pgx.ForEachRow(rows, []any{&id}, func() error {
-			held[id] = true
+		var lease uuid.UUID
+		if _, err := pgx.ForEachRow(rows, []any{&lease}, func() error {
+			held[lease] = true
 			return nil
 		}); err != nil {
 			return err
@@ -160,7 +162,7 @@ func (s *Store) settleOnce(ctx context.Context, part []*Settlement) ([]batch.Res
 	})
 	results := make([]batch.Result[bool], len(part))
 	for i, t := range part {
-		results[i].Value = held[t.Delivery]
+		results[i].Value = held[t.Lease]
 	}
 	return results, err
 }
@@ -231,7 +233,7 @@ func someDigest(digest [32]byte) []byte {
 }
 
 const findSettledSQL = `
-SELECT a.delivery_id
+SELECT a.lease
 FROM unnest($1::uuid[], $2::uuid[], $3::timestamptz[]) AS i (id, lease, started_at)
 JOIN hub.attempt a ON a.delivery_id = i.id AND a.started_at = i.started_at AND a.lease = i.lease`
 
@@ -249,9 +251,8 @@ func (s *Store) findSettled(ctx context.Context, part []*Settlement, results []b
 	}
 	found, err := pgx.CollectRows(rows, pgx.RowTo[uuid.UUID])
 	for i, t := range part {
-		for _, id := range found {
-			results[i].Value = results[i].Value || id == t.Delivery
-		}
+		// by the lease: another settlement of the same delivery may stand in the same batch
+		results[i].Value = results[i].Value || slices.Contains(found, t.Lease)
 	}
 	return err
 }

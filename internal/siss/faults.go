@@ -32,11 +32,14 @@ const (
 	HTML Fault = "html"
 	// WrongID answers with the IdTrasmissione of another request; taken.
 	WrongID Fault = "wrong_id"
+	// HalfClose sends CutAt bytes of the answer, ends its side of the connection and keeps the other
+	// open until the client closes; taken.
+	HalfClose Fault = "half_close"
 )
 
 // faultsInOrder lists the faults with a ratio, in the order of ratios.
 func faultsInOrder() []Fault {
-	return []Fault{Refuse, Fail, Unavailable, Cut, Drop, Drip, Garbage, HTML, WrongID}
+	return []Fault{Refuse, Fail, Unavailable, Cut, Drop, Drip, Garbage, HTML, WrongID, HalfClose}
 }
 
 // trasmettiEvento is the operation that faults strike if Operations is empty.
@@ -64,9 +67,10 @@ type Faults struct {
 	GarbageRatio     float64 `json:"garbage_ratio,omitempty"`
 	HTMLRatio        float64 `json:"html_ratio,omitempty"`
 	WrongIDRatio     float64 `json:"wrong_id_ratio,omitempty"`
+	HalfCloseRatio   float64 `json:"half_close_ratio,omitempty"`
 	// DripMS is the pause between two bytes of Drip; 0 means 1,000.
 	DripMS int `json:"drip_ms,omitempty"`
-	// CutAt is how many bytes of the answer Cut lets out before it ends the connection.
+	// CutAt is how many bytes of the answer Cut and HalfClose let out before they end the connection.
 	CutAt int `json:"cut_at,omitempty"`
 	// Next are the faults of the next requests, one each, before the ratios count again.
 	Next []Fault `json:"next,omitempty"`
@@ -77,7 +81,7 @@ type Faults struct {
 func (f Faults) ratios() []float64 {
 	return []float64{
 		f.RefuseRatio, f.FailRatio, f.UnavailableRatio, f.CutRatio, f.DropRatio,
-		f.DripRatio, f.GarbageRatio, f.HTMLRatio, f.WrongIDRatio,
+		f.DripRatio, f.GarbageRatio, f.HTMLRatio, f.WrongIDRatio, f.HalfCloseRatio,
 	}
 }
 

@@ -233,7 +233,7 @@ func (s *Simulator) misbehaveBefore(w http.ResponseWriter, f Fault) bool {
 		_, _ = io.WriteString(w, "<!DOCTYPE html><html><head><title>Proxy</title></head><body><h1>Gateway error</h1></body></html>")
 	case Drop:
 		reset(w, nil)
-	case None, Refuse, Cut, Drip, Garbage, WrongID:
+	case None, Refuse, Cut, Drip, Garbage, WrongID, HalfClose:
 		return false
 	}
 	return true
@@ -245,6 +245,9 @@ func (s *Simulator) misbehaveAfter(ctx context.Context, w http.ResponseWriter, m
 	case Cut:
 		s.counters.add(a.label)
 		reset(w, rawAnswer(a)[:min(m.cutAt, len(rawAnswer(a)))])
+	case HalfClose:
+		s.counters.add(a.label)
+		halfClose(ctx, w, rawAnswer(a)[:min(m.cutAt, len(rawAnswer(a)))])
 	case Drip:
 		s.counters.add(a.label)
 		drip(ctx, w, a, time.Duration(m.dripMS)*time.Millisecond)
@@ -283,6 +286,25 @@ func reset(w http.ResponseWriter, first []byte) {
 		_ = tcp.SetLinger(0)
 	}
 	_ = rawConn(conn).Close()
+}
+
+// halfPatience is how long a half-closed connection waits for its other half.
+const halfPatience = time.Minute
+
+// halfClose sends the first bytes, ends this side, and reads on until the client ends its own.
+func halfClose(ctx context.Context, w http.ResponseWriter, first []byte) {
+	conn, _, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		panic(http.ErrAbortHandler)
+	}
+	defer context.AfterFunc(ctx, func() { _ = conn.Close() })()
+	defer conn.Close() //nolint:errcheck // it ends here
+	_, _ = conn.Write(first)
+	if half, ok := conn.(interface{ CloseWrite() error }); ok {
+		_ = half.CloseWrite()
+	}
+	_ = conn.SetReadDeadline(time.Now().Add(halfPatience))
+	_, _ = io.Copy(io.Discard, conn)
 }
 
 // rawConn gives the TCP connection under TLS, so that closing it sends no close_notify.
