@@ -40,6 +40,7 @@ type cli struct {
 	Send        sendCmd        `cmd:"" help:"Send event documents to a hub."`
 	Reconcile   reconcileCmd   `cmd:"" help:"Compare with SISS what was delivered, now; tell every difference."`
 	Flusso      flussoCmd      `cmd:"" help:"Write the national SINBA flow of an ente's cases."`
+	Delivery    deliveryCmd    `cmd:"" help:"List deliveries to SISS, and retry, park or send them again."`
 	Demo        demoCmd        `cmd:"" help:"Run hub, simulator and samples on this machine."`
 	Version     versionCmd     `cmd:"" help:"Print the version."`
 }

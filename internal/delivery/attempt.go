@@ -135,7 +135,7 @@ func (d *Dispatcher) prepare(ctx context.Context, c *postgres.Claimed) (national
 	switch {
 	case err != nil && (ctx.Err() != nil || errors.As(err, &refusal) && refusal.Kind == hub.Unavailable):
 		return nil, &Verdict{Result: Retry, Codes: []string{reasonValidator}}
-	case err != nil && refusal != nil && refusal.Kind == hub.Internal && c.Attempt < patientAttempts:
+	case err != nil && refusal != nil && refusal.Kind == hub.Internal && c.Spent < patientAttempts:
 		// Two workers ended with it, which may be bad luck: a person is asked if it goes on.
 		return nil, &Verdict{Result: Retry, Codes: []string{reasonValidator}}
 	case err != nil:
@@ -192,9 +192,9 @@ func (d *Dispatcher) settlement(c *postgres.Claimed, t trial, started time.Time)
 		s.State = hub.Uncertain
 	}
 	if s.State == hub.Retrying || s.State == hub.Uncertain {
-		wait := backoff(c.Attempt, d.cfg.FirstRetry, d.cfg.MostRetry, rand.Float64()) //nolint:gosec // jitter
+		wait := backoff(c.Spent, d.cfg.FirstRetry, d.cfg.MostRetry, rand.Float64()) //nolint:gosec // jitter
 		s.RetryIn = max(wait, min(t.after, d.cfg.MostRetry))
-		if int(c.Attempt) >= d.cfg.Attempts {
+		if int(c.Spent) >= d.cfg.Attempts {
 			s.State, s.RetryIn = hub.Dead, 0
 		}
 	}

@@ -36,6 +36,9 @@ const (
 	// Reconciled is the end of one comparison of a day with SISS: Outcome says how it ended, Count how
 	// many events differ, Codes have the Italian day, then kind:number for each kind of difference.
 	Reconciled Kind = 6
+	// OperatorActed is what an operator did to a delivery: Outcome is the verb, Actor and Reason say who
+	// and why. It stands in the transaction that did it.
+	OperatorActed Kind = 9
 )
 
 // Entry is one record. A zero field means that it does not apply to the kind.

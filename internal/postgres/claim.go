@@ -36,6 +36,9 @@ type Claimed struct {
 	Lease uuid.UUID
 	// Attempt is the number of this attempt, from 1.
 	Attempt int32
+	// Spent is how many attempts count against the budget, this one included: all of them, unless an
+	// operator gave a fresh budget.
+	Spent int32
 	// Uncertain says that an earlier attempt may have reached SISS: ask statoTrasmissione first.
 	Uncertain bool
 	// Environment of the event.
@@ -142,7 +145,7 @@ JOIN hub.event e ON e.id = due.message_id
 JOIN hub.ente n ON n.id = e.ente_id
 CROSS JOIN (SELECT hub.hub_now() AS now) AS clock
 WHERE d.id = due.id
-RETURNING d.id, d.lease, d.attempts, d.state = 'uncertain', d.environment, e.participant_id,
+RETURNING d.id, d.lease, d.attempts, d.attempts - d.spared, d.state = 'uncertain', d.environment, e.participant_id,
   e.ente_id, n.code, n.region, e.id, e.event_id, e.type, e.sequence, e.received_at, e.subject_id,
   e.case_id, d.nation_epoch, e.mapping_version, e.body`
 
@@ -155,7 +158,7 @@ func (s *Store) claimOnce(ctx context.Context, q ClaimQuery) ([]Claimed, error) 
 	var c Claimed
 	var body []byte
 	columns := []any{
-		&c.ID, &c.Lease, &c.Attempt, &c.Uncertain, &c.Environment, &c.Participant,
+		&c.ID, &c.Lease, &c.Attempt, &c.Spent, &c.Uncertain, &c.Environment, &c.Participant,
 		&c.Ente, &c.EnteCode, &c.Region, &c.Message, &c.Event, &c.Type, &c.Sequence, &c.ReceivedAt, &c.Subject,
 		&c.Case, &c.NationEpoch, &c.MappingVersion, &body,
 	}

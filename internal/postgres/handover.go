@@ -75,7 +75,7 @@ func (d *decision) begun(leases []uuid.UUID, stored map[uuid.UUID]bool) []Claime
 			continue
 		}
 		taken = append(taken, Claimed{
-			ID: r.TransmissionID, Lease: leases[i], Attempt: 1, Environment: r.Key.Environment,
+			ID: r.TransmissionID, Lease: leases[i], Attempt: 1, Spent: 1, Environment: r.Key.Environment,
 			Participant: r.Participant, Ente: r.Key.Ente, EnteCode: r.EnteCode, Region: r.Region,
 			Message: r.ReceiptID, Event: r.Key.Event, Type: r.Type, Sequence: r.Sequence,
 			ReceivedAt: r.ReceivedAt.UTC(), Subject: r.Subject, Case: r.Case.ID,
