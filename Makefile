@@ -42,6 +42,11 @@ DURABLE         ?= 200
 SWEEP_STEP      ?= 1
 MINUTES         ?=
 CAMPAIGN = SINBAHUB_TEST_MINUTES=$(MINUTES) $(TEST) -tags smoke -count=1 -v -timeout 12h ./internal/hubtest -run
+# How often `make failover` loses the primary and `make diskfull` fills the disk, and from which
+# commits `make upgrade` comes: those that changed the schema.
+FAILOVER ?= 30
+DISKFULL ?= 20
+UPGRADE  ?= $(shell git log --reverse --format=%h --diff-filter=A -- internal/postgres/migrations 2>/dev/null)
 
 NODE := internal/hubtest/clients/node
 
@@ -123,6 +128,17 @@ campaign-sweep: build ## Campaign: every call to PostgreSQL fails, before and af
 .PHONY: campaign-check
 campaign-check: build ## Check the kept FOLDER of a campaign that died, with nothing else; AS_IS=1: as it stands
 	SINBAHUB_TEST_FOLDER=$(FOLDER) SINBAHUB_TEST_AS_IS=$(AS_IS) $(CAMPAIGN) '^TestSmokeCheckerReadsAnotherTestsFolder$$'
+.PHONY: failover
+failover: build ## Campaign: lose the primary FAILOVER=30 times under load, in four ways
+	SINBAHUB_TEST_FAILOVER=$(FAILOVER) $(TEST) -tags smoke -run '^TestSmokeFailover$$' -count=1 -v -timeout 90m ./internal/hubtest
+
+.PHONY: diskfull
+diskfull: build ## Campaign: fill the database's disk and free it DISKFULL=20 times under load
+	SINBAHUB_TEST_DISKFULL=$(DISKFULL) $(TEST) -tags smoke -run '^TestSmokeDiskFull$$' -count=1 -v -timeout 90m ./internal/hubtest
+
+.PHONY: upgrade
+upgrade: build ## Campaign: come from each commit UPGRADE that changed the schema, with work in flight
+	SINBAHUB_TEST_UPGRADE="$(UPGRADE)" $(TEST) -tags smoke -run '^TestSmokeUpgrade$$' -count=1 -v -timeout 90m ./internal/hubtest
 
 .PHONY: check
 check: lint test e2e ## Linters, tests, one end-to-end run

@@ -43,6 +43,8 @@ type cli struct {
 	Delivery    deliveryCmd    `cmd:"" help:"List deliveries to SISS, and retry, park or send them again."`
 	Demo        demoCmd        `cmd:"" help:"Run hub, simulator and samples on this machine."`
 	Version     versionCmd     `cmd:"" help:"Print the version."`
+
+	AcceptDatabase acceptDatabaseCmd `cmd:"" help:"Let serve use a database that lacks what was acknowledged, as after a restore."`
 }
 
 type serveCmd struct {

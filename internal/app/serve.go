@@ -28,6 +28,7 @@ import (
 	"github.com/sinbahub/sinbahub/internal/contract"
 	"github.com/sinbahub/sinbahub/internal/delivery"
 	"github.com/sinbahub/sinbahub/internal/gateway"
+	"github.com/sinbahub/sinbahub/internal/postgres"
 	"github.com/sinbahub/sinbahub/internal/pseudonym"
 	"github.com/sinbahub/sinbahub/internal/sinba"
 	"github.com/sinbahub/sinbahub/internal/validator"
@@ -56,6 +57,7 @@ type server struct {
 	registry *prometheus.Registry
 
 	stores    stores
+	guard     *postgres.Guard
 	vaultPool *pgxpool.Pool
 	keys      *pseudonym.Keys
 	sealer    *pseudonym.Sealer
@@ -235,6 +237,7 @@ func (s *server) run(ctx context.Context) error {
 	group.Go(func() error { return s.reconcile(ctx) })
 	group.Go(func() error { return s.housekeep(ctx) })
 	group.Go(func() error { return s.lookAcross(ctx) })
+	group.Go(func() error { return s.keepCluster(ctx) })
 	group.Go(func() error {
 		<-ctx.Done()
 		s.gateway.Stop()

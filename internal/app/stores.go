@@ -43,7 +43,7 @@ func migrations() []postgres.MigrationSet {
 
 // startCluster starts, or attaches to, the embedded cluster of a var folder and migrates it.
 func startCluster(ctx context.Context, varDir string, log *zap.Logger) (*postgres.Cluster, error) {
-	cluster, err := postgres.StartCluster(ctx, postgres.ClusterConfig{Dir: filepath.Join(varDir, "postgres"), Logger: log})
+	cluster, err := postgres.StartCluster(ctx, clusterConfig(varDir, log))
 	if err != nil {
 		return nil, fmt.Errorf("start embedded database: %w", err)
 	}
@@ -51,6 +51,18 @@ func startCluster(ctx context.Context, varDir string, log *zap.Logger) (*postgre
 		return nil, fmt.Errorf("migrate embedded database: %w", err)
 	}
 	return cluster, nil
+}
+
+func clusterConfig(varDir string, log *zap.Logger) postgres.ClusterConfig {
+	return postgres.ClusterConfig{Dir: filepath.Join(varDir, "postgres"), Logger: log}
+}
+
+// keepCluster starts the embedded server again whenever it ends, until ctx ends.
+func (s *server) keepCluster(ctx context.Context) error {
+	if s.stores.cluster != nil {
+		s.stores.cluster.Keep(ctx, clusterConfig(s.cfg.Var, s.log))
+	}
+	return nil
 }
 
 // openStores connects both roles and checks the server and its version.
@@ -72,9 +84,13 @@ func (s *server) openStores(ctx context.Context) error {
 			_ = cluster.Stop(stopping)
 		})
 	}
+	if err := s.openGuard(); err != nil {
+		return err
+	}
 	var err error
 	if s.stores.store, err = postgres.Open(ctx, postgres.Config{
 		DSN: appURL, Connections: int32(min(s.cfg.Database.MaxConns, 1000)), Logger: s.log, Registerer: s.registry, //nolint:gosec // bounded
+		Guard: s.guard,
 	}); err != nil {
 		return fmt.Errorf("open store: %w", err)
 	}
@@ -98,9 +114,11 @@ func (s *server) openVault(ctx context.Context, url string) error {
 		return errors.New("database.vault_url is no PostgreSQL URL")
 	}
 	cfg.MaxConns = int32(min(s.cfg.Database.MaxConns, 1000)) //nolint:gosec // bounded
+	s.guard.Protect(cfg, false)
 	if s.vaultPool, err = pgxpool.NewWithConfig(ctx, cfg); err != nil {
 		return errors.New("connect vault")
 	}
+	s.guard.Reset(s.vaultPool)
 	s.onClose(s.vaultPool.Close)
 	if err := postgres.CheckServer(ctx, s.vaultPool); err != nil {
 		return fmt.Errorf("check vault: %w", err)

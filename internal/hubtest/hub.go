@@ -84,6 +84,12 @@ func Start(tb testing.TB, environ ...string) *Hub {
 // StartFrom is Start with the binaries of a folder, which another commit may have built.
 func StartFrom(tb testing.TB, binaries string, environ ...string) *Hub {
 	tb.Helper()
+	return StartPrepared(tb, binaries, func(string) {}, environ...)
+}
+
+// StartPrepared is StartFrom in a folder in which something was done before.
+func StartPrepared(tb testing.TB, binaries string, prepare func(varDir string), environ ...string) *Hub {
+	tb.Helper()
 	dir, err := os.MkdirTemp("", "sinbahub-hub-") //nolint:usetesting // kept if the test fails
 	if err != nil {
 		tb.Fatal(err)
@@ -105,6 +111,7 @@ func StartFrom(tb testing.TB, binaries string, environ ...string) *Hub {
 			tb.Error(err)
 		}
 	})
+	prepare(dir)
 	h.Up(environ...)
 	return h
 }
@@ -168,10 +175,16 @@ func (h *Hub) Terminate() { h.signal(syscall.SIGTERM) }
 // KillDatabase ends the database server and all its processes as a power cut would.
 func (h *Hub) KillDatabase() {
 	h.tb.Helper()
-	for _, pid := range h.DatabaseProcesses() {
+	killTree(h.tb, h.Run.Pids.Postgres)
+}
+
+// killTree ends a process and its children at once.
+func killTree(tb testing.TB, parent int) {
+	tb.Helper()
+	for _, pid := range append([]int{parent}, children(parent)...) {
 		// A backend may have ended by itself meanwhile.
 		if err := syscall.Kill(pid, syscall.SIGKILL); err != nil && !errors.Is(err, syscall.ESRCH) {
-			h.tb.Fatalf("kill the database: %v", err)
+			tb.Fatalf("kill the database: %v", err)
 		}
 	}
 }
@@ -207,8 +220,10 @@ func (h *Hub) signal(which syscall.Signal) {
 }
 
 // Alive tells whether serve's process runs; one that ended and was not reaped does not.
-func (h *Hub) Alive() bool {
-	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", h.Run.Pids.Serve))
+func (h *Hub) Alive() bool { return processRuns(h.Run.Pids.Serve) }
+
+func processRuns(pid int) bool {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
 		return false
 	}

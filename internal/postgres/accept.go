@@ -254,6 +254,8 @@ func (s *Store) acceptBatch(ctx context.Context, all []*ready) []batch.Result[Ac
 // more, for the events of their cases.
 func (s *Store) acceptOnce(ctx context.Context, all []*ready) ([]batch.Result[AcceptResult], error) {
 	var d decision
+	var room Room
+	var taken []Claimed
 	err := s.withConn(ctx, func(conn *pgx.Conn) error {
 		delete(conn.PgConn().CustomData(), warned)
 		keys, cases, err := openAccept(ctx, conn, all)
@@ -265,12 +267,18 @@ func (s *Store) acceptOnce(ctx context.Context, all []*ready) ([]batch.Result[Ac
 			return err
 		}
 		d = decide(all, keys, cases, histories)
-		room := s.reserve(len(d.fresh))
+		room = s.reserve(len(d.fresh))
 		// Only the commit that is answered with COMMIT and without a warning counts.
-		taken, err := d.write(ctx, conn, room)
-		s.hand(room, taken)
+		taken, err = d.write(ctx, conn, room)
 		return err
 	})
+	if err != nil {
+		taken = nil // what became of it is not known: nothing of it leaves yet
+	}
+	s.hand(room, taken)
+	if err == nil && len(d.fresh) > 0 {
+		s.guard.acknowledge(d.fresh[len(d.fresh)-1].ReceiptID)
+	}
 	return d.results, err
 }
 

@@ -82,6 +82,9 @@ const claimTries = 3
 // refused. Those whose lease ran out are taken again as Uncertain. Leases run by the database's
 // clock. Errors are *hub.Error of kind Unavailable.
 func (s *Store) Claim(ctx context.Context, q ClaimQuery) ([]Claimed, error) {
+	if s.guard.stalled() {
+		return nil, unavailable(errStalled)
+	}
 	var claimed []Claimed
 	var err error
 	for range claimTries {
@@ -149,8 +152,24 @@ RETURNING d.id, d.lease, d.attempts, d.attempts - d.spared, d.state = 'uncertain
   e.ente_id, n.code, n.region, e.id, e.event_id, e.type, e.sequence, e.received_at, e.subject_id,
   e.case_id, d.nation_epoch, e.mapping_version, e.body`
 
-func (s *Store) claimOnce(ctx context.Context, q ClaimQuery) ([]Claimed, error) {
-	rows, err := s.pool.Query(ctx, claimSQL, q.Environment, q.Limit, q.Lease.Microseconds(), q.Owner)
+// claimOnce claims in one statement. A warning on its COMMIT counts as a failure: what is sent
+// although only this server knows of it would be sent again as another event after a failover.
+func (s *Store) claimOnce(ctx context.Context, q ClaimQuery) (claimed []Claimed, err error) {
+	err = s.withConn(ctx, func(conn *pgx.Conn) error {
+		delete(conn.PgConn().CustomData(), warned)
+		if claimed, err = s.claimOn(ctx, conn, q); err != nil {
+			return err
+		}
+		return checkWarning(conn)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return claimed, nil
+}
+
+func (s *Store) claimOn(ctx context.Context, conn *pgx.Conn, q ClaimQuery) ([]Claimed, error) {
+	rows, err := conn.Query(ctx, claimSQL, q.Environment, q.Limit, q.Lease.Microseconds(), q.Owner)
 	if err != nil {
 		return nil, err
 	}

@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -29,6 +31,8 @@ type ClusterConfig struct {
 	Dir string
 	// Bin is the folder of PostgreSQL's binaries; empty finds the newest installed.
 	Bin string
+	// WALSegmentMB is the size of the log's files of a new cluster; 0 for the server's own 16.
+	WALSegmentMB int
 	// Settings override those of the hub, name to value.
 	Settings map[string]string
 	// Logger takes what happens; nil for none.
@@ -41,9 +45,10 @@ type ClusterConfig struct {
 type Cluster struct {
 	place     place
 	passwords passwords
-	pid       int
-	attached  bool
-	log       *zap.Logger
+	// pid of the server; Keep changes it.
+	pid      atomic.Int64
+	attached bool
+	log      *zap.Logger
 }
 
 // StartCluster starts the cluster of a folder, making it first if needed, or attaches to the one
@@ -64,7 +69,8 @@ func StartCluster(ctx context.Context, cfg ClusterConfig) (*Cluster, error) {
 		return nil, err
 	}
 	c := &Cluster{place: where, passwords: words, log: log}
-	if c.pid = runningPID(where.data); c.pid != 0 {
+	if pid := runningPID(where.data); pid != 0 {
+		c.pid.Store(int64(pid))
 		c.attached = true
 		if c.place.sockets = runningSockets(where.data); c.place.sockets == "" {
 			return nil, errors.New("running database server has no socket folder")
@@ -76,7 +82,7 @@ func StartCluster(ctx context.Context, cfg ClusterConfig) (*Cluster, error) {
 	if err := c.createDatabase(ctx, Database); err != nil {
 		return nil, err
 	}
-	log.Info("database cluster ready", zap.Int("pid", c.pid), zap.Bool("attached", c.attached),
+	log.Info("database cluster ready", zap.Int("pid", c.PID()), zap.Bool("attached", c.attached),
 		zap.String("data", c.place.data), zap.String("sockets", c.place.sockets))
 	return c, nil
 }
@@ -112,7 +118,7 @@ func (c *Cluster) start(ctx context.Context, cfg ClusterConfig) error {
 	if err := c.place.makeSockets(); err != nil {
 		return err
 	}
-	if err := c.initialise(ctx); err != nil {
+	if err := c.initialise(ctx, cfg.WALSegmentMB); err != nil {
 		return err
 	}
 	if err := c.writeSettings(cfg.Settings); err != nil {
@@ -132,7 +138,7 @@ func (c *Cluster) start(ctx context.Context, cfg ClusterConfig) error {
 	if err := server.Start(); err != nil {
 		return fmt.Errorf("start the database server: %w", err)
 	}
-	c.pid = server.Process.Pid
+	c.pid.Store(int64(server.Process.Pid))
 	// Reap it whenever it ends; nobody waits for this.
 	go func() { _ = server.Wait() }()
 	return nil
@@ -140,7 +146,7 @@ func (c *Cluster) start(ctx context.Context, cfg ClusterConfig) error {
 
 // initialise runs initdb into a folder beside the final one and renames it, so that a start that
 // was killed half-way leaves no half cluster.
-func (c *Cluster) initialise(ctx context.Context) error {
+func (c *Cluster) initialise(ctx context.Context, walSegmentMB int) error {
 	if _, err := os.Stat(filepath.Join(c.place.data, "PG_VERSION")); err == nil {
 		return nil
 	}
@@ -161,7 +167,7 @@ func (c *Cluster) initialise(ctx context.Context) error {
 	initdb := exec.CommandContext(ctx, //nolint:gosec // as configured
 		filepath.Join(c.place.bin, "initdb"),
 		"--pgdata="+fresh, "--data-checksums", "--auth=scram-sha-256", "--username="+superuser,
-		"--pwfile="+words, "--encoding=UTF8", "--locale=C.UTF-8")
+		"--pwfile="+words, "--encoding=UTF8", "--locale=C.UTF-8", "--wal-segsize="+strconv.Itoa(cmp.Or(walSegmentMB, 16)))
 	initdb.Dir = filepath.Dir(c.place.data)
 	initdb.Env = serverEnvironment()
 	initdb.SysProcAttr = &syscall.SysProcAttr{Credential: c.place.owner.credential()}
@@ -193,7 +199,7 @@ func (c *Cluster) waitReady(ctx context.Context) error {
 		if server := masked(err); !starting(server) {
 			return fmt.Errorf("connect to the new server: %w", server)
 		}
-		if !alive(c.pid) {
+		if !alive(c.PID()) {
 			return errEnded
 		}
 		if err := pause(ctx, 25*time.Millisecond); err != nil {
@@ -244,13 +250,13 @@ func (c *Cluster) createDatabase(ctx context.Context, name string) error {
 // Stop shuts the server down (fast: sessions are ended, nothing committed is lost) and waits
 // until it is gone.
 func (c *Cluster) Stop(ctx context.Context) error {
-	if runningPID(c.place.data) != c.pid {
+	if runningPID(c.place.data) != c.PID() {
 		return nil
 	}
-	if err := syscall.Kill(c.pid, syscall.SIGINT); err != nil && !errors.Is(err, syscall.ESRCH) {
+	if err := syscall.Kill(c.PID(), syscall.SIGINT); err != nil && !errors.Is(err, syscall.ESRCH) {
 		return fmt.Errorf("stop the database server: %w", err)
 	}
-	for alive(c.pid) {
+	for alive(c.PID()) {
 		if err := pause(ctx, 10*time.Millisecond); err != nil {
 			return fmt.Errorf("wait for the database server to end: %w", err)
 		}
@@ -259,12 +265,12 @@ func (c *Cluster) Stop(ctx context.Context) error {
 	if c.place.sockets != "" {
 		_ = os.Remove(c.place.sockets)
 	}
-	c.log.Info("database cluster stopped", zap.Int("pid", c.pid))
+	c.log.Info("database cluster stopped", zap.Int("pid", c.PID()))
 	return nil
 }
 
 // PID is the server's process.
-func (c *Cluster) PID() int { return c.pid }
+func (c *Cluster) PID() int { return int(c.pid.Load()) }
 
 // Attached says that the server was running already.
 func (c *Cluster) Attached() bool { return c.attached }

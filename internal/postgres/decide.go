@@ -23,6 +23,8 @@ type decision struct {
 	files []*heldCase
 	// cases took at least one of the fresh.
 	cases []*heldCase
+	// found says that some were stored before, maybe where only this server has them.
+	found bool
 }
 
 // heldCase is a case while its lock is held.
@@ -46,7 +48,7 @@ type heldCase struct {
 func decide(
 	all []*ready, keys map[Key]*KeyRow, cases map[caseKey]*Case, histories map[uuid.UUID][]casefile.Event,
 ) decision {
-	d := decision{results: make([]batch.Result[AcceptResult], len(all))}
+	d := decision{results: make([]batch.Result[AcceptResult], len(all)), found: len(keys) > 0}
 	held := make(map[caseKey]*heldCase, len(all))
 	for key, file := range cases {
 		held[key] = &heldCase{Case: *file, history: histories[file.ID]}

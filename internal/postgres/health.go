@@ -4,6 +4,9 @@ import (
 	"context"
 	"fmt"
 	"syscall"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 )
 
 // Headroom is the space on a disk, in bytes.
@@ -27,15 +30,38 @@ func DiskHeadroom(dir string) (Headroom, error) {
 const canCommitSQL = `
 UPDATE hub.probe SET at = hub.hub_now() WHERE only_row`
 
+// roomSQL writes half a megabyte beside the data and lets it go. A full disk lets the probe's row be
+// changed in its page for a long time, while nothing new can be stored.
+const roomSQL = `
+SELECT count(*) FROM generate_series(1, 20000)`
+
 // CanCommit writes one row and commits it, for readiness: a server that is read-only, full or a
 // standby answers SELECT gladly.
 func (s *Store) CanCommit(ctx context.Context) error {
-	tag, err := s.pool.Exec(ctx, canCommitSQL)
+	err := s.withConn(ctx, func(conn *pgx.Conn) error {
+		delete(conn.PgConn().CustomData(), warned)
+		var trip pgx.Batch
+		trip.Queue("BEGIN")
+		trip.Queue("SET LOCAL work_mem = '64kB'")
+		trip.Queue("SET LOCAL temp_tablespaces = ''")
+		trip.Queue(roomSQL)
+		trip.Queue(canCommitSQL)
+		trip.Queue("COMMIT")
+		answers := conn.SendBatch(ctx, &trip)
+		var tag pgconn.CommandTag
+		var err error
+		for range trip.Len() {
+			if tag, err = answers.Exec(); err != nil {
+				break
+			}
+		}
+		if closed := answers.Close(); err == nil {
+			err = closed
+		}
+		return checkCommit(conn, tag, err)
+	})
 	if err != nil {
 		return fmt.Errorf("commit a probe: %w", masked(err))
-	}
-	if tag.RowsAffected() != 1 {
-		return fmt.Errorf("commit a probe: %d rows", tag.RowsAffected())
 	}
 	return nil
 }

@@ -90,10 +90,17 @@ func (s *Store) lookupBatch(ctx context.Context, queries []Query) []batch.Result
 		s.metrics.retries.WithLabelValues(groupLookup).Inc()
 		keys, cases, err = s.find(ctx, queries)
 	}
+	var unconfirmed error
+	if err == nil && len(keys) > 0 {
+		unconfirmed = s.confirmStandby(ctx)
+	}
 	results := make([]batch.Result[Found], len(queries))
 	for i, q := range queries {
 		results[i].Err = err
 		results[i].Value = Found{Key: keys[q.Key], Case: cases[q.caseKey()]}
+		if results[i].Value.Key != nil && unconfirmed != nil {
+			results[i] = batch.Result[Found]{Err: unconfirmed}
+		}
 	}
 	return results
 }

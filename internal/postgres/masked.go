@@ -36,6 +36,8 @@ var (
 	errStored = errors.New("database: a stored value cannot be read")
 	// errUnknown says that nobody can tell whether a transaction committed.
 	errUnknown = errors.New("database: the outcome of COMMIT is unknown")
+	// errStalled says that commits do not come back, so that none is begun for a delivery.
+	errStalled = errors.New("database: commits do not come back")
 )
 
 // errConnection replaces errors below SQL, whose texts name hosts, users and databases at best.
@@ -51,8 +53,17 @@ func masked(err error) error {
 	}
 	switch {
 	case errors.Is(err, errWarned), errors.Is(err, errRolledBack), errors.Is(err, errUnknown),
-		errors.Is(err, errStored), errors.Is(err, errCaseGone), errors.Is(err, errNotInRegistry):
+		errors.Is(err, errStored), errors.Is(err, errCaseGone), errors.Is(err, errNotInRegistry),
+		errors.Is(err, errStalled):
 		return err
+	}
+	// These come wrapped in the driver's, whose text has addresses.
+	for _, refused := range []error{ErrBehind, ErrForeign, ErrReadOnly} {
+		if errors.Is(err, refused) {
+			return refused
+		}
+	}
+	switch {
 	case errors.Is(err, context.DeadlineExceeded):
 		return fmt.Errorf("%w: %w", errConnection, context.DeadlineExceeded)
 	case errors.Is(err, context.Canceled):

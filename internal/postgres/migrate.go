@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -83,6 +84,9 @@ type MigrateConfig struct {
 	Sets []MigrationSet
 	// Logger takes what is done; nil for none.
 	Logger *zap.Logger
+
+	// upTo stops the hub's own set at a version; 0 is the newest. Only tests make old databases.
+	upTo int64
 }
 
 // migrationLock is the key of the advisory lock that lets one process at a time migrate a
@@ -110,8 +114,12 @@ func Migrate(ctx context.Context, cfg MigrateConfig) error {
 	if err := prepare(ctx, conn, cfg, sets); err != nil {
 		return err
 	}
-	for _, set := range sets {
-		if err := migrateSet(ctx, cfg.DSN, set, log); err != nil {
+	for i, set := range sets {
+		upTo := int64(math.MaxInt64)
+		if i == 0 && cfg.upTo > 0 {
+			upTo = cfg.upTo
+		}
+		if err := migrateSet(ctx, cfg.DSN, set, upTo, log); err != nil {
 			return err
 		}
 	}
@@ -121,8 +129,8 @@ func Migrate(ctx context.Context, cfg MigrateConfig) error {
 	return nil
 }
 
-// migrateSet runs one set as its owner.
-func migrateSet(ctx context.Context, dsn string, set MigrationSet, log *zap.Logger) error {
+// migrateSet runs one set as its owner, up to a version.
+func migrateSet(ctx context.Context, dsn string, set MigrationSet, upTo int64, log *zap.Logger) error {
 	started := time.Now()
 	files, err := set.files()
 	if err != nil {
@@ -142,7 +150,7 @@ func migrateSet(ctx context.Context, dsn string, set MigrationSet, log *zap.Logg
 	if err != nil {
 		return fmt.Errorf("read migrations of %s: %w", set.Name, err)
 	}
-	results, err := provider.Up(ctx)
+	results, err := provider.UpTo(ctx, upTo)
 	if err != nil {
 		return fmt.Errorf("migrate %s: %w", set.Name, masked(err))
 	}

@@ -178,7 +178,8 @@ func makePassable(dir string) error {
 func setAside(ctx context.Context, base string, log *zap.Logger) error {
 	data := filepath.Join(base, "data")
 	if pid := runningPID(data); pid != 0 {
-		orphan := &Cluster{place: place{data: data}, pid: pid, log: log}
+		orphan := &Cluster{place: place{data: data}, log: log}
+		orphan.pid.Store(int64(pid))
 		if err := orphan.Stop(ctx); err != nil {
 			return err
 		}

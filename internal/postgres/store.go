@@ -63,6 +63,8 @@ type Config struct {
 	Logger *zap.Logger
 	// Registerer takes the metrics; nil for none.
 	Registerer prometheus.Registerer
+	// Guard refuses servers that are behind; nil for none.
+	Guard *Guard
 }
 
 // Store is the database as the hub sees it. It is safe for concurrent use.
@@ -82,6 +84,10 @@ type Store struct {
 	deferred atomic.Int64
 	// carrier takes what begins at once; nil if nobody does.
 	carrier atomic.Pointer[Carrier]
+	guard   *Guard
+	// address is where to connect; wandering says that another server may appear behind it.
+	address   *pgx.ConnConfig
+	wandering bool
 }
 
 // Open connects the store and checks that the server answers. Lookup, Accept, Settle and Journal
@@ -93,18 +99,29 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	}
 	config.MaxConns = cmp.Or(cfg.Connections, 16)
 	config.ConnConfig.OnNotice = noteWarning
+	setSession(config.ConnConfig)
+	if cfg.Guard != nil {
+		cfg.Guard.Protect(config, true)
+	}
 	pool, err := pgxpool.NewWithConfig(ctx, config)
 	if err != nil {
 		return nil, fmt.Errorf("open the pool: %w", masked(err))
 	}
-	if err := pool.Ping(ctx); err != nil {
-		pool.Close()
-		return nil, fmt.Errorf("reach the database: %w", masked(err))
-	}
 	s := &Store{
 		pool: pool, timeout: cmp.Or(cfg.Timeout, 10*time.Second),
 		log: orNop(cfg.Logger).Named("store"), metrics: newMetrics(cfg.Registerer, pool), opened: time.Now(),
-		summaries: make(chan struct{}, summariesAtOnce),
+		summaries: make(chan struct{}, summariesAtOnce), guard: cfg.Guard,
+		address: config.ConnConfig, wandering: wanders(config.ConnConfig),
+	}
+	if s.guard != nil {
+		s.guard.Reset(pool)
+	}
+	if s.guard != nil && s.wandering {
+		s.visit(ctx) // the first that answers may be an old primary
+	}
+	if err := pool.Ping(ctx); err != nil {
+		pool.Close()
+		return nil, fmt.Errorf("reach the database: %w", masked(err))
 	}
 	s.lookups = batch.New(mostLookups, s.lookupBatch).LingerInCrowd(crowdLinger, crowd)
 	s.accepts = batch.New(mostAccepts, s.acceptBatch).LingerInCrowd(crowdLinger, crowd)
@@ -117,7 +134,11 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 // began is finished before Run returns.
 func (s *Store) Run(ctx context.Context) error {
 	var loops sync.WaitGroup
-	for _, loop := range []func(context.Context){s.lookups.Run, s.accepts.Run, s.settles.Run, s.entries.Run} {
+	all := []func(context.Context){s.lookups.Run, s.accepts.Run, s.settles.Run, s.entries.Run}
+	if s.guard != nil {
+		all = append(all, s.watch)
+	}
+	for _, loop := range all {
 		loops.Go(func() { loop(ctx) })
 	}
 	loops.Wait()
@@ -174,16 +195,40 @@ func checkWarning(conn *pgx.Conn) error {
 }
 
 // withConn runs work on one connection of the pool. A connection on which something went wrong
-// is closed, never given back: it may be inside a transaction, or not know how one ended.
+// is closed, never given back: it may be inside a transaction, or not know how one ended. Work that
+// ends after another server took over counts as unknown: it may have been done on the one before.
 func (s *Store) withConn(ctx context.Context, work func(*pgx.Conn) error) error {
+	turn := s.guard.turn()
 	conn, err := s.pool.Acquire(ctx)
 	if err != nil {
 		return err
 	}
 	defer conn.Release()
-	if err := work(conn.Conn()); err != nil {
-		closeQuietly(ctx, conn.Conn())
-		return err
+	err = work(conn.Conn())
+	if err == nil && s.guard.turn() != turn {
+		err = errUnknown
 	}
-	return nil
+	if err != nil {
+		closeQuietly(ctx, conn.Conn())
+	}
+	return err
+}
+
+// setSession bounds what a session of ours may hold when this process stands still or is gone, where
+// the address does not say otherwise: a transaction left open holds the locks of its cases, and a
+// server that does not answer holds everybody up.
+func setSession(cfg *pgx.ConnConfig) {
+	for name, value := range map[string]string{
+		"idle_in_transaction_session_timeout": "15s",
+		"statement_timeout":                   "60s",
+		"tcp_keepalives_idle":                 "10",
+		"tcp_keepalives_interval":             "5",
+		"tcp_keepalives_count":                "3",
+	} {
+		if _, given := cfg.RuntimeParams[name]; !given {
+			cfg.RuntimeParams[name] = value
+		}
+	}
+	// The driver's own is two minutes, longer than anybody here waits.
+	cfg.ConnectTimeout = min(cfg.ConnectTimeout, 3*time.Second)
 }

@@ -36,6 +36,8 @@ func (d *decision) write(ctx context.Context, conn *pgx.Conn, room Room) ([]Clai
 		if checks := d.checkArgs(); checks != nil {
 			trip.Queue(insertChecksSQL, checks...)
 		}
+	} else if d.found {
+		trip.Queue(confirmStandbySQL)
 	}
 	var tag pgconn.CommandTag
 	trip.Queue("COMMIT").Exec(func(answer pgconn.CommandTag) error {

@@ -1,0 +1,61 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"path/filepath"
+	"strings"
+
+	"go.uber.org/zap"
+
+	"github.com/sinbahub/sinbahub/internal/config"
+	"github.com/sinbahub/sinbahub/internal/postgres"
+)
+
+// positionDir is where every serve of an environment remembers how far the database was.
+func positionDir(cfg config.Config) string {
+	return filepath.Join(cfg.Var, "position", cfg.Env().String())
+}
+
+// openGuard opens what is known of the database.
+func (s *server) openGuard() error {
+	guard, err := postgres.OpenGuard(positionDir(s.cfg), s.log)
+	if err != nil {
+		return fmt.Errorf("open last known position: %w", err)
+	}
+	s.guard = guard
+	s.onClose(func() { _ = guard.Close() })
+	return nil
+}
+
+// AcceptDatabase takes the configured database for the right one although it has less than serve
+// knew, as after a restore. What was acknowledged beyond it is gone from the hub. The output names
+// all that a record of it needs: reason, what was known and what is there now.
+func AcceptDatabase(ctx context.Context, cfg config.Config, out io.Writer, reason string) error {
+	if strings.TrimSpace(reason) == "" {
+		return errors.New("a reason is needed")
+	}
+	url := cfg.Database.URL.Reveal()
+	if cfg.Embedded() {
+		cluster, err := startCluster(ctx, cfg.Var, zap.NewNop())
+		if err != nil {
+			return err
+		}
+		url = cluster.AppDSN()
+		if !cluster.Attached() {
+			defer func() { _ = cluster.Stop(context.WithoutCancel(ctx)) }()
+		}
+	}
+	adoption, err := postgres.Adopt(ctx, url, positionDir(cfg))
+	if err != nil {
+		return fmt.Errorf("accept the database: %w", err)
+	}
+	for _, p := range adoption.Before {
+		say(out, "known     system %d timeline %d log %X last receipt %s\n", p.System, p.Timeline, p.WAL, p.Receipt)
+	}
+	say(out, "accepted  system %d timeline %d log %X\n", adoption.After.System, adoption.After.Timeline, adoption.After.WAL)
+	say(out, "reason    %q\n", reason)
+	return nil
+}
