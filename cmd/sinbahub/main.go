@@ -37,6 +37,7 @@ type cli struct {
 	Keys        keysCmd        `cmd:"" help:"Manage keysets."`
 	Participant participantCmd `cmd:"" help:"Manage participants."`
 	Reference   referenceCmd   `cmd:"" help:"Manage the dated lists that codes are held against."`
+	Maintenance maintenanceCmd `cmd:"" help:"Close the door to new events with a text, and open it again."`
 	Send        sendCmd        `cmd:"" help:"Send event documents to a hub."`
 	Reconcile   reconcileCmd   `cmd:"" help:"Compare with SISS what was delivered, now; tell every difference."`
 	Flusso      flussoCmd      `cmd:"" help:"Write the national SINBA flow of an ente's cases."`
@@ -54,14 +55,18 @@ type serveCmd struct {
 
 // Run serves until a signal or a failure.
 func (c *serveCmd) Run(ctx context.Context, root *cli) error {
-	cfg, err := config.Load(root.Config, os.Environ())
+	load := func() (config.Config, error) {
+		cfg, err := config.Load(root.Config, os.Environ())
+		if err == nil && c.Jail != "" {
+			cfg.Jail.Mode = c.Jail
+		}
+		return cfg, err
+	}
+	cfg, err := load()
 	if err != nil {
 		return err
 	}
-	if c.Jail != "" {
-		cfg.Jail.Mode = c.Jail
-	}
-	return app.Serve(ctx, cfg, app.ServeOptions{Version: version, AddressesFile: c.Addresses, Log: os.Stderr})
+	return app.Serve(ctx, cfg, app.ServeOptions{Version: version, AddressesFile: c.Addresses, Log: os.Stderr, Reload: load})
 }
 
 type migrateCmd struct {

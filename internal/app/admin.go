@@ -13,12 +13,12 @@ import (
 	"github.com/sinbahub/sinbahub/internal/postgres"
 )
 
-// leastHeadroom is the free space on the embedded cluster's disk below which the hub is not
-// ready: 256 MiB.
-const leastHeadroom = 256 << 20
-
-// errDisk says that the disk is nearly full.
-var errDisk = errors.New("disk headroom below 256 MiB")
+// Why an instance is not ready.
+var (
+	errDisk    = errors.New("disk headroom below half of admission.disk")
+	errMemory  = errors.New("memory above admission.memory")
+	errLeaving = errors.New("stopping")
+)
 
 // adminHandler serves metrics and health. It is not for the public.
 func (s *server) adminHandler() http.Handler {
@@ -32,8 +32,11 @@ func (s *server) adminHandler() http.Handler {
 // readyWithin is how long all checks of readiness take at most.
 const readyWithin = 1500 * time.Millisecond
 
-// ready tells from fresh checks whether an event could be accepted now; the body names what
-// could not, nothing else. They run at once, so that one that hangs does not speak for the others.
+// ready tells from fresh checks whether this instance is of use to a balancer; the body names what
+// fails, nothing else. A door that is closed for all instances (maintenance, disk, backlog) is no
+// reason to take one of them out: they answer with the reason and Retry-After, and still answer what
+// is asked and repeated, where a balancer without instances would answer nothing of the contract. The checks
+// run at once, so that one that hangs does not speak for the others.
 func (s *server) ready(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), readyWithin)
 	defer cancel()
@@ -41,10 +44,12 @@ func (s *server) ready(w http.ResponseWriter, r *http.Request) {
 		name string
 		run  func(context.Context) error
 	}{
+		{"stopping", func(context.Context) error { return errIf(s.leaving.Load(), errLeaving) }},
 		{"database", s.stores.store.CanCommit},
 		{"vault", s.vaultPool.Ping},
 		{"validator", func(context.Context) error { return s.pool.Alive() }},
 		{"disk", s.checkDisk},
+		{"memory", func(context.Context) error { return errIf(s.watch.short.Load(), errMemory) }},
 	}
 	faults := make([]error, len(checks))
 	var running sync.WaitGroup
@@ -61,20 +66,32 @@ func (s *server) ready(w http.ResponseWriter, r *http.Request) {
 		}
 		text.WriteString(check.name + ": " + word + "\n")
 	}
+	door := "open"
+	if c := s.gateway.Closed(); c.Reason != "" {
+		door = "closed, " + string(c.Reason)
+	}
+	text.WriteString("door: " + door + "\n")
 	w.WriteHeader(status)
 	_, _ = w.Write([]byte(text.String()))
 }
 
+// errIf gives an error that holds now.
+func errIf(holds bool, err error) error {
+	if holds {
+		return err
+	}
+	return nil
+}
+
 func (s *server) checkDisk(context.Context) error {
-	if s.stores.cluster == nil {
+	cfg := s.config()
+	dir := s.watch.disk(cfg)
+	if dir == "" {
 		return nil
 	}
-	room, err := postgres.DiskHeadroom(s.stores.cluster.DataDir())
+	room, err := postgres.DiskHeadroom(dir)
 	if err != nil {
 		return err
 	}
-	if room.Free < leastHeadroom {
-		return errDisk
-	}
-	return nil
+	return errIf(room.Free < uint64(cfg.Admission.Disk/2), errDisk) //nolint:gosec // checked not to be negative
 }

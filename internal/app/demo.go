@@ -1,6 +1,7 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -228,7 +229,10 @@ func (d *demo) upServe(ctx context.Context) error {
 	configFile := d.path("demo.yaml")
 	pid := find(d.run.Pids.Serve, configFile)
 	if pid != 0 && pid == d.run.Pids.Serve {
-		return d.await(ctx, d.run.AdminURL+"/readyz", pid, "serve")
+		if err := d.await(ctx, d.run.AdminURL+"/readyz", pid, "serve"); err == nil || running(pid) {
+			return err
+		}
+		pid = 0 // it was about to end
 	}
 	if pid != 0 {
 		if err := stopProcess(ctx, pid, startPatience); err != nil {
@@ -243,6 +247,8 @@ func (d *demo) upServe(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	admission := d.cfg.Admission
+	admission.DiskPath = cmp.Or(admission.DiskPath, d.cluster.DataDir())
 	text, err := yaml.Marshal(map[string]any{
 		"environment": "PROD", "var": d.varDir, "listen": soapAddress, "admin_listen": adminAddress, "basic_auth": true,
 		"public_url": d.cfg.PublicURL,
@@ -251,6 +257,7 @@ func (d *demo) upServe(ctx context.Context) error {
 		"siss":       map[string]any{"url": d.run.SissURL, "workers": d.cfg.SISS.Workers, "rate": d.cfg.SISS.Rate},
 		"jail":       map[string]any{"workers": d.cfg.Jail.Workers, "deadline": d.cfg.Jail.Deadline.String(), "mode": d.cfg.Jail.Mode},
 		"limits":     d.cfg.Limits,
+		"admission":  admission,
 		"rules":      d.cfg.Rules,
 		"log":        map[string]any{"level": d.cfg.Log.Level},
 	})

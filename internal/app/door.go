@@ -7,6 +7,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/sinbahub/sinbahub/internal/config"
 	"github.com/sinbahub/sinbahub/internal/door"
 	"github.com/sinbahub/sinbahub/internal/gateway"
 )
@@ -35,8 +36,8 @@ func (s *server) doorLimits() door.Limits {
 }
 
 // gatewayLimits are the configured limits in the gateway's words.
-func (s *server) gatewayLimits() gateway.Limits {
-	l := s.cfg.Limits
+func gatewayLimits(cfg config.Config) gateway.Limits {
+	l := cfg.Limits
 	burst := l.Burst
 	if burst == 0 {
 		burst = 2 * l.Rate

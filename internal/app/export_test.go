@@ -19,3 +19,24 @@ func (d Dated) Follow() string {
 	d.d.follow()
 	return d.d.set.Version()
 }
+
+// Latch is a limit with two sides, for tests.
+type Latch struct{ l *latch }
+
+// NewLatch makes an open one.
+func NewLatch() Latch { return Latch{&latch{}} }
+
+// Above and Below tell whether it is closed after a value.
+func (l Latch) Above(value, limit, reopen uint64) bool {
+	l.l.above(value, limit, reopen)
+	return l.l.closed
+}
+
+// Below is Above for a limit that closes below it.
+func (l Latch) Below(value, limit, reopen uint64) bool {
+	l.l.below(value, limit, reopen)
+	return l.l.closed
+}
+
+// ParseUntil reads when a maintenance ends.
+var ParseUntil = parseUntil

@@ -10,18 +10,25 @@ import (
 )
 
 // newLogger makes the JSON log: one line an event, UTC RFC 3339 with Z (AGID RAC_GEN_LOG_01).
-func newLogger(level string, out io.Writer, version string) *zap.Logger {
+// The level may be changed while it runs.
+func newLogger(level string, out io.Writer, version string) (*zap.Logger, zap.AtomicLevel) {
 	encoder := zap.NewProductionEncoderConfig()
 	encoder.TimeKey = "time"
 	encoder.EncodeTime = func(t time.Time, e zapcore.PrimitiveArrayEncoder) {
 		e.AppendString(t.UTC().Format("2006-01-02T15:04:05.000Z"))
 	}
-	at, err := zapcore.ParseLevel(level)
-	if err != nil {
-		at = zapcore.InfoLevel
-	}
+	at := zap.NewAtomicLevelAt(levelOf(level))
 	core := zapcore.NewCore(zapcore.NewJSONEncoder(encoder), zapcore.Lock(zapcore.AddSync(out)), at)
-	return zap.New(core).With(zap.String("service", "sinbahub"), zap.String("version", version))
+	return zap.New(core).With(zap.String("service", "sinbahub"), zap.String("version", version)), at
+}
+
+// levelOf reads a checked log.level.
+func levelOf(text string) zapcore.Level {
+	level, err := zapcore.ParseLevel(text)
+	if err != nil {
+		return zapcore.InfoLevel
+	}
+	return level
 }
 
 // buildInfo is hub_build_info, always 1.

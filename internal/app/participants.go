@@ -136,7 +136,7 @@ func passwordOf(path string) ([sha256.Size]byte, error) {
 
 // Migrate brings the configured database, or the embedded one, to this binary's version.
 func Migrate(ctx context.Context, cfg config.Config, adminURLFile string, out io.Writer) error {
-	log := newLogger(cfg.Log.Level, out, "")
+	log, _ := newLogger(cfg.Log.Level, out, "")
 	if cfg.Embedded() {
 		cluster, err := startCluster(ctx, cfg.Var, log)
 		if err != nil {

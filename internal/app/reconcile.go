@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os/user"
 	"text/tabwriter"
 	"time"
 
@@ -71,7 +70,7 @@ func Reconcile(ctx context.Context, cfg config.Config, o ReconcileOptions, out, 
 		return fmt.Errorf("check database: %w", err)
 	}
 	cfg.Jail.Workers = 1
-	logger := newLogger("error", log, "")
+	logger, _ := newLogger("error", log, "")
 	pool, err := newPool(cfg, logger, nil)
 	if err != nil {
 		return err
@@ -80,11 +79,11 @@ func Reconcile(ctx context.Context, cfg config.Config, o ReconcileOptions, out, 
 		return fmt.Errorf("start validator: %w", err)
 	}
 	defer func() { err = errors.Join(err, pool.Close()) }()
-	who, err := user.Current()
+	who, err := ActorOf("")
 	if err != nil {
-		return fmt.Errorf("who acts: %w", err)
+		return err
 	}
-	r, err := newReconciler(cfg, who.Username, delivery.Parts{Store: store, Validator: pool, Logger: zap.NewNop(), Now: time.Now})
+	r, err := newReconciler(cfg, who, delivery.Parts{Store: store, Validator: pool, Logger: zap.NewNop(), Now: time.Now})
 	if err != nil {
 		return err
 	}

@@ -9,11 +9,11 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"net/http"
 	"os"
 	"os/signal"
 	"runtime/debug"
 	"slices"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -41,6 +41,8 @@ type ServeOptions struct {
 	AddressesFile string
 	// Log takes the JSON lines.
 	Log io.Writer
+	// Reload reads the configuration again as it was read for the start; nil: it never changes.
+	Reload func() (config.Config, error)
 }
 
 // Addresses is where a running serve listens.
@@ -54,6 +56,7 @@ type server struct {
 	cfg      config.Config
 	opts     ServeOptions
 	log      *zap.Logger
+	level    zap.AtomicLevel
 	registry *prometheus.Registry
 
 	stores    stores
@@ -72,6 +75,15 @@ type server struct {
 	// reconciler is there where delivery is.
 	reconciler *delivery.Reconciler
 
+	// told is the digest of the severities that the log tells of.
+	told    *[32]byte
+	watch   *watch
+	reloads *reloads
+	// inForce is the configuration as the last reload left it.
+	inForce atomic.Pointer[config.Config]
+	// leaving says that the order to stop has come.
+	leaving atomic.Bool
+
 	soap, admin net.Listener
 	undo        []func()
 	// hangups asks for a reload.
@@ -81,8 +93,10 @@ type server struct {
 // Serve runs the gateway and the delivery until ctx ends or a part fails. It then accepts
 // nothing new, finishes the exchanges and attempts in flight (at most limits.drain), and stops.
 func Serve(ctx context.Context, cfg config.Config, opts ServeOptions) error {
-	s := &server{cfg: cfg, opts: opts, log: newLogger(cfg.Log.Level, opts.Log, opts.Version), registry: prometheus.NewRegistry()}
-	defer s.close()
+	s := &server{cfg: cfg, opts: opts, registry: prometheus.NewRegistry()}
+	s.log, s.level = newLogger(cfg.Log.Level, opts.Log, opts.Version)
+	s.reloads = newReloads(s.registry)
+	s.inForce.Store(&cfg)
 	// From the first moment, so that a reload asked for too early ends nothing.
 	s.hangups = make(chan os.Signal, 1)
 	signal.Notify(s.hangups, syscall.SIGHUP)
@@ -94,9 +108,10 @@ func Serve(ctx context.Context, cfg config.Config, opts ServeOptions) error {
 	}
 	if err := s.build(ctx); err != nil {
 		s.log.Error("start refused", zap.Error(err))
+		s.close()
 		return err
 	}
-	err := s.run(ctx)
+	err := s.runBounded(ctx)
 	s.log.Info("stopped")
 	return err
 }
@@ -188,15 +203,23 @@ func (s *server) buildGateway(ctx context.Context) error {
 	s.members = authn.NewRegistry(credentials(s.cfg, roll))
 	s.gateway = gateway.New(gateway.Config{
 		Environment: s.cfg.Env(), PublicURL: s.cfg.PublicURL, Version: s.opts.Version,
-		Door: s.doorLimits(), Limits: s.gatewayLimits(),
+		Door: s.doorLimits(), Limits: gatewayLimits(s.cfg),
 	}, reference, gateway.Parts{
 		Contract: catalogue, Validator: s.pool, Registry: s.members, Keys: s.keys,
 		Vault: s.stores.vault, Sealer: s.sealer, Store: s.stores.store,
 		Logger: s.log, Registerer: s.registry, Now: time.Now,
 		Accepted: s.wake,
 	})
+	// A hub that starts in a maintenance takes nothing before it knows of it.
+	s.watch = s.newWatch()
+	if err := s.watch.look(ctx); err != nil {
+		return fmt.Errorf("look at the door: %w", err)
+	}
 	return nil
 }
+
+// config is the configuration in force.
+func (s *server) config() config.Config { return *s.inForce.Load() }
 
 // listen opens both listeners, so that a taken port refuses the start.
 func (s *server) listen(ctx context.Context) error {
@@ -228,6 +251,8 @@ func (s *server) run(ctx context.Context) error {
 		_ = storesGroup.Wait()
 	}()
 
+	// Before the first event that is judged under it.
+	s.began(ctx)
 	group, ctx := errgroup.WithContext(ctx)
 	door := s.gateway.Server()
 	admin := s.adminServer()
@@ -235,15 +260,16 @@ func (s *server) run(ctx context.Context) error {
 	group.Go(func() error { return serveUntilShutdown(admin, s.admin) })
 	group.Go(func() error { return s.deliver(ctx) })
 	group.Go(func() error { return s.reconcile(ctx) })
+	group.Go(func() error {
+		s.watch.run(ctx)
+		return nil
+	})
 	group.Go(func() error { return s.housekeep(ctx) })
 	group.Go(func() error { return s.lookAcross(ctx) })
 	group.Go(func() error { return s.keepCluster(ctx) })
 	group.Go(func() error {
 		<-ctx.Done()
-		s.gateway.Stop()
-		drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.cfg.Limits.Drain)
-		defer cancel()
-		return errors.Join(shutDown(drain, door), shutDown(drain, admin))
+		return s.drain(ctx, door, admin)
 	})
 	if err := s.announce(); err != nil {
 		return err
@@ -252,24 +278,6 @@ func (s *server) run(ctx context.Context) error {
 		return fmt.Errorf("serve: %w", err)
 	}
 	return nil
-}
-
-// serveUntilShutdown serves; a shutdown is no error.
-func serveUntilShutdown(server *http.Server, on net.Listener) error {
-	if err := server.Serve(on); !errors.Is(err, http.ErrServerClosed) {
-		return err
-	}
-	return nil
-}
-
-// shutDown lets requests in flight finish until ctx ends, then cuts what is left, which is no
-// error: who sends so slowly gets no receipt and may repeat.
-func shutDown(ctx context.Context, server *http.Server) error {
-	err := server.Shutdown(ctx)
-	if errors.Is(err, context.DeadlineExceeded) {
-		return server.Close()
-	}
-	return err
 }
 
 // announce tells where it listens, in the log and in the file asked for.

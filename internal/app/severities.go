@@ -25,13 +25,18 @@ func newSeverities(cfg config.Config) (*sinba.Severities, error) {
 	return severities, nil
 }
 
-// tellSeverities writes what is in force into the log, under the digest that the journal has, and
-// warns of a participant that the registry does not know: a slip of the pen would soften nothing.
+// tellSeverities writes what is in force into the log when it changed, under the digest that the
+// journal has, and warns of a participant that the registry does not know: a slip of the pen would
+// soften nothing.
 func (s *server) tellSeverities(severities *sinba.Severities, roll *postgres.Registry) {
-	digest := severities.Digest()
+	digest, rules := severities.Digest(), s.config().Rules
+	if s.told != nil && *s.told == digest {
+		return
+	}
+	s.told = &digest
 	s.log.Info("rules in force", zap.Int("rules_version", sinba.RulesVersion),
-		zap.String("severities_digest", hex.EncodeToString(digest[:])), zap.String("cut_off", s.cfg.Rules.CutOff))
-	for _, w := range s.cfg.Rules.WarningOnly {
+		zap.String("severities_digest", hex.EncodeToString(digest[:])), zap.String("cut_off", rules.CutOff))
+	for _, w := range rules.WarningOnly {
 		fields := []zap.Field{zap.String("rule", w.Rule), zap.String("participant", w.Participant), zap.String("blocks_from", w.BlocksFrom())}
 		s.log.Info("rule only warns for now", fields...)
 		known := slices.ContainsFunc(roll.Credentials, func(c postgres.Credential) bool { return c.Participant.Name == w.Participant })

@@ -148,7 +148,8 @@ func (s *server) runStores(ctx context.Context) *errgroup.Group {
 }
 
 // housekeep does what is due from time to time: the registry and the reference data every ten
-// seconds and on SIGHUP, the sweep of pending subjects every minute, partitions every hour.
+// seconds and, with the configuration, on SIGHUP, the sweep of pending subjects every minute,
+// partitions every hour.
 func (s *server) housekeep(ctx context.Context) error {
 	ticker := time.NewTicker(10 * time.Second)
 	defer ticker.Stop()
@@ -157,12 +158,14 @@ func (s *server) housekeep(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-s.hangups:
+			s.reconfigure(ctx)
 			s.reload(ctx)
 			n--
 			continue
 		case <-ticker.C:
 		}
 		s.reload(ctx)
+		s.payJournal(ctx)
 		if n%6 == 0 {
 			s.gateway.JournalStrangers(ctx)
 			s.sweep(ctx)
@@ -182,12 +185,14 @@ func (s *server) refresh(ctx context.Context) error {
 		return err
 	}
 	s.dated.follow()
-	reference, err := newReference(s.cfg, s.dated.set, roll)
+	cfg := s.config()
+	reference, err := newReference(cfg, s.dated.set, roll)
 	if err != nil {
 		return err
 	}
-	s.members.Replace(credentials(s.cfg, roll))
+	s.members.Replace(credentials(cfg, roll))
 	s.gateway.Refer(reference)
+	s.tellSeverities(reference.Severities, roll)
 	return nil
 }
 

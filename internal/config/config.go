@@ -46,6 +46,7 @@ type Config struct {
 	SISS      SISS      `yaml:"siss"`
 	Jail      Jail      `yaml:"jail"`
 	Limits    Limits    `yaml:"limits"`
+	Admission Admission `yaml:"admission"`
 	Log       Log       `yaml:"log"`
 	Reference Reference `yaml:"reference"`
 	Rules     Rules     `yaml:"rules"`
@@ -128,7 +129,7 @@ func Default() Config {
 		Database: Database{MaxConns: 12},
 		SISS:     SISS{Workers: 64, Deadline: time.Minute, Lease: 90 * time.Second},
 		Jail:     Jail{Deadline: 2 * time.Second, Mode: JailAuto},
-		Limits:   defaultLimits(), Reconcile: defaultReconcile(),
+		Limits:   defaultLimits(), Admission: defaultAdmission(), Reconcile: defaultReconcile(),
 		Log: Log{Level: "info"},
 	}
 }
@@ -238,6 +239,7 @@ func (c Config) check() error {
 		say("siss.lease", errors.New("must be longer than siss.deadline, which must be above 0"))
 	}
 	c.Limits.check(say)
+	c.Admission.check(say)
 	c.Rules.check(say)
 	c.Reconcile.check(say)
 	return errors.Join(faults...)

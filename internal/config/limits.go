@@ -45,8 +45,12 @@ type Limits struct {
 	// IdleTimeout is how long a connection is kept between two requests (default 60s).
 	IdleTimeout time.Duration `yaml:"idle_timeout"`
 
-	// Drain is how long a stop waits for what is in flight (default 20s).
+	// Drain is how long a stop takes at most: what is in flight then is cut (default 20s).
 	Drain time.Duration `yaml:"drain"`
+	// DrainDelay is how long of Drain the listener still takes messages, while /readyz and echo say that
+	// it will not and no connection is kept: as long as a balancer needs to notice. At most half of
+	// Drain; 0: not at all (default 1s).
+	DrainDelay time.Duration `yaml:"drain_delay"`
 }
 
 func defaultLimits() Limits {
@@ -55,6 +59,7 @@ func defaultLimits() Limits {
 		Connections: 2048, ConnectionsPerAddress: 256, ConnectionsPerParticipant: 256,
 		HeaderTimeout: 5 * time.Second, LeastRate: 10_000, Grace: 5 * time.Second,
 		BodyTimeout: 30 * time.Second, IdleTimeout: time.Minute, Drain: 20 * time.Second,
+		DrainDelay: time.Second,
 	}
 }
 
@@ -92,5 +97,8 @@ func (l Limits) check(say func(key string, err error)) {
 		if d.value <= 0 {
 			say("limits."+d.key, errNegative)
 		}
+	}
+	if l.DrainDelay < 0 {
+		say("limits.drain_delay", errNegative)
 	}
 }

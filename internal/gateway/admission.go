@@ -35,6 +35,7 @@ const (
 	rejectShare     = "share"      // the participant's own share of exchanges, memory or connections
 	rejectRate      = "rate_limit" // the participant's own rate
 	rejectStrangers = "strangers"  // requests without a valid credential
+	rejectStopping  = "stopping"   // this process ends
 )
 
 // admission lets no participant take the whole door: at most half of the exchanges and of the
@@ -68,6 +69,16 @@ func newAdmission(limits Limits) *admission {
 
 // mostRequests is a participant's share of the exchanges.
 func (a *admission) mostRequests() int { return max(1, a.limits.Exchanges/2) }
+
+// relimit puts other limits in force. What is under way keeps its place; a share of memory that is
+// smaller than what is held has no room until enough was given back.
+func (a *admission) relimit(limits Limits) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.room += int64(limits.BodyMemory - a.limits.BodyMemory)
+	a.limits.BodyMemory = limits.BodyMemory
+	a.limits.Rate, a.limits.Burst, a.limits.StrangerRate = limits.Rate, limits.Burst, limits.StrangerRate
+}
 
 // enter takes one request's place for a participant. reason says why there is none.
 func (a *admission) enter(participant int32, now time.Time) (q quota, reason string) {

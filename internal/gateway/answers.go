@@ -143,23 +143,6 @@ func outcomeOf(warnings []hub.Violation) hub.Outcome {
 	return hub.Accepted
 }
 
-// answerEcho tells that the service is there and takes messages (AGID RAC_SOAP_004).
-func (g *Gateway) answerEcho(x *exchange) ([]byte, error) {
-	question, err := sinba.Leaves(x.verdict.Payload)
-	if err != nil {
-		return nil, hub.NewError(hub.Internal, hub.CodeInternal, err)
-	}
-	var b []byte
-	if message, ok := question.Value("/Messaggio"); ok {
-		b = soap.AppendElement(b, "Messaggio", message)
-	}
-	b = soap.AppendElement(b, "VersioneServizio", g.cfg.Version)
-	b = soap.AppendElement(b, "VersioneSchema", x.schema)
-	b = soap.AppendElement(b, "DataOra", instant(g.Now()))
-	b = soap.AppendElement(b, "Disponibile", strconv.FormatBool(!g.stopping.Load()))
-	return soap.AppendEnvelope(nil, x.version, x.answer(b)), nil
-}
-
 // errQuestion says that a schema-valid question could not be read, our own defect.
 var errQuestion = errors.New("question unreadable")
 

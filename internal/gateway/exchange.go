@@ -24,6 +24,9 @@ func (g *Gateway) Exchange(ctx context.Context, x *exchange) ([]byte, error) {
 	if answer, done, err := g.answerWithoutEvents(ctx, x); done || err != nil {
 		return answer, err
 	}
+	if err := g.admitLot(x); err != nil {
+		return nil, err
+	}
 	authorised := g.authoriseEvents(x)
 
 	// Who says what for whom is known of each event.
@@ -32,6 +35,8 @@ func (g *Gateway) Exchange(ctx context.Context, x *exchange) ([]byte, error) {
 		// 6 duplicate?
 		events = g.lookUp(ctx, events)
 		events = g.answerRepeats(ctx, x, events)
+		// A closed door takes nothing new.
+		events = g.admit(x, events)
 		events = g.claim(x, events)
 
 		// The events are new.

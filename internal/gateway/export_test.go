@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap/zapcore"
 
 	"github.com/sinbahub/sinbahub/internal/contract"
@@ -98,3 +99,12 @@ func AskState(participant *hub.Participant, payload []byte) error {
 
 // FindingsOf are those that the state of an event tells.
 var FindingsOf = findings
+
+// Spared tells what a closed door says before it reads a body of a length.
+func Spared(c Closure, length int64) error {
+	g := &Gateway{metrics: newMetrics(prometheus.NewRegistry())}
+	return g.spare(&exchange{closure: &c}, length)
+}
+
+// RefusalOf is what the sender of something new is told.
+func RefusalOf(c Closure) *hub.Error { return c.refusal() }

@@ -75,10 +75,13 @@ func (g *Gateway) faultMessage(v soap.Version, base string, transaction uuid.UUI
 	detail = g.appendErrore(detail, base, transaction, at, refusal, maxTold)
 	detail = append(detail, `</ErroreSinba>`...)
 
-	text := g.speaker.Say(refusal.Public[0])
+	reason := string(refusal.Public[0].Code) + " - " + g.speaker.Say(refusal.Public[0]).IT
+	if refusal.Note != "" {
+		reason += " " + refusal.Note
+	}
 	return soap.AppendFault(nil, v, soap.Fault{
 		Code:     g.treatments[refusal.Kind].fault,
-		ReasonIT: string(refusal.Public[0].Code) + " - " + text.IT,
+		ReasonIT: reason,
 		Detail:   detail,
 	})
 }

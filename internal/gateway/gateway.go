@@ -86,6 +86,8 @@ type Gateway struct {
 	turns       *turns
 	connections *door.Connections
 	stopping    atomic.Bool
+	leaving     atomic.Bool
+	closure     atomic.Pointer[Closure]
 	reference   atomic.Pointer[Reference]
 	accepting   accepting
 	strangers   *strangers
@@ -107,11 +109,27 @@ func New(cfg Config, reference Reference, parts Parts) *Gateway {
 		codesPages:  renderCodes(),
 	}
 	g.Refer(reference)
+	g.Close(Closure{})
 	return g
 }
 
 // Refer puts another reference in force for the exchanges that begin from now on.
 func (g *Gateway) Refer(r Reference) { g.reference.Store(&r) }
+
+// Soften puts another severity table in force with the reference as it is.
+func (g *Gateway) Soften(severities *sinba.Severities) {
+	r := *g.reference.Load()
+	r.Severities = severities
+	g.Refer(r)
+}
+
+// Relimit puts other limits in force for the requests that come from now on: all but Exchanges, by
+// which the places at the validator are shared out.
+func (g *Gateway) Relimit(limits Limits) { g.admission.relimit(limits) }
+
+// Leave tells every client that the service will not be here for long, while it still takes messages:
+// echo says so, and connections are not kept.
+func (g *Gateway) Leave() { g.leaving.Store(true) }
 
 // Stop makes every further request get 503; those in flight are finished by the server.
 func (g *Gateway) Stop() { g.stopping.Store(true) }
@@ -145,6 +163,8 @@ func (g *Gateway) finish(w http.ResponseWriter, x *exchange, answer []byte, err 
 		status, label = treatment.status, treatment.label
 		answer = g.faultMessage(x.version, x.base, x.id, g.Now(), refusal)
 		g.setRefusalHeaders(w.Header(), x, refusal)
+	} else {
+		g.setEchoHeader(w.Header(), x)
 	}
 	g.metrics.count(x, label, g.treatments)
 	if !x.quiet {

@@ -50,7 +50,7 @@ func newMetrics(registerer prometheus.Registerer) *metrics {
 			Name: "hub_duplicates_total", Help: "Events whose id was known or being accepted.",
 		}, []string{"kind"}),
 		rejected: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "hub_admission_rejected_total", Help: "Requests refused before they were read, by reason.",
+			Name: "hub_admission_rejected_total", Help: "Requests refused for want of room or because the door is closed, by reason.",
 		}, []string{"reason"}),
 		unjournalled: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "hub_refusals_unjournalled_total", Help: "Refusals whose journal entry could not be written in time.",
@@ -63,8 +63,11 @@ func newMetrics(registerer prometheus.Registerer) *metrics {
 	for _, kind := range []string{"repeat", "in_progress", "conflict"} {
 		m.duplicates.WithLabelValues(kind)
 	}
-	for _, reason := range []string{rejectOverload, rejectMemory, rejectShare, rejectRate, rejectStrangers} {
+	for _, reason := range []string{rejectOverload, rejectMemory, rejectShare, rejectRate, rejectStrangers, rejectStopping} {
 		m.rejected.WithLabelValues(reason)
+	}
+	for _, reason := range ClosedReasons() {
+		m.rejected.WithLabelValues(string(reason))
 	}
 	for _, code := range hub.Codes() {
 		m.violations.WithLabelValues(string(code.Code), hub.Grave.String())

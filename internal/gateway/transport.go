@@ -29,6 +29,7 @@ type exchange struct {
 	base       string
 	size       int
 	reference  *Reference
+	closure    *Closure
 
 	body        []byte
 	held        int64  // bytes of the admission this request has
@@ -50,7 +51,7 @@ type exchange struct {
 // begin reads what the headers alone say, so that even an early refusal is answered in the
 // sender's SOAP version.
 func (g *Gateway) begin(r *http.Request) *exchange {
-	x := &exchange{id: uuid.Must(uuid.NewV7()), receivedAt: g.Now(), version: soap.V11, base: g.base(r), reference: g.reference.Load()}
+	x := &exchange{id: uuid.Must(uuid.NewV7()), receivedAt: g.Now(), version: soap.V11, base: g.base(r), reference: g.reference.Load(), closure: g.closure.Load()}
 	if strings.Contains(r.Header.Get("Content-Type"), "application/soap+xml") {
 		x.version = soap.V12
 	}
@@ -67,6 +68,7 @@ func (g *Gateway) run(ctx context.Context, x *exchange, w http.ResponseWriter, r
 		}
 	}()
 	if g.stopping.Load() {
+		g.metrics.rejected.WithLabelValues(rejectStopping).Inc()
 		return nil, hub.NewError(hub.Overloaded, hub.CodeStopping, nil)
 	}
 	if x.participant, err = g.Registry.Basic(r); err != nil {
@@ -156,6 +158,9 @@ func (g *Gateway) transport(x *exchange, w http.ResponseWriter, r *http.Request)
 	if r.ContentLength > int64(g.limits.Bytes) {
 		return hub.NewError(hub.TooLarge, hub.CodeBodyTooLarge, nil)
 	}
+	if err := g.spare(x, r.ContentLength); err != nil {
+		return err
+	}
 	body, err := readBody(http.MaxBytesReader(w, r.Body, int64(g.limits.Bytes)), r.ContentLength, func(n int64) *hub.Error {
 		if reason := g.admission.grow(x.participant.ID, n); reason != "" {
 			return g.reject(x, reason)
@@ -199,6 +204,9 @@ func (g *Gateway) write(w http.ResponseWriter, x *exchange, status int, answer [
 	h.Set("Content-Type", x.version.ContentType())
 	h.Set("Content-Length", strconv.Itoa(len(answer)))
 	h.Set("X-Content-Type-Options", "nosniff")
+	if g.leaving.Load() {
+		h.Set("Connection", "close")
+	}
 	if x.quota.limit > 0 {
 		h.Set("X-RateLimit-Limit", strconv.Itoa(x.quota.limit))
 		h.Set("X-RateLimit-Remaining", strconv.Itoa(x.quota.remaining))

@@ -97,6 +97,7 @@ const (
 	CodeValidatorDied     Code = "SINBA_501"
 	CodeUnavailable       Code = "SINBA_502"
 	CodeOverloaded        Code = "SINBA_503"
+	CodeMaintenance       Code = "SINBA_504"
 	CodeStopping          Code = "SINBA_505"
 	CodeRateLimited       Code = "SINBA_506"
 )
@@ -187,6 +188,7 @@ func Codes() []Text {
 		{CodeValidatorDied, "Il controllo del messaggio non è riuscito: nulla è stato memorizzato.", "The message could not be checked: nothing was stored."},
 		{CodeUnavailable, "Il servizio non è momentaneamente disponibile: nulla di certo è stato memorizzato, ripetere l'invio.", "The service is not available for the moment: nothing is known to be stored, send again."},
 		{CodeOverloaded, "Servizio sovraccarico: ripetere dopo il tempo indicato in Retry-After.", "Service overloaded: repeat after the time in Retry-After."},
+		{CodeMaintenance, "Servizio in manutenzione: ripetere dopo il tempo indicato in Retry-After.", "Service in maintenance: repeat after the time in Retry-After."},
 		{CodeStopping, "Il servizio si sta fermando: ripetere tra poco.", "The service is stopping: repeat shortly."},
 		{CodeRateLimited, "Il mittente ha raggiunto il proprio limite di richieste: ripetere dopo il tempo indicato in Retry-After.", "The sender reached its own limit of requests: repeat after the time in Retry-After."},
 	}

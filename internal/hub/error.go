@@ -115,6 +115,8 @@ type Error struct {
 	Total int
 	// RetryAfter is when to try again, zero if that makes no sense.
 	RetryAfter time.Duration
+	// Note is told behind the first violation's text: what an operator says of a maintenance.
+	Note string
 	// Err is the cause, for the log only.
 	Err error
 }

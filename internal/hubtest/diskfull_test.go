@@ -153,7 +153,7 @@ func TestSmokeDiskFull(t *testing.T) {
 	h.Run.DatabaseURL = cluster.SuperuserDSN()
 	lost, doubled := readLedger(t, h).check(all)
 	t.Logf("disk full and free %d times, %s, lost %d, doubled %d; server crashed %d times, was started anew %d times; full to refusal: %s; free to first receipt: %s",
-		cycles, told(all), lost, doubled, crashes(t, d.path), len(servers)-1, spread(noticed), spread(backs))
+		cycles, told(all), lost, doubled, crashes(t, d.path), len(servers)-1, quantiles(noticed), quantiles(backs))
 }
 
 // keep starts the server again whenever it ends, as its service manager does, until the test ends.

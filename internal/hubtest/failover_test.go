@@ -178,9 +178,9 @@ func TestSmokeFailover(t *testing.T) {
 		t.Error("serve did not outlive the failover")
 	}
 	lost, doubled := readLedger(t, h).check(f.all)
-	t.Logf("failovers %d, %s, lost %d, doubled %d; promotion: %s", cycles, told(f.all), lost, doubled, spread(f.promotions))
+	t.Logf("failovers %d, %s, lost %d, doubled %d; promotion: %s", cycles, told(f.all), lost, doubled, quantiles(f.promotions))
 	for way, backs := range f.backs {
-		t.Logf("primary %s, %d times: loss to the first event at the next one: %s", way, len(backs), spread(backs))
+		t.Logf("primary %s, %d times: loss to the first event at the next one: %s", way, len(backs), quantiles(backs))
 	}
 
 	refusesOldPrimary(t, h, pair, restart)

@@ -36,6 +36,12 @@ const (
 	// Reconciled is the end of one comparison of a day with SISS: Outcome says how it ended, Count how
 	// many events differ, Codes have the Italian day, then kind:number for each kind of difference.
 	Reconciled Kind = 6
+	// MaintenanceChanged is a maintenance that an operator began, changed (Outcome on) or ended (off).
+	MaintenanceChanged Kind = 7
+	// ConfigurationChanged is a configuration that came into force when serve started (Outcome started)
+	// or while it ran (reloaded). Commitment is the SHA-256 of all of it but the secrets, Reason the
+	// keys that changed.
+	ConfigurationChanged Kind = 8
 	// OperatorActed is what an operator did to a delivery: Outcome is the verb, Actor and Reason say who
 	// and why. It stands in the transaction that did it.
 	OperatorActed Kind = 9

@@ -219,4 +219,5 @@ def main():
         print(json.dumps({"step": "wrong-password", "operation": "echo", "status": error.status_code}))
 
 
-main()
+if __name__ == "__main__":
+    main()

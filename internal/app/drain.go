@@ -1,0 +1,93 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/http"
+	"time"
+
+	"go.uber.org/zap"
+)
+
+// errOverdue says that a stop did not finish in time.
+var errOverdue = errors.New("the stop took longer than limits.drain: what was in flight is abandoned")
+
+// closePatience is how long an overdue stop waits for its connections to be closed.
+const closePatience = time.Second
+
+// runBounded runs until ctx ends, and then for limits.drain at most. What a stop could not finish by
+// then (a database that hangs, say) is abandoned as if the process had been killed, which loses
+// nothing: no receipt was given for it, and the leases of its deliveries run out.
+func (s *server) runBounded(ctx context.Context) error {
+	done := make(chan error, 1)
+	go func() { done <- s.run(ctx) }()
+	select {
+	case err := <-done:
+		s.close()
+		return err
+	case <-ctx.Done():
+	}
+	overdue := time.NewTimer(s.config().Limits.Drain)
+	defer overdue.Stop()
+	select {
+	case err := <-done:
+		s.close()
+		return err
+	case <-overdue.C:
+	}
+	s.log.Error("stop overdue: what was in flight is abandoned")
+	closed := make(chan struct{})
+	go func() {
+		defer close(closed)
+		s.close()
+	}()
+	patience := time.NewTimer(closePatience)
+	defer patience.Stop()
+	select {
+	case <-closed:
+	case <-patience.C:
+	}
+	return errOverdue
+}
+
+// drain ends the listeners within limits.drain of the order to stop. From the first moment /readyz
+// and echo say that the service leaves, and no connection is kept. For limits.drain_delay messages are
+// still taken, so that a balancer that has not noticed yet loses none; then nothing new is, and what
+// is in flight is finished. The admin listener goes last: until then it tells that we leave.
+func (s *server) drain(ctx context.Context, door, admin *http.Server) error {
+	limits := s.config().Limits
+	// The last tenth is for the stores, which write what the last exchanges and attempts came to.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), limits.Drain/10*9)
+	defer cancel()
+	s.leaving.Store(true)
+	s.gateway.Leave()
+	delay := min(limits.DrainDelay, limits.Drain/2)
+	s.log.Info("stopping", zap.Duration("drain_delay", delay), zap.Duration("drain", limits.Drain))
+	pause := time.NewTimer(delay)
+	defer pause.Stop()
+	select {
+	case <-pause.C:
+	case <-ctx.Done():
+	}
+	s.gateway.Stop()
+	return errors.Join(shutDown(ctx, door), shutDown(ctx, admin))
+}
+
+// serveUntilShutdown serves; a shutdown is no error.
+func serveUntilShutdown(server *http.Server, on net.Listener) error {
+	if err := server.Serve(on); !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
+	return nil
+}
+
+// shutDown lets requests in flight finish until ctx ends, then cuts what is left, which is no
+// error: who sends so slowly gets no receipt and may repeat.
+func shutDown(ctx context.Context, server *http.Server) error {
+	err := server.Shutdown(ctx)
+	if errors.Is(err, context.DeadlineExceeded) {
+		return server.Close()
+	}
+	return err
+}

@@ -1,0 +1,184 @@
+package app
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+	"unicode/utf8"
+
+	"github.com/google/uuid"
+	"go.uber.org/zap"
+
+	"github.com/sinbahub/sinbahub/internal/config"
+	"github.com/sinbahub/sinbahub/internal/journal"
+	"github.com/sinbahub/sinbahub/internal/postgres"
+)
+
+// longestText is the most characters of what echo says (xsd/sinba-eventi-v1.xsd, Testo100Type).
+const longestText = 100
+
+// The outcomes of journal.MaintenanceChanged.
+const (
+	maintenanceOn  = "on"
+	maintenanceOff = "off"
+)
+
+// Errors of the command line.
+var (
+	errText  = errors.New("the text has more than 100 characters, which is all that echo can say")
+	errUntil = errors.New("until must be a duration like 2h, or an instant like 2026-11-22T14:30 or 2026-11-22T13:30:00Z")
+)
+
+// MaintenanceOptions are what an operator says of a maintenance.
+type MaintenanceOptions struct {
+	// Text is what senders are told.
+	Text string
+	// Until is when it ends by itself: a duration, or an instant; empty: only by an operator.
+	Until string
+	// Reason is for the journal; empty: the text, or that it is over.
+	Reason string
+	// Actor is who acts; empty: the account.
+	Actor string
+}
+
+// BeginMaintenance closes the doors of all instances to new events, with a text. In a maintenance it
+// changes text and end.
+func BeginMaintenance(ctx context.Context, cfg config.Config, o MaintenanceOptions, out io.Writer) error {
+	if utf8.RuneCountInString(o.Text) > longestText {
+		return errText
+	}
+	if err := errors.Join(CheckReason(o.Text), CheckReason(cmp.Or(o.Reason, o.Text))); err != nil {
+		return err
+	}
+	actor, err := ActorOf(o.Actor)
+	if err != nil {
+		return err
+	}
+	now := time.Now()
+	until, err := parseUntil(o.Until, now)
+	if err != nil {
+		return err
+	}
+	m := postgres.Maintenance{Environment: cfg.Env(), Text: o.Text, Until: until, Actor: actor}
+	reason := o.Text
+	if !until.IsZero() {
+		reason += " (until " + until.Format(time.RFC3339) + ")"
+	}
+	if o.Reason != "" {
+		reason += ": " + o.Reason
+	}
+	return withOperatorStore(ctx, cfg, func(store *postgres.Store) error {
+		if err := store.BeginMaintenance(ctx, m, operatorEntry(cfg, now, maintenanceOn, actor, reason)); err != nil {
+			return fmt.Errorf("begin maintenance: %w", err)
+		}
+		_, _ = fmt.Fprintln(out, "Maintenance is on: within a second no instance takes new events.")
+		return showMaintenance(ctx, store, cfg, out)
+	})
+}
+
+// EndMaintenance opens the doors again. That there was no maintenance is told and no error.
+func EndMaintenance(ctx context.Context, cfg config.Config, o MaintenanceOptions, out io.Writer) error {
+	reason := cmp.Or(o.Reason, "maintenance over")
+	if err := CheckReason(reason); err != nil {
+		return err
+	}
+	actor, err := ActorOf(o.Actor)
+	if err != nil {
+		return err
+	}
+	return withOperatorStore(ctx, cfg, func(store *postgres.Store) error {
+		ended, err := store.EndMaintenance(ctx, cfg.Env(), operatorEntry(cfg, time.Now(), maintenanceOff, actor, reason))
+		if err != nil {
+			return fmt.Errorf("end maintenance: %w", err)
+		}
+		if !ended {
+			_, _ = fmt.Fprintln(out, "There was no maintenance.")
+			return nil
+		}
+		_, _ = fmt.Fprintln(out, "Maintenance is off: within a second all instances take events again.")
+		return nil
+	})
+}
+
+// ShowMaintenance tells what is in force.
+func ShowMaintenance(ctx context.Context, cfg config.Config, out io.Writer) error {
+	return withOperatorStore(ctx, cfg, func(store *postgres.Store) error {
+		return showMaintenance(ctx, store, cfg, out)
+	})
+}
+
+func showMaintenance(ctx context.Context, store *postgres.Store, cfg config.Config, out io.Writer) error {
+	doors, err := store.Doors(ctx, cfg.Env())
+	if err != nil {
+		return err
+	}
+	m := doors.Maintenance
+	if m == nil {
+		_, _ = fmt.Fprintf(out, "%s: no maintenance.\n", cfg.Env())
+	} else {
+		end := "an operator ends it"
+		if !m.Until.IsZero() {
+			end = m.Until.Local().Format(time.RFC3339)
+		}
+		_, _ = fmt.Fprintf(out, "%s: in maintenance.\n  text   %s\n  since  %s\n  until  %s\n  by     %s\n",
+			cfg.Env(), m.Text, m.BegunAt.Local().Format(time.RFC3339), end, m.Actor)
+	}
+	if doors.Backlog {
+		_, _ = fmt.Fprintln(out, "The deliveries are late: no instance takes new events until their backlog is gone (admission.backlog).")
+	}
+	return nil
+}
+
+// operatorEntry is the journal's entry of an act on the hub itself.
+func operatorEntry(cfg config.Config, at time.Time, outcome, actor, reason string) journal.Entry {
+	return journal.Entry{
+		ID: uuid.Must(uuid.NewV7()), At: at.UTC().Truncate(time.Microsecond), Kind: journal.MaintenanceChanged,
+		Environment: cfg.Env(), Outcome: outcome, Actor: actor, Reason: reason,
+	}
+}
+
+// withOperatorStore runs a verb on the configured database. The embedded cluster is attached to if it
+// runs, and else runs for as long as the verb.
+func withOperatorStore(ctx context.Context, cfg config.Config, do func(*postgres.Store) error) error {
+	url := cfg.Database.URL.Reveal()
+	if cfg.Embedded() {
+		cluster, err := startCluster(ctx, cfg.Var, zap.NewNop())
+		if err != nil {
+			return err
+		}
+		url = cluster.AppDSN()
+		if !cluster.Attached() {
+			defer func() { _ = cluster.Stop(context.WithoutCancel(ctx)) }()
+		}
+	}
+	store, err := postgres.Open(ctx, postgres.Config{DSN: url, Connections: 2})
+	if err != nil {
+		return fmt.Errorf("open store: %w", err)
+	}
+	defer store.Close()
+	if err := store.CheckVersion(ctx); err != nil {
+		return fmt.Errorf("check database: %w", err)
+	}
+	return do(store)
+}
+
+// parseUntil reads when a maintenance ends: from now on, or an instant, whose zone is this machine's if
+// it has none. Empty is the zero time.
+func parseUntil(text string, now time.Time) (time.Time, error) {
+	if text == "" {
+		return time.Time{}, nil
+	}
+	if d, err := time.ParseDuration(text); err == nil && d > 0 {
+		return now.Add(d).UTC().Truncate(time.Second), nil
+	}
+	if at, err := time.Parse(time.RFC3339, text); err == nil {
+		return at.UTC(), nil
+	}
+	if at, err := time.ParseInLocation("2006-01-02T15:04", text, time.Local); err == nil {
+		return at.UTC(), nil
+	}
+	return time.Time{}, errUntil
+}
