@@ -47,7 +47,7 @@ func drawEvent(t *rapid.T, l *life) casefile.Event {
 			if n := len(l.history) - 1; n > 0 && rapid.IntRange(0, 9).Draw(t, "later") > 0 {
 				of = l.history[1+rapid.IntRange(0, n-1).Draw(t, "of")]
 			} else if op == sinba.Annullamento && rapid.IntRange(0, 9).Draw(t, "end") > 0 {
-				op, e.Operation = sinba.Rettifica, sinba.Rettifica
+				e.Operation = sinba.Rettifica
 			}
 			e.RefersTo, e.Type, f.Subject = of.ID, of.Type, of.Facts.Subject
 		}

@@ -238,8 +238,10 @@ func checkNothingNamed(t *testing.T, h *hubtest.Hub, delivery string, total int)
 	t.Helper()
 	var seen []byte
 	for _, args := range [][]string{
-		{"list", "--state", "delivered", "--limit", "1000"}, {"list", "--state", "delivered", "--limit", "1000", "--json"},
-		{"show", delivery}, {"show", delivery, "--json"},
+		{"list", "--state", "delivered", "--limit", "1000"},
+		{"list", "--state", "delivered", "--limit", "1000", "--json"},
+		{"show", delivery},
+		{"show", delivery, "--json"},
 	} {
 		out, err := operateCommand(t, h, args...).Output()
 		if err != nil {

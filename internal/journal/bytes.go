@@ -70,7 +70,7 @@ func (e Entry) Bytes() []byte {
 }
 
 // version is the lowest that has the entry's fields, so that an entry has one form only.
-func (e *Entry) version() byte {
+func (e Entry) version() byte {
 	switch {
 	case e.Other != uuid.Nil:
 		return VersionOther
