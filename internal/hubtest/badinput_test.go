@@ -81,7 +81,7 @@ func TestE2EBadInputGetsATypedFaultAndLeavesNothing(t *testing.T) {
 func strangersOf(t *testing.T, db *pgx.Conn) int {
 	t.Helper()
 	n := 0
-	for _, e := range hubtest.JournalEntries(t, db) {
+	for _, e := range hubtest.MessageEntries(t, db) {
 		if e.Kind == journal.RequestRefused && e.Participant == 0 {
 			n += int(e.Count)
 			if !slices.Equal(e.Codes, []hub.Code{hub.CodeNoCredential}) || e.Outcome != "source:loopback" {
@@ -230,7 +230,7 @@ func stored(t *testing.T, db *pgx.Conn) map[string]int64 {
 // refusalsOf reads the journal's refusals of known participants, oldest first.
 func refusalsOf(t *testing.T, db *pgx.Conn) []journal.Entry {
 	t.Helper()
-	return slices.DeleteFunc(hubtest.JournalEntries(t, db), func(e journal.Entry) bool {
+	return slices.DeleteFunc(hubtest.MessageEntries(t, db), func(e journal.Entry) bool {
 		return e.Kind != journal.RequestRefused || e.Participant == 0
 	})
 }

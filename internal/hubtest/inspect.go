@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -86,6 +87,13 @@ func JournalEntries(tb testing.TB, db *pgx.Conn) []journal.Entry {
 		}
 	}
 	return entries
+}
+
+// MessageEntries reads the entries of the journal that follow from messages: acceptances, refusals and
+// attempts. What the hub notes of itself comes when it will.
+func MessageEntries(tb testing.TB, db *pgx.Conn) []journal.Entry {
+	tb.Helper()
+	return slices.DeleteFunc(JournalEntries(tb, db), func(e journal.Entry) bool { return e.Kind > journal.AttemptSettled })
 }
 
 // BreakAcceptance makes every accepting transaction fail where it writes the event, until mend.

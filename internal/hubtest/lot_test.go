@@ -234,7 +234,7 @@ func storedOf(t *testing.T, db *pgx.Conn, receipts []*hubtest.Receipt) []string 
 // news are the entries that are not known yet; they are then.
 func news(t *testing.T, db *pgx.Conn, known map[uuid.UUID]bool) (entries []journal.Entry) {
 	t.Helper()
-	for _, e := range hubtest.JournalEntries(t, db) {
+	for _, e := range hubtest.MessageEntries(t, db) {
 		if !known[e.ID] {
 			known[e.ID] = true
 			entries = append(entries, e)

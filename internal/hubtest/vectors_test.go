@@ -81,7 +81,7 @@ func (r *replay) run(t *testing.T, recorded *archive) []byte {
 			continue
 		}
 		now.add(s.name, s.text)
-		before := len(hubtest.JournalEntries(t, r.db))
+		before := len(hubtest.MessageEntries(t, r.db))
 		a, err := r.hub.Sender(hubtest.ChildEnte).Do(r.request(t, s.text))
 		if err != nil {
 			t.Fatal(err)
@@ -102,7 +102,7 @@ func (r *replay) run(t *testing.T, recorded *archive) []byte {
 			now.add(step+"-national"+suffix, mask.apply(broken(r.national(t, receipt))))
 		}
 		var lines []string
-		entries := hubtest.JournalEntries(t, r.db)[before:]
+		entries := hubtest.MessageEntries(t, r.db)[before:]
 		// The attempts of a lot's events end in any order, and perhaps before its refusals are written.
 		slices.SortStableFunc(entries, func(a, b journal.Entry) int {
 			if settled(a)+settled(b) == 2 {
