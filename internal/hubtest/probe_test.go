@@ -22,13 +22,21 @@ type probe struct {
 	h     *hubtest.Hub
 	first hubtest.Child
 	sent  []sent
+	// evidence is the writers' file, opened with the first try: what is told here counts as much.
+	evidence *evidence
 }
 
 // try sends once: a new event, or the one before again if it had no receipt.
 func (p *probe) try(t *testing.T) *hubtest.Answer {
 	t.Helper()
+	if p.evidence == nil {
+		p.evidence = openEvidence(t, receiptsFile(p.h))
+	}
 	if n := len(p.sent); n == 0 || p.sent[n-1].receipt != nil {
 		p.sent = append(p.sent, sent{event: uuid.New(), child: p.first + hubtest.Child(n), sequence: 1})
+		if err := p.evidence.intend(p.sent[n].event); err != nil {
+			t.Fatal(err)
+		}
 	}
 	s := &p.sent[len(p.sent)-1]
 	s.attempts++
@@ -36,7 +44,11 @@ func (p *probe) try(t *testing.T) *hubtest.Answer {
 	if err != nil {
 		return nil
 	}
-	s.receipt = a.Receipt
+	if s.receipt = a.Receipt; a.Receipt != nil {
+		if err := p.evidence.told(t.Context(), s.event, a.Receipt); err != nil {
+			t.Fatal(err)
+		}
+	}
 	return a
 }
 

@@ -71,6 +71,10 @@ func TestSmokeUpgrade(t *testing.T) {
 			// Each tries once: of what the kill cut off nobody knows, and some of it is stored.
 			l := startLoad(t, h, false, 0)
 			l.awaitAnswers(300)
+			db := h.Superuser()
+			hubtest.Await(t, patience, "something is in doubt", func() bool {
+				return hubtest.Number(t, db, "SELECT count(*) FROM hub.delivery WHERE state = 'uncertain'") > 0
+			})
 			h.Kill()
 			before := l.stop()
 			hubtest.Await(t, patience, "the old hub is gone", func() bool { return !h.Alive() })
