@@ -73,10 +73,13 @@ func OpenGuard(dir string, log *zap.Logger) (*Guard, error) {
 		if p.Timeline > g.known.Timeline || p.Timeline == g.known.Timeline && p.WAL > g.known.WAL {
 			g.known.System, g.known.Timeline, g.known.WAL = p.System, p.Timeline, p.WAL
 		}
-		if p.Receipt != uuid.Nil {
+		if p.Receipt != uuid.Nil && p.Receipt != file.receipt {
 			g.receipts = append(g.receipts, p.Receipt)
 		}
 	}
+	// Every place in the log is written with the last receipt: what the process before left in our file
+	// stays there until we have one of our own.
+	g.known.Receipt = file.receipt
 	return g, nil
 }
 

@@ -45,6 +45,8 @@ var errPosition = errors.New("last known position cannot be read: see sinbahub a
 type positionFile struct {
 	file     *os.File
 	sequence uint64
+	// receipt is what the file held when it was opened: of a process that ended.
+	receipt uuid.UUID
 }
 
 // openPositions takes a file of its own in a folder, and gives what all files there know. The lock
@@ -67,7 +69,7 @@ func openPositions(dir string) (*positionFile, []Position, error) {
 		mine := own == nil && syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) == nil
 		sequence, position, err := readSlots(file)
 		if mine {
-			own = &positionFile{file: file, sequence: sequence}
+			own = &positionFile{file: file, sequence: sequence, receipt: position.Receipt}
 		} else {
 			_ = file.Close()
 		}
