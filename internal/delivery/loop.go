@@ -163,7 +163,7 @@ func (d *Dispatcher) begin(ctx, flying context.Context, h held) (ended, bool) {
 	if !ok {
 		return ended{}, false
 	}
-	if err := d.slots.take(ctx, h.over(d.cfg.Lease-d.cfg.Deadline)); err != nil && !errors.Is(err, errNoSlot) {
+	if err := d.slots.enter(ctx, h.over(d.cfg.Lease-d.cfg.Deadline)); err != nil && !errors.Is(err, errNoSlot) {
 		d.log.Warn("no places taken at the agreed rate", zap.Error(err))
 		pause(ctx, time.Second)
 		leave.drop(d.now())

@@ -40,22 +40,36 @@ type slots struct {
 	mu   sync.Mutex
 	next time.Time // when the next of the places begins
 	left int       // places that are left
+	of   int       // the rate at which they were taken
 }
 
 // waiting is how many callers wait for a place.
 func (s *slots) waiting() int { return int(s.queued.Load()) }
 
+// enter is take for what has not begun: it gives up at once if seconds' worth of others wait already,
+// as when a rate is agreed while many are claimed. Places minutes ahead would be none (slotHorizon).
+func (s *slots) enter(ctx context.Context, until time.Time) error {
+	return s.wait(ctx, until, true)
+}
+
 // take waits for a place, and for nothing if no rate was agreed. It gives up at the given time.
 func (s *slots) take(ctx context.Context, until time.Time) error {
+	return s.wait(ctx, until, false)
+}
+
+func (s *slots) wait(ctx context.Context, until time.Time, entering bool) error {
 	if s.rate() == 0 {
 		return nil
 	}
-	s.queued.Add(1)
+	before := int(s.queued.Add(1)) - 1
 	defer s.queued.Add(-1)
-	for {
+	for ; ; entering = false {
 		rate := s.rate()
 		if rate == 0 {
 			return nil
+		}
+		if entering && before >= max(1, rate*holdSeconds) {
+			return errNoSlot
 		}
 		at, err := s.place(ctx, rate)
 		switch {
@@ -83,6 +97,10 @@ func (s *slots) place(ctx context.Context, rate int) (time.Time, error) {
 	gap := time.Second / time.Duration(rate)
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.of != rate {
+		// Places of another rate are gone: they would come faster or more of them than is agreed now.
+		s.left, s.of = 0, rate
+	}
 	for s.left > 0 && s.now().Sub(s.next) > span(rate) {
 		s.left--
 		s.next = s.next.Add(gap)
