@@ -82,6 +82,7 @@ func (s *server) reconfigure(ctx context.Context) {
 	s.gateway.Soften(severities)
 	if s.delivery != nil {
 		s.delivery.SetRate(after.SISS.Rate)
+		s.reconciler.SetRate(after.SISS.Rate)
 	}
 	s.reloads.successful.Set(1)
 	s.reloads.lastAt.Set(float64(time.Now().Unix()))

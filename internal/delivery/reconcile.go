@@ -7,6 +7,7 @@ import (
 	"maps"
 	"net/http"
 	"slices"
+	"sync/atomic"
 	"time"
 	_ "time/tzdata" // the day of riepilogo is an Italian one, wherever this runs
 
@@ -49,9 +50,6 @@ type ReconcileConfig struct {
 func (c ReconcileConfig) withDefaults() ReconcileConfig {
 	set(&c.Days, 7)
 	set(&c.Rate, 20)
-	if c.Agreed > 0 {
-		c.Rate = max(1, min(c.Rate, c.Agreed/10))
-	}
 	set(&c.Margin, 2*time.Minute)
 	set(&c.Deadline, 15*time.Second)
 	set(&c.Lease, 2*time.Minute)
@@ -72,6 +70,7 @@ type Reconciler struct {
 	now     func() time.Time
 	rome    *time.Location
 	owner   uuid.UUID
+	agreed  atomic.Int64 // per second for all that is asked and sent, 0 for none
 }
 
 // ErrSilent says that SISS did not answer as the contract says, so that a comparison could not
@@ -96,12 +95,26 @@ func NewReconciler(cfg ReconcileConfig, parts Parts) (*Reconciler, error) {
 	if err != nil {
 		return nil, fmt.Errorf("register metrics: %w", err)
 	}
-	return &Reconciler{
+	r := &Reconciler{
 		cfg: cfg, store: parts.Store, metrics: m, now: parts.Now, rome: rome, owner: uuid.New(),
-		slots:  &slots{store: parts.Store, environment: cfg.Environment, rate: func() int { return cfg.Agreed }, now: parts.Now},
 		log:    parts.Logger.Named("reconcile"),
 		client: &client{url: cfg.URL, http: &http.Client{Transport: transport, CheckRedirect: noRedirect}, validator: parts.Validator},
-	}, nil
+	}
+	r.SetRate(cfg.Agreed)
+	r.slots = &slots{store: parts.Store, environment: cfg.Environment, rate: func() int { return int(r.agreed.Load()) }, now: parts.Now}
+	return r, nil
+}
+
+// SetRate puts another agreed rate in force for the questions that are asked from now on; 0 for none.
+func (r *Reconciler) SetRate(perSecond int) { r.agreed.Store(int64(perSecond)) }
+
+// gap is the least time between two questions.
+func (r *Reconciler) gap() time.Duration {
+	most := r.cfg.Rate
+	if agreed := int(r.agreed.Load()); agreed > 0 {
+		most = max(1, min(most, agreed/10))
+	}
+	return time.Second / time.Duration(most)
 }
 
 // Run compares every day at its hour until ctx ends. It returns nil.

@@ -111,7 +111,7 @@ func (r *Reconciler) call(ctx context.Context, operation string, request []byte)
 		return Answer{}
 	}
 	a := r.client.call(once, operation, request, nil)
-	pause(ctx, time.Second/time.Duration(r.cfg.Rate))
+	pause(ctx, r.gap())
 	return a
 }
 
