@@ -161,13 +161,32 @@ func (s *Store) Elsewhere(ctx context.Context, d Day, deliveries []Sent) (map[uu
 }
 
 const settleAskedSQL = `
+WITH settled AS (
 UPDATE hub.delivery d
 SET state = $2, attempts = d.attempts + 1, changed_at = clock.now, settled_at = clock.now,
   due_at = NULL, protocol = coalesce($3, d.protocol), codes = $4
 FROM (SELECT hub.hub_now() AS now) AS clock, hub.event e
 -- whoever holds it is about to ask, too
 WHERE d.id = $1 AND d.state IN ('uncertain', 'dead') AND d.lease IS NULL AND e.id = d.message_id
-RETURNING d.environment, e.participant_id, e.ente_id, e.id, e.event_id, d.attempts`
+RETURNING d.id, d.case_id, d.environment, e.participant_id, e.ente_id, e.id AS message_id, e.event_id, d.attempts
+), woken AS (
+  -- the next of the case was put off until this one would have been tried again
+  UPDATE hub.delivery n
+  SET due_at = next.now
+  FROM (
+    SELECT first.id, clock.now
+    FROM settled
+    CROSS JOIN (SELECT hub.hub_now() AS now) AS clock
+    CROSS JOIN LATERAL (
+      SELECT e.id, e.state, e.due_at FROM hub.delivery e
+      WHERE e.case_id = settled.case_id AND e.state NOT IN ('delivered', 'refused') AND e.id <> settled.id
+      ORDER BY e.sequence, e.position LIMIT 1
+    ) AS first
+    WHERE first.state = 'pending' AND first.due_at > clock.now
+  ) AS next
+  WHERE n.id = next.id
+)
+SELECT s.environment, s.participant_id, s.ente_id, s.message_id, s.event_id, s.attempts FROM settled s`
 
 const askedAttemptSQL = `
 INSERT INTO hub.attempt (delivery_id, number, started_at, took, state, codes, lease)
