@@ -48,7 +48,8 @@ const (
 	RefusalState Refusal = "wrong_state"
 	// RefusalReplaced is for a refused one that was sent again under another id.
 	RefusalReplaced Refusal = "replaced"
-	// RefusalConfirm is for one that SISS has confirmed, if the operator did not say that it knows.
+	// RefusalConfirm is for one that SISS has confirmed, if the operator did not say that it knows; and
+	// for VerbRenew of one that a reconciliation found accepted there.
 	RefusalConfirm Refusal = "delivered_already"
 	// RefusalCorrected is for an event whose correction or annulment SISS has or may have: sent after
 	// that, it could undo it.
@@ -158,7 +159,9 @@ type target struct {
 	dueAt time.Time
 	// replaced says that a later transmission of the same event is there.
 	replaced bool
-	later    []correction
+	// there says that SISS told a reconciliation that it has the event.
+	there bool
+	later []correction
 }
 
 // correction is the delivery of a correction or annulment of the target's event, tried at least
@@ -230,6 +233,10 @@ SELECT d.id, d.message_id, d.case_id, e.event_id, d.environment, e.participant_i
     SELECT FROM hub.delivery n
     WHERE n.message_id = d.message_id AND n.id <> d.id
       AND d.state = 'refused' AND (n.settled_at IS NULL OR n.settled_at > d.settled_at)
+  ),
+  EXISTS (
+    SELECT FROM hub.reconciliation_difference f
+    WHERE f.environment = d.environment AND f.delivery_id = d.id AND f.kind = 'accepted_there'
   )
 FROM (
   SELECT o.id FROM hub.delivery o WHERE o.id = $1
@@ -252,7 +259,7 @@ func (a *Act) find(ctx context.Context, conn *pgx.Conn) (*target, error) {
 		return nil, err
 	}
 	err := conn.QueryRow(ctx, targetSQL, a.ID).Scan(&t.id, &t.message, &t.caseID, &t.event, &t.environment,
-		&t.participant, &t.ente, &t.state, &t.attempts, &t.held, &t.dueAt, &t.replaced)
+		&t.participant, &t.ente, &t.state, &t.attempts, &t.held, &t.dueAt, &t.replaced, &t.there)
 	if err != nil {
 		return nil, err
 	}
@@ -325,6 +332,9 @@ func (a *Act) decideAgain(t *target, state hub.DeliveryState) (hub.DeliveryState
 	case state == hub.Refused && len(t.later) > 0:
 		// SISS has the annulment or the correction: the event itself would come to life after it.
 		return "", RefusalCorrected
+	case state == hub.Refused && a.Verb == VerbRenew && t.there:
+		// Whatever the operator knows: under another id SISS would have it twice.
+		return "", RefusalConfirm
 	case state == hub.Refused && a.Verb == VerbRenew:
 		return hub.Pending, ""
 	case state == hub.Refused:

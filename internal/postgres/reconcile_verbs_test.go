@@ -37,3 +37,22 @@ func TestNextOfACaseIsDueWhenADoubtIsReconciled(t *testing.T) {
 		t.Errorf("claimed %d", len(next))
 	}
 }
+
+// SISS said of a refused one that it has it: under another IdTrasmissione it would be there twice.
+func TestRefusedOneThatSISSHasIsNotRenewed(t *testing.T) {
+	t.Parallel()
+	db := hubtest.Database(t)
+	store := open(t, db)
+	a, _ := deliveryIn(t, store, addEnte(t, store).ID, hub.Refused)
+	_, err := superuser(t, db).Exec(t.Context(), `INSERT INTO hub.reconciliation_difference
+		(environment, day, type, delivery_id, kind, found_at) VALUES ($1, current_date, 'SEGNALAZIONE', $2, 'accepted_there', now())`,
+		hub.Prod, a.TransmissionID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	again := act(postgres.VerbRenew, a.TransmissionID)
+	again.Confirmed = true
+	wantRefusal(t, store, again, postgres.RefusalConfirm)
+	// Under its own id SISS takes it once.
+	operate(t, store, act(postgres.VerbRedeliver, a.TransmissionID))
+}
