@@ -172,7 +172,7 @@ func (a *act) each(ctx context.Context, ids []uuid.UUID) error {
 		if err != nil {
 			return err
 		}
-		if acted.Refusal == postgres.RefusalConfirm {
+		if acted.Refusal == postgres.RefusalConfirm && a.o.Verb != VerbRenew {
 			question := fmt.Sprintf("SISS has confirmed %s already. Send it again", acted.Delivery)
 			if err := a.ask(ctx, question); err != nil {
 				return err
@@ -419,6 +419,9 @@ func (a *act) sentence(id uuid.UUID, acted postgres.Acted) string {
 	case postgres.RefusalReplaced:
 		return text + "not done: its event was sent again under another id; name the receipt " + acted.Message.String()
 	case postgres.RefusalConfirm:
+		if a.o.Verb == VerbRenew {
+			return text + "not done: a reconciliation found that SISS has it; redeliver it, under its own id"
+		}
 		return text + "not done: SISS has confirmed it already; say --yes to send it again"
 	case postgres.RefusalCorrected:
 		return text + a.corrected(acted)
