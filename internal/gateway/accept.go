@@ -428,8 +428,10 @@ func (g *Gateway) accepted(ctx context.Context, x *exchange, events []*sent) {
 		}
 	}
 	g.confirm(context.WithoutCancel(ctx), x, reserved)
-	if g.Accepted != nil {
-		g.Accepted()
+	for range events {
+		if g.Accepted != nil {
+			g.Accepted() // once for each: the delivery's pace follows their number
+		}
 	}
 }
 
