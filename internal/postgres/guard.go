@@ -326,10 +326,14 @@ func (g *Guard) acknowledge(receipt uuid.UUID) {
 	g.keep(false)
 }
 
-// advance remembers a place in the log that is durable.
-func (g *Guard) advance(wal uint64) {
+// advance remembers a place in the log of a timeline that is durable. That of a server which another
+// one has replaced meanwhile may be beyond all that the new one has.
+func (g *Guard) advance(timeline uint32, wal uint64) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	if timeline != g.known.Timeline {
+		return
+	}
 	g.known.WAL = max(g.known.WAL, wal)
 	g.keep(true)
 }

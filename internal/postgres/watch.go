@@ -51,11 +51,11 @@ func (s *Store) watch(ctx context.Context) {
 func (s *Store) look(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 2*watchEvery)
 	defer cancel()
-	wal := s.guard.Known().WAL
+	known := s.guard.Known()
 	var reached int64
 	err := s.withConn(ctx, func(conn *pgx.Conn) error {
 		delete(conn.PgConn().CustomData(), warned)
-		if err := conn.QueryRow(ctx, advanceSQL, int64(wal)).Scan(&reached); err != nil { //nolint:gosec // half of the range
+		if err := conn.QueryRow(ctx, advanceSQL, int64(known.WAL)).Scan(&reached); err != nil { //nolint:gosec // half of the range
 			return err
 		}
 		return checkWarning(conn)
@@ -65,7 +65,7 @@ func (s *Store) look(ctx context.Context) error {
 	}
 	s.guard.committed.Store(int64(max(1, time.Since(s.guard.opened))))
 	if reached > 0 {
-		s.guard.advance(uint64(reached))
+		s.guard.advance(known.Timeline, uint64(reached))
 	}
 	return nil
 }
