@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -46,6 +47,9 @@ const newLeaf = "<CanaleTelematico>1</CanaleTelematico>"
 
 // whole is a whole gateway in this process, behind a listener, with a database of its own.
 type whole struct {
+	// woken counts how often the delivery was told of an accepted event.
+	woken atomic.Int64
+
 	hubtest.Sender
 
 	t        *testing.T
@@ -147,6 +151,7 @@ func start(t *testing.T, schemas map[validator.Schema]validator.SchemaFiles, ref
 			Participant: hub.Participant{ID: 1, Name: "vendor", Environment: hub.Prod, Enti: enti},
 		}}),
 		Logger: zap.NewNop(), Registerer: w.registry, Now: time.Now,
+		Accepted: func() { w.woken.Add(1) },
 	})
 	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	must(t, err)
@@ -273,6 +278,9 @@ func TestNextVersionThroughTheDoor(t *testing.T) {
 	}
 	if n := one.counted("1.1", "accepted"); n != 0 {
 		t.Errorf("%v events of 1.1 are counted where it is not served", n)
+	}
+	if n := hubtest.Number(t, both.db, "SELECT count(*) FROM hub.event"); n != both.woken.Load() {
+		t.Errorf("the delivery was told of %d events of %d", both.woken.Load(), n)
 	}
 	// One event is the same in both versions: the version is no content (contract, "Duplicates").
 	if a := both.send(declaring(opening, `versione="1.1"`)); a.Receipt == nil || a.Receipt.Esito != "DUPLICATO" {
