@@ -76,6 +76,8 @@ event = new_event()
 report = tell("would it be accepted?", lambda: service.verificaEvento(**event))
 print("  ", report.EsitoPrevisto)
 receipt = tell("send it", lambda: service.inviaEvento(**event))
+if receipt is None:
+    sys.exit("   refused. If the code is SINBA_50x: nothing is stored, send the same again later")
 print("  ", receipt.Esito, receipt.IdRicevuta)
 # An honest retry: the same IdEvento and content, a new IdMessaggio.
 event["Testata"]["IdMessaggio"] = str(uuid.uuid4())

@@ -303,7 +303,7 @@ func (d *demo) await(ctx context.Context, url string, pid int, name string) erro
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("%s is not ready: see %s", name, d.path("log", name+".log"))
+			return fmt.Errorf("%s is running but not ready: %s says what is missing; see %s", name, url, d.path("log", name+".log"))
 		case <-timer.C:
 		}
 	}

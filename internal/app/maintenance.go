@@ -29,6 +29,7 @@ const (
 // Errors of the command line.
 var (
 	errText  = errors.New("the text has more than 100 characters, which is all that echo can say")
+	errOver  = errors.New("until is not in the future: the maintenance would be over already")
 	errUntil = errors.New("until must be a duration like 2h, or an instant like 2026-11-22T14:30 or 2026-11-22T13:30:00Z")
 )
 
@@ -50,8 +51,13 @@ func BeginMaintenance(ctx context.Context, cfg config.Config, o MaintenanceOptio
 	if utf8.RuneCountInString(o.Text) > longestText {
 		return errText
 	}
-	if err := errors.Join(CheckReason(o.Text), CheckReason(cmp.Or(o.Reason, o.Text))); err != nil {
-		return err
+	if err := CheckReason(o.Text); err != nil {
+		return fmt.Errorf("--text, which is the reason in the journal: %w", err)
+	}
+	if o.Reason != "" {
+		if err := CheckReason(o.Reason); err != nil {
+			return fmt.Errorf("--reason: %w", err)
+		}
 	}
 	actor, err := ActorOf(o.Actor)
 	if err != nil {
@@ -171,7 +177,10 @@ func parseUntil(text string, now time.Time) (time.Time, error) {
 	if text == "" {
 		return time.Time{}, nil
 	}
-	if d, err := time.ParseDuration(text); err == nil && d > 0 {
+	if d, err := time.ParseDuration(text); err == nil {
+		if d <= 0 {
+			return time.Time{}, errOver
+		}
 		return now.Add(d).UTC().Truncate(time.Second), nil
 	}
 	if at, err := time.Parse(time.RFC3339, text); err == nil {

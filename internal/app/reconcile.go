@@ -22,7 +22,7 @@ var ErrDifferent = errors.New("hub and SISS differ")
 
 // The faults of a comparison.
 var (
-	errNoSiss      = errors.New("siss.url is not configured: there is nothing to compare with")
+	errNoSiss      = errors.New("siss.url is not configured: there is nothing to compare with (name the configuration of serve with --config)")
 	errReconciling = errors.New("another process reconciles just now: try again when it is done, or two minutes after it died")
 )
 
@@ -90,6 +90,9 @@ func Reconcile(ctx context.Context, cfg config.Config, o ReconcileOptions, out, 
 	days, failed := r.RunNow(ctx, o.Day)
 	if errors.Is(failed, postgres.ErrNoTurn) {
 		return errReconciling
+	}
+	if len(days) == 0 && failed == nil && !o.JSON {
+		_, _ = fmt.Fprintln(out, "Nothing was left to compare: the last days are known to be equal. --day compares one again.")
 	}
 	different, err := tellDays(ctx, store, days, o.JSON, out)
 	switch {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -30,11 +31,14 @@ type SendOptions struct {
 
 // Sent is what came of one document.
 type Sent struct {
-	File       string      `json:"file"`
-	Status     int         `json:"http_status"`
-	Esito      string      `json:"esito"`
-	IDEvento   string      `json:"id_evento,omitempty"`
-	IDRicevuta string      `json:"id_ricevuta,omitempty"`
+	File       string `json:"file"`
+	Status     int    `json:"http_status"`
+	Esito      string `json:"esito"`
+	IDEvento   string `json:"id_evento,omitempty"`
+	IDRicevuta string `json:"id_ricevuta,omitempty"`
+	// RetryAfter is after how many seconds to send the same again, if the hub said so: it judged
+	// nothing then, and stored nothing that is known.
+	RetryAfter int         `json:"retry_after_s,omitempty"`
 	Anomalie   []SentFault `json:"anomalie,omitempty"`
 }
 
@@ -199,6 +203,11 @@ func printSent(out, table io.Writer, asJSON bool, sent Sent) error {
 			return err
 		}
 	}
+	if sent.RetryAfter > 0 {
+		if _, err := fmt.Fprintf(table, "    no verdict: send the same again in %d s\n", sent.RetryAfter); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 
@@ -249,7 +258,10 @@ func verify(ctx context.Context, c *client.Client, document []byte) (Sent, error
 // that does not prove its document. Any other error stays one; ErrUnreachable if nobody answered.
 func sentOf(sent Sent, err error) (Sent, error) {
 	if fault, ok := errors.AsType[*client.FaultError](err); ok {
-		return Sent{Status: fault.Status, Esito: "RIFIUTATO", Anomalie: faultsOf(fault.Anomalie)}, nil
+		return Sent{
+			Status: fault.Status, Esito: "RIFIUTATO", Anomalie: faultsOf(fault.Anomalie),
+			RetryAfter: int(math.Ceil(fault.RetryAfter.Seconds())),
+		}, nil
 	}
 	if errors.Is(err, client.ErrReceipt) {
 		sent.Status, sent.Esito = http.StatusOK, "RICEVUTA_ERRATA"

@@ -13,6 +13,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
@@ -165,6 +166,11 @@ func Load(path string, environ []string) (Config, error) {
 func explain(err error) error {
 	var typeError *yaml.TypeError
 	if !errors.As(err, &typeError) {
+		rest, _ := strings.CutPrefix(err.Error(), "yaml: line ")
+		line, _, _ := strings.Cut(rest, ":")
+		if n, err := strconv.Atoi(line); err == nil {
+			return fmt.Errorf("%w: near line %d", errFile, n)
+		}
 		return errFile
 	}
 	faults := []error{errFile}
