@@ -1,6 +1,7 @@
 package delivery_test
 
 import (
+	"runtime"
 	"testing"
 	"time"
 
@@ -16,8 +17,12 @@ func TestRateAgreedMeanwhileHoldsForWhatIsClaimed(t *testing.T) {
 	s, _ := nation(t, siss.Faults{SlowMS: 2000})
 	w.several(t, 100, 1)
 	k := w.carry(t, s.URL(), func(c *delivery.Config) { c.Workers = workers })
-	// the first ones are under way when the last are claimed
-	time.Sleep(time.Second)
+	// All workers are under way, and the rest is claimed.
+	for patience := time.Now().Add(time.Minute); s.Stats()["fault/slow"] < workers; runtime.Gosched() {
+		if time.Now().After(patience) {
+			t.Fatal("the workers did not begin")
+		}
+	}
 	k.SetRate(rate)
 	k.final(t, workers) // begun before
 	began := time.Now()
