@@ -68,7 +68,7 @@ build: deps ## Build bin/sinbahub and bin/siss-sim
 
 .PHONY: test
 test: deps ## All Go tests but those of e2e and smoke, with the race detector
-	$(TEST) -race -shuffle=on -timeout 10m ./...
+	$(TEST) -race -shuffle=on -timeout 20m ./...
 
 .PHONY: e2e
 e2e: build deps-clients ## One end-to-end run: plain binaries, real SOAP clients
