@@ -27,7 +27,7 @@ func TestSmokeGracefulStop(t *testing.T) {
 	for round := range 3 {
 		l := startLoad(t, h, false, hubtest.Child(writers*casesOfWriter*round))
 		l.awaitAnswers(200)
-		halves := startHalves(t, h, round)
+		halves := startHalves(t, h, l.evidence, round)
 		h.Terminate()
 		for _, s := range halves {
 			all = append(all, s.finish(t))
@@ -63,18 +63,22 @@ func TestSmokeGracefulStop(t *testing.T) {
 type half struct {
 	sent
 
+	kept   *evidence
 	body   []byte
 	into   *io.PipeWriter
 	answer chan *hubtest.Answer
 }
 
 // startHalves begins requests, so that serve holds them when it is asked to stop.
-func startHalves(t *testing.T, h *hubtest.Hub, round int) []*half {
+func startHalves(t *testing.T, h *hubtest.Hub, kept *evidence, round int) []*half {
 	t.Helper()
 	sender := h.Sender(hubtest.ChildEnte)
 	var halves []*half
 	for i := range 4 {
-		s := &half{sent: sent{event: uuid.New(), child: hubtest.Child(160_000 + 100*round + i), sequence: 1}, answer: make(chan *hubtest.Answer, 1)}
+		s := &half{sent: sent{event: uuid.New(), child: hubtest.Child(160_000 + 100*round + i), sequence: 1}, answer: make(chan *hubtest.Answer, 1), kept: kept}
+		if err := kept.intend(s.event); err != nil {
+			t.Fatal(err)
+		}
 		s.body = soap.AppendEnvelope(nil, soap.V12, s.child.Event(s.event, 1))
 		begun := make(chan struct{})
 		// Serve asks for the body once it has begun with the request.
@@ -116,5 +120,8 @@ func (s *half) finish(t *testing.T) sent {
 		return s.sent
 	}
 	s.receipt = a.Receipt
+	if err := s.kept.told(t.Context(), s.event, a.Receipt); err != nil {
+		t.Error(err)
+	}
 	return s.sent
 }
