@@ -53,9 +53,10 @@ func (s *server) runBounded(ctx context.Context) error {
 
 // drain ends the listeners within limits.drain of the order to stop. From the first moment /readyz
 // and echo say that the service leaves, and no connection is kept. For limits.drain_delay messages are
-// still taken, so that a balancer that has not noticed yet loses none; then nothing new is, and what
-// is in flight is finished. The admin listener goes last: until then it tells that we leave.
-func (s *server) drain(ctx context.Context, door, admin *http.Server) error {
+// still taken, and carried to SISS, so that a balancer that has not noticed yet loses none; then nothing
+// new is, refuse is called, and what is in flight is finished. The admin listener goes last: until then
+// it tells that we leave.
+func (s *server) drain(ctx context.Context, refuse context.CancelFunc, door, admin *http.Server) error {
 	limits := s.config().Limits
 	// The last tenth is for the stores, which write what the last exchanges and attempts came to.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), limits.Drain/10*9)
@@ -71,6 +72,7 @@ func (s *server) drain(ctx context.Context, door, admin *http.Server) error {
 	case <-ctx.Done():
 	}
 	s.gateway.Stop()
+	refuse()
 	return errors.Join(shutDown(ctx, door), shutDown(ctx, admin))
 }
 

@@ -236,8 +236,8 @@ func (s *server) listen(ctx context.Context) error {
 	return nil
 }
 
-// run serves until ctx ends or a part fails. The parts that others need outlive them: first the
-// door closes, then the delivery, then the stores.
+// run serves until ctx ends or a part fails. The parts that others need outlive them: what looks after
+// accepted events works for as long as the door takes new ones, and the stores until all others ended.
 func (s *server) run(ctx context.Context) error {
 	storesCtx, stopStores := context.WithCancel(context.WithoutCancel(ctx))
 	storesGroup := s.runStores(storesCtx)
@@ -254,22 +254,24 @@ func (s *server) run(ctx context.Context) error {
 	// Before the first event that is judged under it.
 	s.began(ctx)
 	group, ctx := errgroup.WithContext(ctx)
+	taking, refuse := context.WithCancel(context.WithoutCancel(ctx))
+	defer refuse()
 	door := s.gateway.Server()
 	admin := s.adminServer()
 	group.Go(func() error { return serveUntilShutdown(door, s.gateway.Guard(s.soap)) })
 	group.Go(func() error { return serveUntilShutdown(admin, s.admin) })
-	group.Go(func() error { return s.deliver(ctx) })
+	group.Go(func() error { return s.deliver(taking) })
 	group.Go(func() error { return s.reconcile(ctx) })
 	group.Go(func() error {
-		s.watch.run(ctx)
+		s.watch.run(taking)
 		return nil
 	})
 	group.Go(func() error { return s.housekeep(ctx) })
 	group.Go(func() error { return s.lookAcross(ctx) })
-	group.Go(func() error { return s.keepCluster(ctx) })
+	group.Go(func() error { return s.keepCluster(taking) })
 	group.Go(func() error {
 		<-ctx.Done()
-		return s.drain(ctx, door, admin)
+		return s.drain(ctx, refuse, door, admin)
 	})
 	if err := s.announce(); err != nil {
 		return err

@@ -59,6 +59,34 @@ func TestE2EStopFinishesWhatIsInFlightAndTellsThatItLeaves(t *testing.T) {
 	}
 }
 
+// TestE2EStopCarriesWhatItStillTakes: what is accepted while the hub already leaves reaches SISS before it
+// ends, and not only after the next start.
+func TestE2EStopCarriesWhatItStillTakes(t *testing.T) {
+	t.Parallel()
+	h := hubtest.Start(t, "SINBAHUB_LIMITS_DRAIN_DELAY=5s", "SINBAHUB_LIMITS_DRAIN=60s", "SINBAHUB_LIMITS_GRACE=60s")
+	sender := h.Sender(hubtest.ChildEnte)
+	h.Terminate()
+	hubtest.Await(t, patience, "readyz says that it leaves", func() bool {
+		status, body := admin(t, h, "/readyz")
+		return status == http.StatusServiceUnavailable && strings.Contains(body, "stopping: not ready")
+	})
+	taken := 0
+	for {
+		a, err := sender.Send(t.Context(), soap.V12, hubtest.Child(220+taken).Event(uuid.New(), 1))
+		if err != nil || a.Receipt == nil {
+			break
+		}
+		taken++
+	}
+	hubtest.Await(t, patience, "serve ends", func() bool { return !h.Alive() })
+	if taken == 0 {
+		t.Fatal("nothing was taken while the hub left")
+	}
+	if got := len(h.Received()); got != taken {
+		t.Errorf("SISS has %d of the %d events accepted while the hub left", got, taken)
+	}
+}
+
 // TestE2EStopIsBoundedWhenTheDatabaseHangs: what waits for a database that answers nothing is abandoned,
 // and gets no receipt.
 func TestE2EStopIsBoundedWhenTheDatabaseHangs(t *testing.T) {
