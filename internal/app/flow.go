@@ -15,7 +15,6 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"go.uber.org/zap"
 
 	"github.com/sinbahub/sinbahub/internal/casefile"
 	"github.com/sinbahub/sinbahub/internal/codelist"
@@ -78,7 +77,7 @@ func Flow(ctx context.Context, cfg config.Config, o FlowOptions, out io.Writer) 
 		return err
 	}
 	defer closeStore()
-	if err := errors.Join(store.CheckVersion(ctx), store.CheckKeys(ctx, cfg.Env(), keys.Fingerprints())); err != nil {
+	if err := store.CheckKeys(ctx, cfg.Env(), keys.Fingerprints()); err != nil {
 		return fmt.Errorf("check database: %w", err)
 	}
 	w, err := newFlow(ctx, cfg, store, keys, o)
@@ -102,30 +101,6 @@ func Flow(ctx context.Context, cfg config.Config, o FlowOptions, out io.Writer) 
 		return nil // to tell it was all that was asked for
 	}
 	return err
-}
-
-// openStore connects to the configured database, or to the embedded one.
-func openStore(ctx context.Context, cfg config.Config) (store *postgres.Store, closeStore func(), err error) {
-	url, stop := cfg.Database.URL.Reveal(), func() {}
-	if cfg.Embedded() {
-		cluster, err := startCluster(ctx, cfg.Var, zap.NewNop())
-		if err != nil {
-			return nil, nil, err
-		}
-		url = cluster.AppDSN()
-		if !cluster.Attached() {
-			stop = func() { _ = cluster.Stop(context.WithoutCancel(ctx)) }
-		}
-	}
-	store, err = postgres.Open(ctx, postgres.Config{DSN: url, Connections: 2})
-	if err != nil {
-		stop()
-		return nil, nil, fmt.Errorf("open store: %w", err)
-	}
-	return store, func() {
-		store.Close()
-		stop()
-	}, nil
 }
 
 // flow is one flow being written.

@@ -10,7 +10,6 @@ import (
 	"unicode/utf8"
 
 	"github.com/google/uuid"
-	"go.uber.org/zap"
 
 	"github.com/sinbahub/sinbahub/internal/config"
 	"github.com/sinbahub/sinbahub/internal/journal"
@@ -76,7 +75,7 @@ func BeginMaintenance(ctx context.Context, cfg config.Config, o MaintenanceOptio
 	if o.Reason != "" {
 		reason += ": " + o.Reason
 	}
-	return withOperatorStore(ctx, cfg, func(store *postgres.Store) error {
+	return withStore(ctx, cfg, func(store *postgres.Store) error {
 		if err := store.BeginMaintenance(ctx, m, operatorEntry(cfg, now, maintenanceOn, actor, reason)); err != nil {
 			return fmt.Errorf("begin maintenance: %w", err)
 		}
@@ -95,7 +94,7 @@ func EndMaintenance(ctx context.Context, cfg config.Config, o MaintenanceOptions
 	if err != nil {
 		return err
 	}
-	return withOperatorStore(ctx, cfg, func(store *postgres.Store) error {
+	return withStore(ctx, cfg, func(store *postgres.Store) error {
 		ended, err := store.EndMaintenance(ctx, cfg.Env(), operatorEntry(cfg, time.Now(), maintenanceOff, actor, reason))
 		if err != nil {
 			return fmt.Errorf("end maintenance: %w", err)
@@ -111,7 +110,7 @@ func EndMaintenance(ctx context.Context, cfg config.Config, o MaintenanceOptions
 
 // ShowMaintenance tells what is in force.
 func ShowMaintenance(ctx context.Context, cfg config.Config, out io.Writer) error {
-	return withOperatorStore(ctx, cfg, func(store *postgres.Store) error {
+	return withStore(ctx, cfg, func(store *postgres.Store) error {
 		return showMaintenance(ctx, store, cfg, out)
 	})
 }
@@ -144,31 +143,6 @@ func operatorEntry(cfg config.Config, at time.Time, outcome, actor, reason strin
 		ID: uuid.Must(uuid.NewV7()), At: at.UTC().Truncate(time.Microsecond), Kind: journal.MaintenanceChanged,
 		Environment: cfg.Env(), Outcome: outcome, Actor: actor, Reason: reason,
 	}
-}
-
-// withOperatorStore runs a verb on the configured database. The embedded cluster is attached to if it
-// runs, and else runs for as long as the verb.
-func withOperatorStore(ctx context.Context, cfg config.Config, do func(*postgres.Store) error) error {
-	url := cfg.Database.URL.Reveal()
-	if cfg.Embedded() {
-		cluster, err := startCluster(ctx, cfg.Var, zap.NewNop())
-		if err != nil {
-			return err
-		}
-		url = cluster.AppDSN()
-		if !cluster.Attached() {
-			defer func() { _ = cluster.Stop(context.WithoutCancel(ctx)) }()
-		}
-	}
-	store, err := postgres.Open(ctx, postgres.Config{DSN: url, Connections: 2})
-	if err != nil {
-		return fmt.Errorf("open store: %w", err)
-	}
-	defer store.Close()
-	if err := store.CheckVersion(ctx); err != nil {
-		return fmt.Errorf("check database: %w", err)
-	}
-	return do(store)
 }
 
 // parseUntil reads when a maintenance ends: from now on, or an instant, whose zone is this machine's if

@@ -41,10 +41,6 @@ func openOperator(ctx context.Context, cfg config.Config) (*operator, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := store.CheckVersion(ctx); err != nil {
-		closeStore()
-		return nil, fmt.Errorf("check database: %w", err)
-	}
 	return &operator{store: store, env: cfg.Env(), close: closeStore}, nil
 }
 

@@ -14,7 +14,6 @@ import (
 	"path/filepath"
 	"time"
 
-	"go.uber.org/zap"
 	"go.yaml.in/yaml/v3"
 
 	"github.com/sinbahub/sinbahub/internal/config"
@@ -65,23 +64,9 @@ func LoadParticipants(ctx context.Context, cfg config.Config, path, passwords st
 	if err != nil {
 		return err
 	}
-	url := cfg.Database.URL.Reveal()
-	if cfg.Embedded() {
-		cluster, err := startCluster(ctx, cfg.Var, zap.NewNop())
-		if err != nil {
-			return err
-		}
-		url = cluster.AppDSN()
-		if !cluster.Attached() {
-			defer func() { _ = cluster.Stop(context.WithoutCancel(ctx)) }()
-		}
-	}
-	store, err := postgres.Open(ctx, postgres.Config{DSN: url, Connections: 2})
-	if err != nil {
-		return fmt.Errorf("open store: %w", err)
-	}
-	defer store.Close()
-	return writeRegistry(ctx, store, cfg.Env(), file, passwords)
+	return withStore(ctx, cfg, func(store *postgres.Store) error {
+		return writeRegistry(ctx, store, cfg.Env(), file, passwords)
+	})
 }
 
 // writeRegistry upserts everything of the file.

@@ -66,7 +66,7 @@ func Reconcile(ctx context.Context, cfg config.Config, o ReconcileOptions, out, 
 		return err
 	}
 	defer closeStore()
-	if err := errors.Join(store.CheckVersion(ctx), store.EnsurePartitions(ctx, partitionsAhead)); err != nil {
+	if err := store.EnsurePartitions(ctx, partitionsAhead); err != nil {
 		return fmt.Errorf("check database: %w", err)
 	}
 	cfg.Jail.Workers = 1
