@@ -203,10 +203,13 @@ func (s *Store) claimOn(ctx context.Context, conn *pgx.Conn, q ClaimQuery) ([]Cl
 
 const deferBlockedSQL = `
 WITH blocked AS MATERIALIZED (
-  SELECT d.id, first.due_at AS first_due_at
+  SELECT d.id, first.due_at AS first_due_at, first.waits
   FROM hub.delivery d
   CROSS JOIN LATERAL (
-    SELECT e.id, e.lease, e.due_at FROM hub.delivery e
+    SELECT e.id, e.due_at,
+      -- one in flight ends soon and tells nobody
+      e.lease IS NULL AND (e.due_at IS NULL OR e.due_at > (SELECT hub.hub_now())) AS waits
+    FROM hub.delivery e
     WHERE e.case_id = d.case_id AND e.state NOT IN ('delivered', 'refused')
     ORDER BY e.sequence, e.position LIMIT 1
   ) AS first
@@ -215,17 +218,25 @@ WITH blocked AS MATERIALIZED (
     AND d.due_at <= (SELECT hub.hub_now())
     AND d.lease IS NULL
     AND first.id <> d.id
-    -- one in flight ends soon and tells nobody: only a first that surely waits is waited for
-    AND first.lease IS NULL
-    AND (first.due_at IS NULL OR first.due_at > (SELECT hub.hub_now()))
+    -- only a first that surely waits is waited for, or the turn of one that has two before it: that
+    -- is woken by the settlement of the second, which cannot miss it
+    AND (first.waits OR d.state = 'pending' AND EXISTS (
+      SELECT FROM hub.delivery e
+      WHERE e.case_id = d.case_id AND e.state NOT IN ('delivered', 'refused')
+        AND (e.sequence, e.position) < (d.sequence, d.position)
+      OFFSET 1
+    ))
   ORDER BY d.due_at
-  LIMIT 1000
+  LIMIT 5000
   FOR NO KEY UPDATE OF d SKIP LOCKED
 )
 UPDATE hub.delivery d
--- dead and parked are never due: their case is looked at once a minute, for when a person acts
-SET due_at = coalesce(blocked.first_due_at, hub.hub_now() + interval '1 minute')
-FROM blocked
+SET due_at = CASE WHEN NOT blocked.waits THEN clock.now + interval '5 minutes'
+    -- dead and parked are never due: their case is looked at once a minute, for when a person acts
+    ELSE coalesce(blocked.first_due_at, clock.now + interval '1 minute') END,
+  -- what its own case makes it wait is not the receiver's
+  ready_at = CASE WHEN blocked.waits THEN coalesce(blocked.first_due_at, clock.now) ELSE d.ready_at END
+FROM blocked CROSS JOIN (SELECT hub.hub_now() AS now) AS clock
 WHERE d.id = blocked.id`
 
 // deferEvery is how often blocked deliveries are deferred at most while claims find others. To look
@@ -239,7 +250,8 @@ func (s *Store) deferring() bool {
 	return (last == 0 || now-time.Duration(last) >= deferEvery) && s.deferred.CompareAndSwap(last, max(1, int64(now)))
 }
 
-// deferBlocked makes deliveries that wait behind another of their case due when that one is.
+// deferBlocked puts off deliveries that cannot go yet because of others of their case: until the first
+// is due, or for five minutes, after which they are looked at again should nothing have woken them.
 func (s *Store) deferBlocked(ctx context.Context, q ClaimQuery) error {
 	_, err := s.pool.Exec(ctx, deferBlockedSQL, q.Environment)
 	return err

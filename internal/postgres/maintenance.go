@@ -154,9 +154,9 @@ func (s *Store) Doors(ctx context.Context, env hub.Environment) (Doors, error) {
 
 const judgeBacklogSQL = `
 WITH oldest AS MATERIALIZED (
-  SELECT d.due_at
+  SELECT coalesce(d.ready_at, d.received_at) AS ready_at
   FROM (
-    SELECT d.id, d.case_id, d.due_at
+    SELECT d.id, d.case_id, d.ready_at, d.received_at
     FROM hub.delivery d
     WHERE d.environment = $1
       -- never tried: one that SISS answered badly, or not at all, is a case's own trouble
@@ -172,10 +172,11 @@ WITH oldest AS MATERIALIZED (
     WHERE e.case_id = d.case_id AND e.state NOT IN ('delivered', 'refused')
     ORDER BY e.sequence, e.position LIMIT 1
   )
-  ORDER BY d.due_at
+  ORDER BY coalesce(d.ready_at, d.received_at)
   LIMIT 1
 ), late AS (
-  SELECT coalesce((SELECT clock.now - oldest.due_at FROM oldest), interval '0') AS age, clock.now
+  SELECT greatest(coalesce((SELECT clock.now - oldest.ready_at FROM oldest), interval '0'), interval '0') AS age,
+    clock.now
   FROM (SELECT hub.hub_now() AS now) AS clock
 ), opened AS (
   DELETE FROM hub.backlog b USING late

@@ -3,7 +3,6 @@ package postgres_test
 import (
 	"errors"
 	"slices"
-	"strconv"
 	"testing"
 	"time"
 
@@ -126,7 +125,8 @@ func pendings(t *testing.T, store *postgres.Store, n int) (all []*postgres.Accep
 // age makes a delivery look as if it had become due so long ago, in a state.
 func age(t *testing.T, conn *pgx.Conn, id uuid.UUID, hours int, change string) {
 	t.Helper()
-	tag, err := conn.Exec(t.Context(), "UPDATE hub.delivery SET due_at = hub.hub_now() - interval '"+strconv.Itoa(hours)+" hours' "+change+" WHERE id = $1", id)
+	tag, err := conn.Exec(t.Context(), "UPDATE hub.delivery SET due_at = hub.hub_now() - $2 * interval '1 hour', "+
+		"ready_at = hub.hub_now() - $2 * interval '1 hour' "+change+" WHERE id = $1", id, hours)
 	if err != nil || tag.RowsAffected() != 1 {
 		t.Fatal(tag, err)
 	}

@@ -383,6 +383,7 @@ WITH clock AS MATERIALIZED (
   SET state = $2,
     changed_at = CASE WHEN d.state = $2 THEN d.changed_at ELSE clock.now END,
     due_at = CASE WHEN $2 <> 'parked' THEN clock.now END,
+    ready_at = clock.now,
     settled_at = CASE WHEN $2 = 'parked' THEN clock.now END,
     spared = CASE WHEN $2 <> 'parked' AND d.settled_at IS NOT NULL THEN d.attempts ELSE d.spared END,
     lease = NULL,
@@ -392,7 +393,7 @@ WITH clock AS MATERIALIZED (
 ), followers AS (
   -- those that waited behind it were put off for up to a minute
   UPDATE hub.delivery f
-  SET due_at = clock.now
+  SET due_at = clock.now, ready_at = clock.now
   FROM clock
   WHERE f.case_id = $3 AND f.state NOT IN ('delivered', 'refused') AND f.state = 'pending'
     AND f.due_at > clock.now AND f.id <> ALL ($1::uuid[]) AND $9
@@ -444,9 +445,9 @@ WITH clock AS MATERIALIZED (
 ), renewed AS (
   -- the same event at the same place of its case, made with the same keys
   INSERT INTO hub.delivery (id, message_id, environment, case_id, sequence, position, received_at,
-    nation_epoch, state, attempts, changed_at, due_at)
+    nation_epoch, state, attempts, changed_at, due_at, ready_at)
   SELECT $2, d.message_id, d.environment, d.case_id, d.sequence, d.position, d.received_at,
-    d.nation_epoch, 'pending', 0, clock.now, clock.now
+    d.nation_epoch, 'pending', 0, clock.now, clock.now, clock.now
   FROM hub.delivery d CROSS JOIN clock WHERE d.id = $1
 ), entered AS (
   INSERT INTO hub.journal_entry (id, at, kind, message_id, body) VALUES ($3, $4, $7, $5, $6)

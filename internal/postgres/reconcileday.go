@@ -172,7 +172,7 @@ RETURNING d.id, d.case_id, d.environment, e.participant_id, e.ente_id, e.id AS m
 ), woken AS (
   -- the next of the case was put off until this one would have been tried again
   UPDATE hub.delivery n
-  SET due_at = next.now
+  SET due_at = next.now, ready_at = next.now
   FROM (
     SELECT first.id, clock.now
     FROM settled

@@ -109,22 +109,24 @@ WITH g AS MATERIALIZED (
   WHERE d.id = g.id AND d.lease = g.lease
   -- with the token it held: a batch may bring two settlements of one delivery, by the one who lost
   -- the lease and by the one who has it, and only the latter is an attempt that ended
-  RETURNING d.id, g.lease, d.attempts, d.message_id, d.case_id, d.state
+  RETURNING d.id, g.lease, d.attempts, d.message_id, d.case_id, d.state, d.ready_at
 ), woken AS (
-  -- the next of the case may have been put off until this one was expected to be tried again, and
-  -- this one came earlier: by a person's word, say. Behind a first attempt nothing was put off.
+  -- the next of the case was put off, because it had others before it or because this one was
+  -- expected to be tried again later
   UPDATE hub.delivery n
-  SET due_at = next.now
+  SET due_at = next.now, ready_at = next.ready_at
   FROM (
-    SELECT first.id, clock.now
+    SELECT first.id, clock.now,
+      -- behind one that SISS took at once the receiver alone made it wait
+      CASE WHEN held.attempts = 1 THEN greatest(first.ready_at, held.ready_at) ELSE clock.now END AS ready_at
     FROM held
     CROSS JOIN (SELECT hub.hub_now() AS now) AS clock
     CROSS JOIN LATERAL (
-      SELECT e.id, e.state, e.due_at FROM hub.delivery e
+      SELECT e.id, e.state, e.due_at, e.ready_at FROM hub.delivery e
       WHERE e.case_id = held.case_id AND e.state NOT IN ('delivered', 'refused') AND e.id <> held.id
       ORDER BY e.sequence, e.position LIMIT 1
     ) AS first
-    WHERE held.attempts > 1 AND held.state IN ('delivered', 'refused') AND first.state = 'pending' AND first.due_at > clock.now
+    WHERE held.state IN ('delivered', 'refused') AND first.state = 'pending' AND first.due_at > clock.now
   ) AS next
   WHERE n.id = next.id
 ), tried AS (

@@ -206,13 +206,22 @@ WITH i AS MATERIALIZED (
 ), stored_delivery AS (
   -- due at once, by the database's clock; sequence is the turn, which is not always the event's number
   INSERT INTO hub.delivery (id, message_id, environment, case_id, sequence, position, received_at,
-    nation_epoch, state, attempts, changed_at, due_at, lease, owner)
+    nation_epoch, state, attempts, changed_at, due_at, ready_at, lease, owner)
   SELECT i.transmission_id, i.id, i.environment, i.case_id, i.turn, i.position, i.received_at,
     i.nation_epoch, CASE WHEN i.lease IS NULL THEN 'pending' ELSE 'sending' END,
     CASE WHEN i.lease IS NULL THEN 0 ELSE 1 END,
     CASE WHEN i.lease IS NULL THEN i.received_at ELSE clock.now END,
-    CASE WHEN i.lease IS NULL THEN clock.now ELSE clock.now + $34::bigint * interval '1 microsecond' END,
-    i.lease, CASE WHEN i.lease IS NULL THEN NULL ELSE $33::uuid END
+    CASE WHEN i.lease IS NOT NULL THEN clock.now + $34::bigint * interval '1 microsecond'
+      -- with two before it, it is put off until it is the next: a claim must not meet what cannot go.
+      -- Not with one: that may be settled while we write, and its settlement not see this row.
+      WHEN EXISTS (
+        SELECT FROM hub.delivery e
+        WHERE e.case_id = i.case_id AND e.state NOT IN ('delivered', 'refused')
+          AND (e.sequence, e.position) < (i.turn, i.position)
+        OFFSET 1
+      ) THEN clock.now + interval '5 minutes'
+      ELSE clock.now END,
+    clock.now, i.lease, CASE WHEN i.lease IS NULL THEN NULL ELSE $33::uuid END
   FROM i CROSS JOIN (SELECT hub.hub_now() AS now) AS clock
   RETURNING id, lease
 ), stored_entry AS (
