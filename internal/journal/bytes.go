@@ -23,6 +23,9 @@ const (
 	VersionActor = 3
 	// VersionOther has all of these, empty or not, then Other behind the others, and never as zeroes.
 	VersionOther = 4
+	// VersionEvidence has all of these, empty or not, then the fields of Evidence, and never all of
+	// them as zeroes.
+	VersionEvidence = 5
 )
 
 // ErrFormat says that bytes are not exactly those of an entry.
@@ -39,7 +42,7 @@ func (e Entry) Bytes() []byte {
 	for _, c := range e.Codes {
 		codes = appendField(codes, []byte(c))
 	}
-	b := make([]byte, 1, 360+len(codes))
+	b := make([]byte, 1, 700+len(codes))
 	b[0] = e.version()
 	b = appendField(b, e.ID[:])
 	b = appendField(b, numeric(e.At.UnixMicro()))
@@ -66,12 +69,63 @@ func (e Entry) Bytes() []byte {
 	if b[0] >= VersionOther {
 		b = appendField(b, e.Other[:])
 	}
+	if b[0] >= VersionEvidence {
+		b = e.Evidence.append(b)
+	}
 	return b
+}
+
+func (v *Evidence) append(b []byte) []byte {
+	var started int64
+	if !v.StartedAt.IsZero() {
+		started = v.StartedAt.UnixMicro()
+	}
+	b = appendField(b, numeric(started))
+	b = appendField(b, v.Outbound[:])
+	b = appendField(b, v.Regional[:])
+	b = appendField(b, v.State[:])
+	b = appendField(b, []byte(v.Schema))
+	b = appendField(b, numeric(v.Rules))
+	b = appendField(b, numeric(v.Mapping))
+	b = appendField(b, []byte(v.Reference))
+	b = appendField(b, []byte(v.Hub))
+	b = appendField(b, numeric(v.RegionEpoch))
+	b = appendField(b, numeric(v.NationEpoch))
+	return appendField(b, v.Origin)
+}
+
+func (v *Evidence) read(r *reader) {
+	var started int64
+	if number(r, &started); started != 0 {
+		v.StartedAt = time.UnixMicro(started).UTC()
+	}
+	r.into(v.Outbound[:])
+	r.into(v.Regional[:])
+	r.into(v.State[:])
+	v.Schema = string(r.field())
+	number(r, &v.Rules)
+	number(r, &v.Mapping)
+	v.Reference, v.Hub = string(r.field()), string(r.field())
+	number(r, &v.RegionEpoch)
+	number(r, &v.NationEpoch)
+	if origin := r.field(); len(origin) > 0 {
+		v.Origin = origin
+	}
+}
+
+// empty tells whether no field is set.
+func (v *Evidence) empty() bool {
+	none := [32]byte{}
+	return v.StartedAt.IsZero() && v.Outbound == none && v.Regional == none && v.State == none && v.Schema == "" &&
+		v.Rules == 0 && v.Mapping == 0 && v.Reference == "" && v.Hub == "" && v.RegionEpoch == 0 && v.NationEpoch == 0 &&
+		len(v.Origin) == 0
 }
 
 // version is the lowest that has the entry's fields, so that an entry has one form only.
 func (e Entry) version() byte {
 	switch {
+	case !e.Evidence.empty():
+		return VersionEvidence
 	case e.Other != uuid.Nil:
 		return VersionOther
 	case e.Actor != "" || e.Reason != "":
@@ -95,7 +149,7 @@ func numeric[N int32 | int64](n N) []byte {
 
 // Parse reads what Bytes wrote and nothing else: any other bytes are ErrFormat.
 func Parse(b []byte) (Entry, error) {
-	if len(b) == 0 || b[0] < Version || b[0] > VersionOther {
+	if len(b) == 0 || b[0] < Version || b[0] > VersionEvidence {
 		return Entry{}, ErrFormat
 	}
 	r := reader{rest: b[1:]}
@@ -128,6 +182,9 @@ func Parse(b []byte) (Entry, error) {
 	}
 	if b[0] >= VersionOther {
 		r.into(e.Other[:])
+	}
+	if b[0] >= VersionEvidence {
+		e.Evidence.read(&r)
 	}
 	if e.version() != b[0] || r.bad || codes.bad || len(r.rest) > 0 {
 		return Entry{}, ErrFormat

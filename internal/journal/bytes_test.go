@@ -60,7 +60,29 @@ func draw(t *rapid.T) journal.Entry {
 		Actor:       actor,
 		Reason:      reason,
 		Other:       other,
+		Evidence:    drawEvidence(t),
 	}
+}
+
+func drawEvidence(t *rapid.T) (v journal.Evidence) {
+	if !rapid.Bool().Draw(t, "evidence") {
+		return v
+	}
+	digest := rapid.SliceOfN(rapid.Byte(), 32, 32)
+	v = journal.Evidence{
+		Outbound: [32]byte(digest.Draw(t, "outbound")), Regional: [32]byte(digest.Draw(t, "regional")),
+		State: [32]byte(digest.Draw(t, "state")), Schema: rapid.String().Draw(t, "schema"),
+		Rules: rapid.Int32().Draw(t, "rules"), Mapping: rapid.Int32().Draw(t, "mapping"),
+		Reference: rapid.String().Draw(t, "reference"), Hub: rapid.String().Draw(t, "hub"),
+		RegionEpoch: rapid.Int32().Draw(t, "region"), NationEpoch: rapid.Int32().Draw(t, "nation"),
+	}
+	if rapid.Bool().Draw(t, "started") {
+		v.StartedAt = time.UnixMicro(rapid.Int64Range(1, 1<<52).Draw(t, "started at")).UTC()
+	}
+	if rapid.Bool().Draw(t, "origin") {
+		v.Origin = rapid.SliceOfN(rapid.Byte(), 1, 90).Draw(t, "sealed origin")
+	}
+	return v
 }
 
 func TestParseReadsWhatBytesWrote(t *testing.T) {
@@ -175,5 +197,25 @@ func TestBytesOfVersionOneAreFixed(t *testing.T) {
 	nobody, _ := hex.DecodeString(before + "00000010" + strings.Repeat("00", 16))
 	if _, err := journal.Parse(nobody); !errors.Is(err, journal.ErrFormat) {
 		t.Error("version 4 with an empty field:", err)
+	}
+	// Version 5 has a group more, of which something is never empty.
+	e.Evidence = journal.Evidence{
+		StartedAt: time.UnixMicro(1).UTC(), Outbound: [32]byte{31: 1}, Regional: [32]byte{31: 2}, State: [32]byte{31: 3},
+		Schema: "1.1", Rules: 4, Mapping: 5, Reference: "r6", Hub: "v7", RegionEpoch: 8, NationEpoch: 9, Origin: []byte{0xaa},
+	}
+	zeroes := strings.Repeat("00", 31)
+	fifth := "05" + before[2:] + "0000001001890a5dac96774bbcceb302099a805a" +
+		"000000080000000000000001" + "00000020" + zeroes + "01" + "00000020" + zeroes + "02" + "00000020" + zeroes + "03" +
+		"00000003312e31" + "0000000400000004" + "0000000400000005" + "000000027236" + "000000027637" +
+		"0000000400000008" + "0000000400000009" + "00000001aa"
+	if diff := cmp.Diff(fifth, hex.EncodeToString(e.Bytes())); diff != "" {
+		t.Error(diff)
+	}
+	e.Evidence = journal.Evidence{}
+	none, _ := hex.DecodeString("05" + hex.EncodeToString(e.Bytes())[2:] + "000000080000000000000000" +
+		strings.Repeat("00000020"+strings.Repeat("00", 32), 3) + "00000000" + "0000000400000000" + "0000000400000000" +
+		"00000000" + "00000000" + "0000000400000000" + "0000000400000000" + "00000000")
+	if _, err := journal.Parse(none); !errors.Is(err, journal.ErrFormat) {
+		t.Error("version 5 with nothing in it:", err)
 	}
 }

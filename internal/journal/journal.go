@@ -3,7 +3,7 @@
 //
 // An entry holds ids, codes and digests, never content: neither a leaf of an event nor an
 // identifier of a child. Its bytes are versioned, length-prefixed and unique for each entry, so
-// that the Merkle tree over them (RFC 6962, a later issue) proves exactly what stands here.
+// that the Merkle tree over them (RFC 6962) proves exactly what stands here.
 package journal
 
 import (
@@ -45,6 +45,19 @@ const (
 	// OperatorActed is what an operator did to a delivery: Outcome is the verb, Actor and Reason say who
 	// and why. It stands in the transaction that did it.
 	OperatorActed Kind = 9
+	// MessageOpened is a person's look at what was sealed: written before it is opened. Outcome says what
+	// was asked for, Message is whose, Actor and Reason who and why.
+	MessageOpened Kind = 10
+	// JournalRestored is an operator's word that the database is one restored from a backup: Reason has
+	// the last checkpoint known before (size and root), Count nothing.
+	JournalRestored Kind = 11
+	// EvidenceExported is a bundle given to an auditor: Reason has its range, Commitment is the SHA-256 of
+	// its manifest.
+	EvidenceExported Kind = 12
+	// MessagesReplayed is a replay: Outcome is verify or what-if and how it ended, Count how many messages.
+	MessagesReplayed Kind = 13
+	// RecordsRetired is a run of retention: Codes have class:number for each class, Reason the policy.
+	RecordsRetired Kind = 14
 )
 
 // Entry is one record. A zero field means that it does not apply to the kind.
@@ -88,4 +101,37 @@ type Entry struct {
 	Reason string
 	// Other is IdRicevuta of a second event that the entry is about.
 	Other uuid.UUID
+	// Evidence is what a replay needs and its result is compared with.
+	Evidence
+}
+
+// Evidence is what was at work when an event was judged, made or sent, and what came of it. Zero fields
+// do not apply.
+type Evidence struct {
+	// StartedAt is when an attempt began, by the writer's clock; its bytes hold whole microseconds, and
+	// the zero time stands as 0.
+	StartedAt time.Time
+	// Outbound is the SHA-256 of the national event as sent; Entry.Sealed is then that of the same bytes
+	// sealed, if they were kept.
+	Outbound [32]byte
+	// Regional is SHA-256(the receipt's salt ‖ the regional event): the salt goes with the subject, and
+	// then nobody can try contents against it.
+	Regional [32]byte
+	// State is SHA-256(the receipt's salt ‖ the case's state before the event), as casefile.State.Bytes.
+	State [32]byte
+	// Schema is the schema's version that the message was held against.
+	Schema string
+	// Rules is the version of the rules.
+	Rules int32
+	// Mapping is the version of foglie.tsv.
+	Mapping int32
+	// Reference is the version of the reference data, empty for none.
+	Reference string
+	// Hub is the version of the binary.
+	Hub string
+	// RegionEpoch and NationEpoch are the epochs of the keys of the codes.
+	RegionEpoch, NationEpoch int32
+	// Origin is a sealed envelope (pseudonym.SealedOrigin) with the subject's and the case's random id,
+	// 16 bytes each. It opens for the opener only, and no more once the subject's secret is destroyed.
+	Origin []byte
 }
