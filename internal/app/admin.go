@@ -49,6 +49,7 @@ func (s *server) ready(w http.ResponseWriter, r *http.Request) {
 		{"vault", s.vaultPool.Ping},
 		{"validator", func(context.Context) error { return s.pool.Alive() }},
 		{"disk", s.checkDisk},
+		{"journal", s.notary.check},
 		{"memory", func(context.Context) error { return errIf(s.watch.short.Load(), errMemory) }},
 	}
 	faults := make([]error, len(checks))
@@ -71,6 +72,9 @@ func (s *server) ready(w http.ResponseWriter, r *http.Request) {
 		door = "closed, " + string(c.Reason)
 	}
 	text.WriteString("door: " + door + "\n")
+	if s.notary.unwitnessed.Load() {
+		text.WriteString("journal: unwitnessed before this start\n")
+	}
 	w.WriteHeader(status)
 	_, _ = w.Write([]byte(text.String()))
 }

@@ -31,9 +31,11 @@ type watch struct {
 	disk func(config.Config) string
 	// delivering says that there is a receiver to be late for.
 	delivering bool
-	tell       func(gateway.Closure)
-	now        func() time.Time
-	log        *zap.Logger
+	// unsealed is for how long the journal could not be sealed.
+	unsealed func() time.Duration
+	tell     func(gateway.Closure)
+	now      func() time.Time
+	log      *zap.Logger
 
 	// doors are as last read, at readAt.
 	doors  postgres.Doors
@@ -79,7 +81,7 @@ func (l *latch) below(value, limit, reopen uint64) {
 // newWatch makes the watch of a built server's door.
 func (s *server) newWatch() *watch {
 	w := &watch{
-		store: s.stores.store, cfg: s.config, delivering: s.delivery != nil, tell: s.gateway.Close,
+		store: s.stores.store, cfg: s.config, delivering: s.delivery != nil, unsealed: s.notary.stale, tell: s.gateway.Close,
 		now: time.Now, log: s.log.Named("admission"),
 		disk: func(cfg config.Config) string {
 			if s.stores.cluster != nil {
@@ -190,6 +192,7 @@ func (w *watch) decide(cfg config.Config, now time.Time) {
 		gateway.ClosedDisk:        w.free.closed || w.size.closed,
 		gateway.ClosedMemory:      w.memory.closed,
 		gateway.ClosedBacklog:     w.doors.Backlog && w.delivering && cfg.Admission.Backlog > 0,
+		gateway.ClosedJournal:     cfg.Journal.Stale > 0 && w.unsealed() > cfg.Journal.Stale,
 	}
 	var c gateway.Closure
 	for _, reason := range gateway.ClosedReasons() {

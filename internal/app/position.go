@@ -2,11 +2,9 @@ package app
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"path/filepath"
-	"strings"
 
 	"go.uber.org/zap"
 
@@ -34,8 +32,8 @@ func (s *server) openGuard() error {
 // knew, as after a restore. What was acknowledged beyond it is gone from the hub. The output names
 // all that a record of it needs: reason, what was known and what is there now.
 func AcceptDatabase(ctx context.Context, cfg config.Config, out io.Writer, reason string) error {
-	if strings.TrimSpace(reason) == "" {
-		return errors.New("a reason is needed")
+	if err := CheckReason(reason); err != nil {
+		return err
 	}
 	url := cfg.Database.URL.Reveal()
 	if cfg.Embedded() {
@@ -57,5 +55,5 @@ func AcceptDatabase(ctx context.Context, cfg config.Config, out io.Writer, reaso
 	}
 	say(out, "accepted  system %d timeline %d log %X\n", adoption.After.System, adoption.After.Timeline, adoption.After.WAL)
 	say(out, "reason    %q\n", reason)
-	return nil
+	return acceptJournal(ctx, cfg, out, reason)
 }

@@ -28,6 +28,7 @@ import (
 	"github.com/sinbahub/sinbahub/internal/contract"
 	"github.com/sinbahub/sinbahub/internal/delivery"
 	"github.com/sinbahub/sinbahub/internal/gateway"
+	"github.com/sinbahub/sinbahub/internal/journal"
 	"github.com/sinbahub/sinbahub/internal/postgres"
 	"github.com/sinbahub/sinbahub/internal/pseudonym"
 	"github.com/sinbahub/sinbahub/internal/sinba"
@@ -70,6 +71,7 @@ type server struct {
 	delivery  *delivery.Dispatcher
 	dated     *dated
 	others    *others
+	notary    *notary
 	// events reads stored events, whatever lists are in force.
 	events *sinba.Catalogue
 	// reconciler is there where delivery is.
@@ -167,6 +169,9 @@ func (s *server) build(ctx context.Context) error {
 	if err := s.openStores(ctx); err != nil {
 		return err
 	}
+	if err := s.buildNotary(ctx); err != nil {
+		return err
+	}
 	s.others = newOthers(s.registry)
 	s.sealer = pseudonym.NewSealer(s.keys, s.stores.vault.RecordEpoch, time.Now)
 	if err := s.buildDelivery(); err != nil {
@@ -208,7 +213,8 @@ func (s *server) buildGateway(ctx context.Context) error {
 		Contract: catalogue, Validator: s.pool, Registry: s.members, Keys: s.keys,
 		Vault: s.stores.vault, Sealer: s.sealer, Store: s.stores.store,
 		Logger: s.log, Registerer: s.registry, Now: time.Now,
-		Accepted: s.wake,
+		Accepted: s.wake, JournalKeys: s.notary.key.Public(),
+		Checkpoint: func() journal.Checkpoint { return *s.notary.published.Load() },
 	})
 	// A hub that starts in a maintenance takes nothing before it knows of it.
 	s.watch = s.newWatch()
@@ -247,6 +253,7 @@ func (s *server) run(ctx context.Context) error {
 	})
 	defer func() {
 		s.gateway.JournalStrangers(storesCtx)
+		s.notary.close(storesCtx)
 		stopStores()
 		_ = storesGroup.Wait()
 	}()
@@ -269,6 +276,7 @@ func (s *server) run(ctx context.Context) error {
 	group.Go(func() error { return s.housekeep(ctx) })
 	group.Go(func() error { return s.lookAcross(ctx) })
 	group.Go(func() error { return s.keepCluster(taking) })
+	group.Go(func() error { return s.notary.run(taking) })
 	group.Go(func() error {
 		<-ctx.Done()
 		return s.drain(ctx, refuse, door, admin)

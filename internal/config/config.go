@@ -52,6 +52,7 @@ type Config struct {
 	Reference Reference `yaml:"reference"`
 	Rules     Rules     `yaml:"rules"`
 	Reconcile Reconcile `yaml:"reconcile"`
+	Journal   Journal   `yaml:"journal"`
 	// BasicAuth allows HTTP Basic on the SOAP listener. Only the demo's configuration sets it,
 	// and only a loopback listener takes it (default false).
 	BasicAuth bool `yaml:"basic_auth"`
@@ -131,7 +132,8 @@ func Default() Config {
 		SISS:     SISS{Workers: 64, Deadline: time.Minute, Lease: 90 * time.Second},
 		Jail:     Jail{Deadline: 2 * time.Second, Mode: JailAuto},
 		Limits:   defaultLimits(), Admission: defaultAdmission(), Reconcile: defaultReconcile(),
-		Log: Log{Level: "info"},
+		Journal: defaultJournal(),
+		Log:     Log{Level: "info"},
 	}
 }
 
@@ -248,6 +250,7 @@ func (c Config) check() error {
 	c.Admission.check(say)
 	c.Rules.check(say)
 	c.Reconcile.check(say)
+	c.Journal.check(say)
 	return errors.Join(faults...)
 }
 

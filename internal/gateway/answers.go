@@ -167,6 +167,7 @@ func (g *Gateway) answerStato(ctx context.Context, x *exchange) ([]byte, error) 
 	for _, violation := range findings(state) {
 		b = g.appendAnomalia(b, anomalia, x.base, violation)
 	}
+	b = g.appendProva(ctx, b, state.Registration)
 	return soap.AppendEnvelope(nil, x.version, x.answer(b)), nil
 }
 

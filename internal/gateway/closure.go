@@ -32,11 +32,13 @@ const (
 	ClosedMemory ClosedReason = "memory"
 	// ClosedBacklog says that accepted events wait too long for their delivery.
 	ClosedBacklog ClosedReason = "backlog"
+	// ClosedJournal says that the journal could not be sealed for too long.
+	ClosedJournal ClosedReason = "journal"
 )
 
 // ClosedReasons lists them in that order.
 func ClosedReasons() []ClosedReason {
-	return []ClosedReason{ClosedMaintenance, ClosedDisk, ClosedMemory, ClosedBacklog}
+	return []ClosedReason{ClosedMaintenance, ClosedDisk, ClosedMemory, ClosedBacklog, ClosedJournal}
 }
 
 // A sender whom nobody can tell better comes back after closedWait to three times that; one who waits
@@ -125,6 +127,8 @@ func (c *Closure) sentence() string {
 		return "Ricezione sospesa: memoria insufficiente. / Not receiving: short of memory."
 	case ClosedBacklog:
 		return "Ricezione sospesa: inoltro in ritardo. / Not receiving: the delivery is late."
+	case ClosedJournal:
+		return "Ricezione sospesa: giornale non sigillato. / Not receiving: the journal is not sealed."
 	}
 	return ""
 }

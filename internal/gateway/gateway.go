@@ -19,6 +19,7 @@ import (
 	"github.com/sinbahub/sinbahub/internal/contract"
 	"github.com/sinbahub/sinbahub/internal/door"
 	"github.com/sinbahub/sinbahub/internal/hub"
+	"github.com/sinbahub/sinbahub/internal/journal"
 	"github.com/sinbahub/sinbahub/internal/postgres"
 	"github.com/sinbahub/sinbahub/internal/pseudonym"
 	"github.com/sinbahub/sinbahub/internal/sinba"
@@ -56,6 +57,11 @@ type Parts struct {
 	// Accepted is called once for each accepted event, to wake the delivery. It must not block;
 	// nil for none.
 	Accepted func()
+	// Checkpoint is the last published checkpoint of the journal, the zero one if there is none; nil
+	// for a hub without one.
+	Checkpoint func() journal.Checkpoint
+	// JournalKeys are the public keys of checkpoints.
+	JournalKeys []string
 }
 
 // Reference is what the registry decides about events. It is replaced whole when the registry

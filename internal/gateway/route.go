@@ -29,8 +29,8 @@ func (g *Gateway) Guard(listener net.Listener) net.Listener { return g.connectio
 // order to stop: end ctx after the server's shutdown.
 func (g *Gateway) Watch(ctx context.Context) { g.connections.Watch(ctx) }
 
-// route is the handler of the SOAP listener: the service, its description, and the table of
-// codes. Paths are compared as they are; nothing of a request's address comes back.
+// route is the handler of the SOAP listener: the service, its description, the table of codes, and the
+// journal's checkpoint. Paths are compared as they are; nothing of a request's address comes back.
 func (g *Gateway) route(w http.ResponseWriter, r *http.Request) {
 	if why := door.Begin(r); why != door.FlawNone {
 		g.refuseFraming(w, r, why)
@@ -55,9 +55,11 @@ func (g *Gateway) route(w http.ResponseWriter, r *http.Request) {
 		g.describe(w, r)
 	case r.URL.Path == codesPath && read:
 		g.describeCodes(w, r)
+	case (r.URL.Path == checkpointPath || r.URL.Path == keysPath) && read:
+		g.describeJournal(w, r)
 	case r.URL.Path == contract.Path:
 		notAllowed(w, "GET, HEAD, POST", "POST a SOAP message; the WSDL is at ?wsdl")
-	case r.URL.Path == codesPath || r.Method == http.MethodConnect || r.Method == http.MethodTrace:
+	case r.URL.Path == codesPath || r.URL.Path == checkpointPath || r.URL.Path == keysPath || r.Method == http.MethodConnect || r.Method == http.MethodTrace:
 		notAllowed(w, "GET, HEAD", "this can only be read")
 	default:
 		http.Error(w, "the service is at "+contract.Path, http.StatusNotFound)

@@ -70,12 +70,12 @@ func (e Entry) Bytes() []byte {
 		b = appendField(b, e.Other[:])
 	}
 	if b[0] >= VersionEvidence {
-		b = e.Evidence.append(b)
+		b = e.appendEvidence(b)
 	}
 	return b
 }
 
-func (v *Evidence) append(b []byte) []byte {
+func (v *Evidence) appendEvidence(b []byte) []byte {
 	var started int64
 	if !v.StartedAt.IsZero() {
 		started = v.StartedAt.UnixMicro()
@@ -94,7 +94,7 @@ func (v *Evidence) append(b []byte) []byte {
 	return appendField(b, v.Origin)
 }
 
-func (v *Evidence) read(r *reader) {
+func (v *Evidence) readEvidence(r *reader) {
 	var started int64
 	if number(r, &started); started != 0 {
 		v.StartedAt = time.UnixMicro(started).UTC()
@@ -113,8 +113,8 @@ func (v *Evidence) read(r *reader) {
 	}
 }
 
-// empty tells whether no field is set.
-func (v *Evidence) empty() bool {
+// noEvidence tells whether no field is set.
+func (v *Evidence) noEvidence() bool {
 	none := [32]byte{}
 	return v.StartedAt.IsZero() && v.Outbound == none && v.Regional == none && v.State == none && v.Schema == "" &&
 		v.Rules == 0 && v.Mapping == 0 && v.Reference == "" && v.Hub == "" && v.RegionEpoch == 0 && v.NationEpoch == 0 &&
@@ -124,7 +124,7 @@ func (v *Evidence) empty() bool {
 // version is the lowest that has the entry's fields, so that an entry has one form only.
 func (e Entry) version() byte {
 	switch {
-	case !e.Evidence.empty():
+	case !e.noEvidence():
 		return VersionEvidence
 	case e.Other != uuid.Nil:
 		return VersionOther
@@ -184,7 +184,7 @@ func Parse(b []byte) (Entry, error) {
 		r.into(e.Other[:])
 	}
 	if b[0] >= VersionEvidence {
-		e.Evidence.read(&r)
+		e.readEvidence(&r)
 	}
 	if e.version() != b[0] || r.bad || codes.bad || len(r.rest) > 0 {
 		return Entry{}, ErrFormat

@@ -34,6 +34,19 @@ func (s *Store) Journal(ctx context.Context, entries ...journal.Entry) error {
 	return nil
 }
 
+// Record writes an entry at once and alone, for commands that run no batches.
+func (s *Store) Record(ctx context.Context, e journal.Entry) error {
+	if e.ID == uuid.Nil {
+		return hub.NewError(hub.Internal, hub.CodeInternal, errEntry)
+	}
+	ctx, cancel := context.WithTimeout(ctx, s.timeout)
+	defer cancel()
+	if _, err := s.journalOnce(ctx, []journal.Entry{e}); err != nil {
+		return unavailable(err)
+	}
+	return nil
+}
+
 func (s *Store) journalBatch(ctx context.Context, all []journal.Entry) []batch.Result[struct{}] {
 	return runBatch(ctx, s, groupJournal, all, s.journalOnce)
 }

@@ -45,6 +45,8 @@ type EventState struct {
 	Codes []string
 	// Warnings are those of the first receipt.
 	Warnings []hub.Violation
+	// Registration is IdRegistrazione, the journal's entry of the acceptance.
+	Registration uuid.UUID
 }
 
 // Stato is the contract's word for the state (codStatoEvento).
@@ -95,7 +97,7 @@ CROSS JOIN LATERAL (
 // stateColumns are what scanState reads, of a key k, its event e and its newest delivery d.
 const stateColumns = `
 SELECT k.event_id, k.receipt_id, k.warnings, d.state, d.changed_at, d.attempts,
-  coalesce(d.protocol, ''), coalesce(d.codes, ''),` + annulled
+  coalesce(d.protocol, ''), coalesce(d.codes, ''), k.registration_id,` + annulled
 
 const stateByEventSQL = stateColumns + `
 FROM hub.event_key k
@@ -122,7 +124,7 @@ func scanState(row pgx.Row) (EventState, error) {
 	var warnings []byte
 	var codes string
 	err := row.Scan(&state.Event, &state.Receipt, &warnings, &state.State, &state.At, &state.Attempts,
-		&state.Protocol, &codes, &state.Annulled)
+		&state.Protocol, &codes, &state.Registration, &state.Annulled)
 	if err != nil {
 		return EventState{}, err
 	}
