@@ -26,6 +26,8 @@ const (
 	SealedCase Kind = 3
 	// SealedOutbound is what was sent to a receiver, or came back.
 	SealedOutbound Kind = 4
+	// SealedOrigin is which subject and case an entry of the journal is about: their ids, 16 bytes each.
+	SealedOrigin Kind = 5
 )
 
 // envelopeVersion begins everything sealed. Version 1 is
