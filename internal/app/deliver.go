@@ -5,7 +5,11 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/google/uuid"
+
 	"github.com/sinbahub/sinbahub/internal/delivery"
+	"github.com/sinbahub/sinbahub/internal/postgres"
+	"github.com/sinbahub/sinbahub/internal/pseudonym"
 	"github.com/sinbahub/sinbahub/internal/sinba"
 	"github.com/sinbahub/sinbahub/xsd"
 )
@@ -29,7 +33,7 @@ func (s *server) buildDelivery() error {
 		Workers: s.cfg.SISS.Workers, Rate: s.cfg.SISS.Rate, Deadline: s.cfg.SISS.Deadline, Lease: s.cfg.SISS.Lease,
 	}, delivery.Parts{
 		Store: s.stores.store, Keys: s.keys, Events: events, Validator: s.pool,
-		Logger: s.log, Registerer: s.registry, Now: time.Now,
+		Logger: s.log, Registerer: s.registry, Now: time.Now, Keep: s.keepSent, Version: s.opts.Version,
 	})
 	if err != nil {
 		return fmt.Errorf("build delivery: %w", err)
@@ -54,4 +58,17 @@ func (s *server) deliver(ctx context.Context) error {
 		return nil
 	}
 	return s.delivery.Run(ctx)
+}
+
+// keepSent seals a national event for the opener. It is readable for as long as the subject's secret is.
+func (s *server) keepSent(ctx context.Context, subject, delivery uuid.UUID, national []byte) (postgres.Sealed, error) {
+	owner, err := s.stores.vault.SubjectOf(ctx, subject)
+	if err != nil {
+		return postgres.Sealed{}, err
+	}
+	sealed, err := s.sealer.Seal(ctx, owner, pseudonym.Label{Kind: pseudonym.SealedOutbound, Message: delivery}, national)
+	if err != nil {
+		return postgres.Sealed{}, err
+	}
+	return postgres.Sealed{Epoch: sealed.Epoch, Bytes: sealed.Bytes, Digest: sealed.Digest()}, nil
 }

@@ -54,7 +54,7 @@ func (s *server) runBounded(ctx context.Context) error {
 // drain ends the listeners within limits.drain of the order to stop. From the first moment /readyz
 // and echo say that the service leaves, and no connection is kept. For limits.drain_delay messages are
 // still taken, and carried to SISS, so that a balancer that has not noticed yet loses none; then nothing
-// new is, refuse is called, and what is in flight is finished. The admin listener goes last: until then
+// new is, what is in flight is finished, and refuse says that no more will come. The admin listener goes last: until then
 // it tells that we leave.
 func (s *server) drain(ctx context.Context, refuse context.CancelFunc, door, admin *http.Server) error {
 	limits := s.config().Limits
@@ -72,8 +72,9 @@ func (s *server) drain(ctx context.Context, refuse context.CancelFunc, door, adm
 	case <-ctx.Done():
 	}
 	s.gateway.Stop()
+	err := shutDown(ctx, door)
 	refuse()
-	return errors.Join(shutDown(ctx, door), shutDown(ctx, admin))
+	return errors.Join(err, shutDown(ctx, admin))
 }
 
 // serveUntilShutdown serves; a shutdown is no error.

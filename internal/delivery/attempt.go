@@ -36,6 +36,8 @@ type trial struct {
 	after, leave time.Duration
 	// digest is the SHA-256 of the national event, zero if none was sent.
 	digest [sha256.Size]byte
+	// sealed is the national event that may have reached SISS, sealed; zero if none was sent or kept.
+	sealed postgres.Sealed
 }
 
 // attempt makes one attempt and says how to settle it.
@@ -84,8 +86,25 @@ func (d *Dispatcher) try(ctx context.Context, h held) trial {
 	d.kept(a, c)
 	if a.Sent {
 		t.digest = sha256.Sum256(national)
+		if t.verdict.Result != Retry {
+			t.sealed = d.seal(ctx, c, national)
+		}
 	}
 	return t
+}
+
+// seal keeps what may have reached SISS. That it could not be kept does not hold the settlement up: its
+// digest stands in the journal, and it can be made again from what is stored.
+func (d *Dispatcher) seal(ctx context.Context, c *postgres.Claimed, national []byte) postgres.Sealed {
+	if d.keep == nil {
+		return postgres.Sealed{}
+	}
+	sealed, err := d.keep(ctx, c.Subject, c.ID, national)
+	if err != nil {
+		d.log.Warn("what was sent is not kept", zap.Stringer("delivery_id", c.ID), zap.Error(err))
+		return postgres.Sealed{}
+	}
+	return sealed
 }
 
 // holds tells whether the lease of a claim still holds, whenever it is asked.
@@ -177,7 +196,7 @@ func (d *Dispatcher) settlement(c *postgres.Claimed, t trial, started time.Time)
 	ended := d.now()
 	s := &postgres.Settlement{
 		Delivery: c.ID, Lease: c.Lease, Protocol: t.verdict.Protocol, Codes: t.verdict.Codes,
-		StartedAt: started, Took: ended.Sub(started), Digest: t.digest,
+		StartedAt: started, Took: ended.Sub(started), Digest: t.digest, Sealed: t.sealed,
 	}
 	switch t.verdict.Result {
 	case Delivered:
@@ -201,7 +220,11 @@ func (d *Dispatcher) settlement(c *postgres.Claimed, t trial, started time.Time)
 	s.Entry = journal.Entry{
 		ID: uuid.Must(uuid.NewV7()), At: ended, Kind: journal.AttemptSettled, Environment: c.Environment,
 		Participant: c.Participant, Ente: c.Ente, Message: c.Message, Event: c.Event, Delivery: c.ID,
-		Attempt: c.Attempt, Outcome: string(s.State),
+		Attempt: c.Attempt, Outcome: string(s.State), Sealed: t.sealed.Digest,
+		Evidence: journal.Evidence{
+			StartedAt: started.UTC().Truncate(time.Microsecond), Outbound: t.digest, Mapping: c.MappingVersion,
+			NationEpoch: c.NationEpoch, Hub: d.version,
+		},
 	}
 	for _, code := range t.verdict.Codes {
 		s.Entry.Codes = append(s.Entry.Codes, hub.Code(code))

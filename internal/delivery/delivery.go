@@ -99,6 +99,11 @@ type Parts struct {
 	// Now is the clock of attempts, journal entries and pacing. Leases and retries run by the
 	// database's.
 	Now func() time.Time
+	// Keep seals the national event of a delivery about a subject, so that what was sent can be shown;
+	// nil keeps nothing.
+	Keep func(ctx context.Context, subject, delivery uuid.UUID, national []byte) (postgres.Sealed, error)
+	// Version is the hub's, for the journal.
+	Version string
 }
 
 // Dispatcher carries deliveries. Make it with New, then Run it once.
@@ -112,6 +117,8 @@ type Dispatcher struct {
 	metrics *metrics
 	now     func() time.Time
 	owner   uuid.UUID
+	keep    func(ctx context.Context, subject, delivery uuid.UUID, national []byte) (postgres.Sealed, error)
+	version string
 
 	pace    *pace
 	rate    atomic.Int64 // agreed per second, 0 for none
@@ -150,6 +157,7 @@ func New(cfg Config, parts Parts) (*Dispatcher, error) {
 	}
 	d := &Dispatcher{
 		cfg: cfg, store: parts.Store, pool: parts.Validator, now: parts.Now, metrics: m, owner: uuid.New(),
+		keep: parts.Keep, version: parts.Version,
 		log:    parts.Logger.Named("delivery"),
 		maker:  maker{events: parts.Events, keys: parts.Keys},
 		client: &client{url: cfg.URL, http: &http.Client{Transport: transport, CheckRedirect: noRedirect}, validator: parts.Validator},

@@ -355,11 +355,17 @@ func (g *Gateway) prepare(ctx context.Context, x *exchange, e *sent, openings ma
 		}
 		a.Case.SealedIDs = ids.Bytes
 	}
+	origin, err := g.Sealer.Seal(ctx, subject, pseudonym.Label{Kind: pseudonym.SealedOrigin, Message: receiptID},
+		slices.Concat(subject.ID[:], file.ID[:]))
+	if err != nil {
+		return err
+	}
 	digest := sha256.Sum256(sealed.Bytes)
 	a.EnteCode, a.Region = e.ente.Code, e.ente.Region
 	a.Participant, a.ReceiptID, a.ReceivedAt = x.participant.ID, receiptID, x.receivedAt.UTC().Truncate(time.Microsecond)
 	a.ContentMAC, a.Subject, a.TransmissionID = k.mac, subject.ID, e.transmissionID
-	a.Commitment = pseudonym.Commitment(pseudonym.Salt(subject.Secret(), receiptID), k.content)
+	a.Salt = pseudonym.Salt(subject.Secret(), receiptID)
+	a.Commitment = pseudonym.Commitment(a.Salt, k.content)
 	a.SchemaVersion, a.MappingVersion, a.RulesVersion = x.schema, sinba.MappingVersion, sinba.RulesVersion
 	a.ReferenceVersion = x.catalogue().ReferenceVersion()
 	a.RegionEpoch, a.NationEpoch = epoch, g.Keys.Epoch(pseudonym.Nation)
@@ -368,6 +374,11 @@ func (g *Gateway) prepare(ctx context.Context, x *exchange, e *sent, openings ma
 		ID: uuid.Must(uuid.NewV7()), At: a.ReceivedAt, Kind: journal.EventAccepted, Environment: g.cfg.Environment,
 		Participant: x.participant.ID, Ente: e.ente.ID, Message: receiptID, Event: k.key.Event, Delivery: e.transmissionID,
 		Sealed: digest, Commitment: a.Commitment, Severities: x.reference.Severities.Digest(),
+		Evidence: journal.Evidence{
+			Regional: pseudonym.Commitment(a.Salt, a.Body), Schema: a.SchemaVersion, Rules: a.RulesVersion,
+			Mapping: a.MappingVersion, Reference: a.ReferenceVersion, Hub: g.cfg.Version,
+			RegionEpoch: a.RegionEpoch, NationEpoch: a.NationEpoch, Origin: origin.Bytes,
+		},
 	}
 	e.prepared = a
 	return nil

@@ -31,7 +31,7 @@ type prova struct {
 }
 
 // stato asks statoEvento for an event, and gives its proof, nil while there is none.
-func stato(t *testing.T, sender hubtest.Sender, ente string, receipt string) *prova {
+func stato(t *testing.T, sender hubtest.Sender, ente, receipt string) *prova {
 	t.Helper()
 	a, err := sender.Send(t.Context(), soap.V12, []byte(`<StatoEventoRichiesta xmlns="urn:sinba:eventi:v1"><CodiceEnte>`+ente+
 		`</CodiceEnte><IdRicevuta>`+receipt+`</IdRicevuta></StatoEventoRichiesta>`))

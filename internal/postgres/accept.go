@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"slices"
 	"time"
@@ -75,9 +76,11 @@ type Acceptance struct {
 	Body []byte
 	// TransmissionID is IdTrasmissione, fixed for ever, also the id of the delivery.
 	TransmissionID uuid.UUID
-	// Entry is the journal's, without outcome and codes, which follow from the warnings; its id is
-	// IdRegistrazione.
+	// Entry is the journal's, without outcome and codes, which follow from the warnings, and without the
+	// state of the case; its id is IdRegistrazione.
 	Entry journal.Entry
+	// Salt is the receipt's, for the digest of that state.
+	Salt [16]byte
 }
 
 // AcceptedCase is the case an acceptance was prepared for.
@@ -173,7 +176,6 @@ func (s *Store) AcceptAll(ctx context.Context, all []*Acceptance) []batch.Result
 			continue
 		}
 		r := &ready{Acceptance: a, body: s2.Encode(nil, a.Body), facts: casefile.FactsBytes(&a.Facts)}
-		r.tell(a.Warnings[:min(len(a.Warnings), maxWarnings)])
 		whole, at = append(whole, r), append(at, i)
 	}
 	ctx, cancel := context.WithTimeout(ctx, s.timeout)
@@ -207,10 +209,11 @@ type ready struct {
 	turn int32
 }
 
-// tell sets what the receipt tells.
-func (r *ready) tell(all []hub.Violation) {
+// tell sets what the receipt and the journal tell of the event, judged against its case.
+func (r *ready) tell(all []hub.Violation, against *casefile.State) {
 	r.told, r.warnings = all, formatWarnings(all)
 	entry := r.Entry
+	entry.State = sha256.Sum256(slices.Concat(r.Salt[:], against.Bytes()))
 	entry.Outcome, entry.Codes = outcomeOf(all).String(), nil
 	for _, v := range all {
 		if !slices.Contains(entry.Codes, v.Code) {

@@ -85,9 +85,7 @@ func (d *decision) judge(r *ready, file *heldCase) AcceptResult {
 	if refuses(all) {
 		return AcceptResult{Status: StatusRefused, Violations: all}
 	}
-	if len(all) > len(r.Warnings) || len(r.told) != len(all) { // or another try found more
-		r.tell(all)
-	}
+	r.tell(all, &file.State)
 	if event.Operation != sinba.Inserimento {
 		r.original = casefile.Original(file.history, event.RefersTo)
 	}

@@ -39,6 +39,8 @@ type Settlement struct {
 	Took time.Duration
 	// Digest is the SHA-256 of the national event as sent, all zero if nothing was sent.
 	Digest [32]byte
+	// Sealed are the bytes of the national event as sent, sealed; zero if they are not kept.
+	Sealed Sealed
 	// Entry is the journal's.
 	Entry journal.Entry
 }
@@ -87,12 +89,12 @@ func (s *Store) settleBatch(ctx context.Context, all []*Settlement) []batch.Resu
 const settleSQL = `
 WITH g AS MATERIALIZED (
   SELECT u.id, u.lease, u.state, u.retry_us, u.protocol, u.codes, u.started_at, u.took_us, u.digest,
-    u.entry_id, u.entry_at, u.entry_kind, u.entry_body
+    u.entry_id, u.entry_at, u.entry_kind, u.entry_body, u.seal_epoch, u.sealed
   FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::bigint[], $5::text[], $6::text[],
     $7::timestamptz[], $8::bigint[], $9::bytea[], $10::uuid[], $11::timestamptz[], $12::smallint[],
-    $13::bytea[])
+    $13::bytea[], $14::uuid[], $15::bytea[])
     AS u (id, lease, state, retry_us, protocol, codes, started_at, took_us, digest,
-      entry_id, entry_at, entry_kind, entry_body)
+      entry_id, entry_at, entry_kind, entry_body, seal_epoch, sealed)
 ), held AS (
   UPDATE hub.delivery d
   SET state = g.state,
@@ -130,9 +132,9 @@ WITH g AS MATERIALIZED (
   ) AS next
   WHERE n.id = next.id
 ), tried AS (
-  INSERT INTO hub.attempt (delivery_id, number, started_at, took, state, codes, digest, lease)
+  INSERT INTO hub.attempt (delivery_id, number, started_at, took, state, codes, digest, lease, seal_epoch, sealed)
   SELECT g.id, held.attempts, g.started_at, g.took_us * interval '1 microsecond', g.state, g.codes,
-    g.digest, g.lease
+    g.digest, g.lease, g.seal_epoch, g.sealed
   FROM held JOIN g ON g.id = held.id AND g.lease = held.lease
 ), entered AS (
   INSERT INTO hub.journal_entry (id, at, kind, message_id, body)
@@ -170,14 +172,15 @@ func (s *Store) settleOnce(ctx context.Context, part []*Settlement) ([]batch.Res
 }
 
 func settleArgs(part []*Settlement) []any {
-	var ids, leases, entryIDs uuids
+	var ids, leases, entryIDs, epochs uuids
 	var states []string
 	var retries, took []int64
 	var protocols, codes []*string
 	var started, entryAt []time.Time
 	var kinds []int16
-	var digests, entries [][]byte
+	var digests, entries, sealed [][]byte
 	for _, t := range part {
+		epochs, sealed = epochs.addNullable(t.Sealed.Epoch), append(sealed, t.Sealed.Bytes)
 		ids, leases, entryIDs = ids.add(t.Delivery), leases.add(t.Lease), entryIDs.add(t.Entry.ID)
 		states = append(states, string(t.State))
 		retries, took = append(retries, t.RetryIn.Microseconds()), append(took, t.Took.Microseconds())
@@ -189,6 +192,7 @@ func settleArgs(part []*Settlement) []any {
 	}
 	return []any{
 		ids, leases, states, retries, protocols, codes, started, took, digests, entryIDs, entryAt, kinds, entries,
+		epochs, sealed,
 	}
 }
 
