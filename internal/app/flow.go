@@ -72,7 +72,8 @@ func Flow(ctx context.Context, cfg config.Config, o FlowOptions, out io.Writer) 
 	if err != nil {
 		return err
 	}
-	store, closeStore, err := openStore(ctx, cfg)
+	// It records the keys at their first use; and a flow without the last events is none to hand in.
+	store, closeStore, err := openStore(ctx, cfg, writing)
 	if err != nil {
 		return err
 	}

@@ -75,7 +75,7 @@ func BeginMaintenance(ctx context.Context, cfg config.Config, o MaintenanceOptio
 	if o.Reason != "" {
 		reason += ": " + o.Reason
 	}
-	return withStore(ctx, cfg, func(store *postgres.Store) error {
+	return withStore(ctx, cfg, writing, func(store *postgres.Store) error {
 		if err := store.BeginMaintenance(ctx, m, operatorEntry(cfg, now, maintenanceOn, actor, reason)); err != nil {
 			return fmt.Errorf("begin maintenance: %w", err)
 		}
@@ -94,7 +94,7 @@ func EndMaintenance(ctx context.Context, cfg config.Config, o MaintenanceOptions
 	if err != nil {
 		return err
 	}
-	return withStore(ctx, cfg, func(store *postgres.Store) error {
+	return withStore(ctx, cfg, writing, func(store *postgres.Store) error {
 		ended, err := store.EndMaintenance(ctx, cfg.Env(), operatorEntry(cfg, time.Now(), maintenanceOff, actor, reason))
 		if err != nil {
 			return fmt.Errorf("end maintenance: %w", err)
@@ -110,7 +110,7 @@ func EndMaintenance(ctx context.Context, cfg config.Config, o MaintenanceOptions
 
 // ShowMaintenance tells what is in force.
 func ShowMaintenance(ctx context.Context, cfg config.Config, out io.Writer) error {
-	return withStore(ctx, cfg, func(store *postgres.Store) error {
+	return withStore(ctx, cfg, reading, func(store *postgres.Store) error {
 		return showMaintenance(ctx, store, cfg, out)
 	})
 }

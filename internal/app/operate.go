@@ -36,8 +36,8 @@ type operator struct {
 }
 
 // openOperator connects to a database of this binary's version.
-func openOperator(ctx context.Context, cfg config.Config) (*operator, error) {
-	store, closeStore, err := openStore(ctx, cfg)
+func openOperator(ctx context.Context, cfg config.Config, use purpose) (*operator, error) {
+	store, closeStore, err := openStore(ctx, cfg, use)
 	if err != nil {
 		return nil, err
 	}
@@ -109,7 +109,7 @@ func ListDeliveries(ctx context.Context, cfg config.Config, o ListOptions, out i
 	if err != nil {
 		return err
 	}
-	op, err := openOperator(ctx, cfg)
+	op, err := openOperator(ctx, cfg, reading)
 	if err != nil {
 		return err
 	}
@@ -173,7 +173,7 @@ func (op *operator) count(ctx context.Context, f postgres.DeliveryFilter) ([]pos
 
 // ShowDelivery prints all that may be seen of one delivery.
 func ShowDelivery(ctx context.Context, cfg config.Config, id string, asJSON bool, out io.Writer) error {
-	op, err := openOperator(ctx, cfg)
+	op, err := openOperator(ctx, cfg, reading)
 	if err != nil {
 		return err
 	}

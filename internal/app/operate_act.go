@@ -120,7 +120,7 @@ func OperateDeliveries(ctx context.Context, cfg config.Config, o ActOptions) err
 	if err != nil {
 		return err
 	}
-	op, err := openOperator(ctx, cfg)
+	op, err := openOperator(ctx, cfg, writing)
 	if err != nil {
 		return err
 	}

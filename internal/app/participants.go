@@ -64,7 +64,7 @@ func LoadParticipants(ctx context.Context, cfg config.Config, path, passwords st
 	if err != nil {
 		return err
 	}
-	return withStore(ctx, cfg, func(store *postgres.Store) error {
+	return withStore(ctx, cfg, writing, func(store *postgres.Store) error {
 		return writeRegistry(ctx, store, cfg.Env(), file, passwords)
 	})
 }

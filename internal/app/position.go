@@ -6,8 +6,6 @@ import (
 	"io"
 	"path/filepath"
 
-	"go.uber.org/zap"
-
 	"github.com/sinbahub/sinbahub/internal/config"
 	"github.com/sinbahub/sinbahub/internal/postgres"
 )
@@ -37,7 +35,7 @@ func AcceptDatabase(ctx context.Context, cfg config.Config, out io.Writer, reaso
 	}
 	url := cfg.Database.URL.Reveal()
 	if cfg.Embedded() {
-		cluster, err := startCluster(ctx, cfg.Var, zap.NewNop())
+		cluster, err := borrowCluster(ctx, cfg.Var, reading)
 		if err != nil {
 			return err
 		}

@@ -61,7 +61,7 @@ func Reconcile(ctx context.Context, cfg config.Config, o ReconcileOptions, out, 
 	if cfg.SISS.URL == "" {
 		return errNoSiss
 	}
-	store, closeStore, err := openStore(ctx, cfg)
+	store, closeStore, err := openStore(ctx, cfg, writing)
 	if err != nil {
 		return err
 	}

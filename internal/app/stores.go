@@ -41,7 +41,8 @@ func migrations() []postgres.MigrationSet {
 	return []postgres.MigrationSet{{Name: "vault", FS: pseudonym.Migrations, Table: "vault.goose_version"}}
 }
 
-// startCluster starts, or attaches to, the embedded cluster of a var folder and migrates it.
+// startCluster starts, or attaches to, the embedded cluster of a var folder and migrates it. For serve
+// and for who prepares it only: others that attach must not change what a running serve stands on.
 func startCluster(ctx context.Context, varDir string, log *zap.Logger) (*postgres.Cluster, error) {
 	cluster, err := postgres.StartCluster(ctx, clusterConfig(varDir, log))
 	if err != nil {
@@ -323,44 +324,4 @@ func newPool(cfg config.Config, log *zap.Logger, registerer prometheus.Registere
 		return nil, fmt.Errorf("build validator: %w", err)
 	}
 	return pool, nil
-}
-
-// openStore connects a command to the configured database, which must be of this binary's version, or
-// to the embedded one. That is attached to if it runs, and else runs for as long as the command.
-func openStore(ctx context.Context, cfg config.Config) (store *postgres.Store, closeStore func(), err error) {
-	url, stop := cfg.Database.URL.Reveal(), func() {}
-	if cfg.Embedded() {
-		cluster, err := startCluster(ctx, cfg.Var, zap.NewNop())
-		if err != nil {
-			return nil, nil, err
-		}
-		url = cluster.AppDSN()
-		if !cluster.Attached() {
-			stop = func() { _ = cluster.Stop(context.WithoutCancel(ctx)) }
-		}
-	}
-	store, err = postgres.Open(ctx, postgres.Config{DSN: url, Connections: 2})
-	if err != nil {
-		stop()
-		return nil, nil, fmt.Errorf("open store: %w", err)
-	}
-	closeStore = func() {
-		store.Close()
-		stop()
-	}
-	if err := store.CheckVersion(ctx); err != nil {
-		closeStore()
-		return nil, nil, fmt.Errorf("check database: %w", err)
-	}
-	return store, closeStore, nil
-}
-
-// withStore runs a command on openStore's store.
-func withStore(ctx context.Context, cfg config.Config, do func(*postgres.Store) error) error {
-	store, closeStore, err := openStore(ctx, cfg)
-	if err != nil {
-		return err
-	}
-	defer closeStore()
-	return do(store)
 }

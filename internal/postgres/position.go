@@ -62,9 +62,9 @@ func openPositions(dir string) (*positionFile, []Position, error) {
 		if own != nil && !exists(name) {
 			continue
 		}
-		file, err := os.OpenFile(filepath.Clean(name), os.O_CREATE|os.O_RDWR|syscall.O_CLOEXEC, 0o600)
+		file, err := openPosition(name)
 		if err != nil {
-			return nil, nil, fmt.Errorf("open a file of positions: %w", err)
+			return nil, nil, errors.Join(err, own.close())
 		}
 		mine := own == nil && syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) == nil
 		sequence, position, err := readSlots(file)
@@ -84,6 +84,35 @@ func openPositions(dir string) (*positionFile, []Position, error) {
 		return nil, nil, errors.New("every file of positions is another process's")
 	}
 	return own, known, nil
+}
+
+// openPosition opens a file of positions, making it if it is not there. One that root makes, who ran a
+// command, belongs to whom the folder belongs to: serve reads them all and would refuse to start.
+func openPosition(name string) (*os.File, error) {
+	file, err := os.OpenFile(filepath.Clean(name), os.O_CREATE|os.O_RDWR|syscall.O_CLOEXEC, 0o600)
+	if err == nil && os.Geteuid() == 0 {
+		err = giveToOwnerOf(filepath.Dir(name), file)
+	}
+	if err != nil {
+		if file != nil {
+			_ = file.Close()
+		}
+		return nil, fmt.Errorf("open a file of positions: %w", err)
+	}
+	return file, nil
+}
+
+// giveToOwnerOf makes a file belong to a folder's owner.
+func giveToOwnerOf(dir string, file *os.File) error {
+	info, err := os.Stat(dir)
+	if err != nil {
+		return err
+	}
+	stat, ok := info.Sys().(*syscall.Stat_t)
+	if !ok {
+		return nil
+	}
+	return file.Chown(int(stat.Uid), int(stat.Gid))
 }
 
 func (f *positionFile) close() error {
@@ -171,7 +200,7 @@ func forgetPosition(name string, now Position) (before Position, err error) {
 	}
 	defer func() { err = errors.Join(err, file.Close()) }()
 	if err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		return Position{}, errors.New("serve is running and uses the position: stop it first")
+		return Position{}, errors.New("serve is running, or a command, and uses the position: stop it first")
 	}
 	sequence, before, err := readSlots(file)
 	if errors.Is(err, errPosition) {

@@ -70,6 +70,18 @@ func (s *Store) look(ctx context.Context) error {
 	return nil
 }
 
+// Remember commits a record of its own and remembers the place in the log that this reached, with all
+// that was committed before it. The watch of Run does so each second; a command does it at its end.
+func (s *Store) Remember(ctx context.Context) error {
+	if s.guard == nil {
+		return nil
+	}
+	if err := s.look(ctx); err != nil {
+		return unavailable(err)
+	}
+	return nil
+}
+
 // visit connects to each server of the address for a moment. The guard takes over the newest and
 // prefers it.
 func (s *Store) visit(ctx context.Context) {
