@@ -99,6 +99,8 @@ type act struct {
 	many bool
 	// along are corrections that were sent again with their event, and need not be a second time.
 	along map[uuid.UUID]bool
+	// woken is how many were done when the running hubs were last told.
+	woken int
 }
 
 // OperateDeliveries does what an operator asked for, each delivery in a transaction of its own with
@@ -131,6 +133,7 @@ func OperateDeliveries(ctx context.Context, cfg config.Config, o ActOptions) err
 	} else {
 		err = a.bulk(ctx)
 	}
+	a.wake(ctx)
 	if err == nil && a.refused > 0 {
 		err = ErrRefused
 	}
@@ -273,6 +276,7 @@ func (a *act) pages(ctx context.Context, filter postgres.DeliveryFilter, total i
 			after = postgres.Place{ReceivedAt: page[i].ReceivedAt, Receipt: page[i].Message}
 		}
 		a.progress(total)
+		a.wake(ctx)
 		if len(page) < a.o.Batch {
 			break
 		}
@@ -282,6 +286,20 @@ func (a *act) pages(ctx context.Context, filter postgres.DeliveryFilter, total i
 	}
 	_, err := fmt.Fprintf(a.o.Progress, "%d done, %d not\n", a.done, a.refused)
 	return err
+}
+
+// wakeTime bounds the telling of the running hubs, which is a hint: they look by themselves, too.
+const wakeTime = 2 * time.Second
+
+// wake lets every running hub see at once what was made due since it was last told.
+func (a *act) wake(ctx context.Context) {
+	if a.done == a.woken || a.o.Verb == VerbPark {
+		return
+	}
+	a.woken = a.done
+	once, cancel := context.WithTimeout(context.WithoutCancel(ctx), wakeTime)
+	defer cancel()
+	_ = a.store.Tell(once, a.env, uuid.New())
 }
 
 // next acts on one that the filter found. The question was asked for all of them.
