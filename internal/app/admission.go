@@ -21,6 +21,9 @@ const (
 	backlogEvery  = 5 * time.Second
 	sizeEvery     = 30 * time.Second
 	doorsPatience = 2 * time.Second
+	// How often a server that said that its disk is full is asked to store something, and for how long.
+	roomEvery    = 2 * time.Second
+	roomPatience = time.Second
 )
 
 // watch decides whether the door is open, from the database, the disk and the memory of serve.
@@ -29,6 +32,8 @@ type watch struct {
 	cfg   func() config.Config
 	// disk is the folder to measure for a configuration, empty for none.
 	disk func(config.Config) string
+	// full is what the server itself said of its disk, which nobody here may be able to see.
+	full *postgres.Fullness
 	// delivering says that there is a receiver to be late for.
 	delivering bool
 	// unsealed is for how long the journal could not be sealed.
@@ -43,6 +48,7 @@ type watch struct {
 	// stale says that the last reading failed.
 	stale              bool
 	backlogAt, sizedAt time.Time
+	triedAt            time.Time
 	free, size, memory latch
 	told               gateway.Closure
 	// short says that memory closes the door.
@@ -81,7 +87,7 @@ func (l *latch) below(value, limit, reopen uint64) {
 // newWatch makes the watch of a built server's door.
 func (s *server) newWatch() *watch {
 	w := &watch{
-		store: s.stores.store, cfg: s.config, delivering: s.delivery != nil, unsealed: s.notary.stale, tell: s.gateway.Close,
+		store: s.stores.store, full: &s.full, cfg: s.config, delivering: s.delivery != nil, unsealed: s.notary.stale, tell: s.gateway.Close,
 		now: time.Now, log: s.log.Named("admission"),
 		disk: func(cfg config.Config) string {
 			if s.stores.cluster != nil {
@@ -131,6 +137,7 @@ func (w *watch) look(ctx context.Context) error {
 	defer cancel()
 	cfg := w.cfg()
 	now := w.now()
+	w.lookForRoom(ctx, now)
 	err := w.lookAtDatabase(ctx, cfg, now)
 	w.lookAtDisk(cfg)
 	held := heldMemory()
@@ -170,6 +177,18 @@ func (w *watch) lookAtDatabase(ctx context.Context, cfg config.Config, now time.
 	return nil
 }
 
+// lookForRoom tries whether a server that said that its disk is full can store something again: behind
+// a closed door nobody else may. The probe itself notes that it could.
+func (w *watch) lookForRoom(ctx context.Context, now time.Time) {
+	if !w.full.Full() || now.Sub(w.triedAt) < roomEvery {
+		return
+	}
+	w.triedAt = now
+	ctx, cancel := context.WithTimeout(ctx, roomPatience)
+	defer cancel()
+	_ = w.store.CanCommit(ctx)
+}
+
 // lookAtDisk measures the disk if there is one to see. What cannot be measured changes nothing.
 func (w *watch) lookAtDisk(cfg config.Config) {
 	least := uint64(cfg.Admission.Disk) //nolint:gosec // checked not to be negative
@@ -189,7 +208,7 @@ func (w *watch) lookAtDisk(cfg config.Config) {
 func (w *watch) decide(cfg config.Config, now time.Time) {
 	holds := map[gateway.ClosedReason]bool{
 		gateway.ClosedMaintenance: w.inMaintenance(now),
-		gateway.ClosedDisk:        w.free.closed || w.size.closed,
+		gateway.ClosedDisk:        w.free.closed || w.size.closed || w.full.Full(),
 		gateway.ClosedMemory:      w.memory.closed,
 		gateway.ClosedBacklog:     w.doors.Backlog && w.delivering && cfg.Admission.Backlog > 0,
 		gateway.ClosedJournal:     cfg.Journal.Stale > 0 && w.unsealed() > cfg.Journal.Stale,

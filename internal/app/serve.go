@@ -62,6 +62,7 @@ type server struct {
 
 	stores    stores
 	guard     *postgres.Guard
+	full      postgres.Fullness
 	vaultPool *pgxpool.Pool
 	keys      *pseudonym.Keys
 	sealer    *pseudonym.Sealer

@@ -91,7 +91,7 @@ func (s *server) openStores(ctx context.Context) error {
 	var err error
 	if s.stores.store, err = postgres.Open(ctx, postgres.Config{
 		DSN: appURL, Connections: int32(min(s.cfg.Database.MaxConns, 1000)), Logger: s.log, Registerer: s.registry, //nolint:gosec // bounded
-		Guard: s.guard,
+		Guard: s.guard, Fullness: &s.full,
 	}); err != nil {
 		return fmt.Errorf("open store: %w", err)
 	}
@@ -116,6 +116,7 @@ func (s *server) openVault(ctx context.Context, url string) error {
 	}
 	cfg.MaxConns = int32(min(s.cfg.Database.MaxConns, 1000)) //nolint:gosec // bounded
 	s.guard.Protect(cfg, false)
+	s.full.Watch(cfg.ConnConfig)
 	if s.vaultPool, err = pgxpool.NewWithConfig(ctx, cfg); err != nil {
 		return errors.New("connect vault")
 	}

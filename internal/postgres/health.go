@@ -36,8 +36,9 @@ const roomSQL = `
 SELECT count(*) FROM generate_series(1, 20000)`
 
 // CanCommit writes one row and commits it, for readiness: a server that is read-only, full or a
-// standby answers SELECT gladly.
+// standby answers SELECT gladly. A disk that was full is known to have room again after it.
 func (s *Store) CanCommit(ctx context.Context) error {
+	begun := s.full.begin()
 	err := s.withConn(ctx, func(conn *pgx.Conn) error {
 		delete(conn.PgConn().CustomData(), warned)
 		var trip pgx.Batch
@@ -63,6 +64,7 @@ func (s *Store) CanCommit(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("commit a probe: %w", masked(err))
 	}
+	s.full.end(begun)
 	return nil
 }
 

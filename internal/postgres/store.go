@@ -65,6 +65,8 @@ type Config struct {
 	Registerer prometheus.Registerer
 	// Guard refuses servers that are behind; nil for none.
 	Guard *Guard
+	// Fullness is told of a full disk; nil for nobody.
+	Fullness *Fullness
 }
 
 // Store is the database as the hub sees it. It is safe for concurrent use.
@@ -85,6 +87,7 @@ type Store struct {
 	// carrier takes what begins at once; nil if nobody does.
 	carrier atomic.Pointer[Carrier]
 	guard   *Guard
+	full    *Fullness
 	// address is where to connect; wandering says that another server may appear behind it.
 	address   *pgx.ConnConfig
 	wandering bool
@@ -103,6 +106,9 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	if cfg.Guard != nil {
 		cfg.Guard.Protect(config, true)
 	}
+	if cfg.Fullness != nil {
+		cfg.Fullness.Watch(config.ConnConfig)
+	}
 	pool, err := pgxpool.NewWithConfig(ctx, config)
 	if err != nil {
 		return nil, fmt.Errorf("open the pool: %w", masked(err))
@@ -110,7 +116,7 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	s := &Store{
 		pool: pool, timeout: cmp.Or(cfg.Timeout, 10*time.Second),
 		log: orNop(cfg.Logger).Named("store"), metrics: newMetrics(cfg.Registerer, pool), opened: time.Now(),
-		summaries: make(chan struct{}, summariesAtOnce), guard: cfg.Guard,
+		summaries: make(chan struct{}, summariesAtOnce), guard: cfg.Guard, full: cfg.Fullness,
 		address: config.ConnConfig, wandering: wanders(config.ConnConfig),
 	}
 	if s.guard != nil {
