@@ -16,37 +16,53 @@ var errOverdue = errors.New("the stop took longer than limits.drain: what was in
 // closePatience is how long an overdue stop waits for its connections to be closed.
 const closePatience = time.Second
 
-// runBounded runs until ctx ends, and then for limits.drain at most. What a stop could not finish by
-// then (a database that hangs, say) is abandoned as if the process had been killed, which loses
-// nothing: no receipt was given for it, and the leases of its deliveries run out.
-func (s *server) runBounded(ctx context.Context) error {
+// bounded is what runs, and how long its stop may take.
+type bounded struct {
+	// run serves until its context ends or a part fails, and calls stopping as soon as either is so.
+	run func(ctx context.Context, stopping context.CancelCauseFunc) error
+	// drain is how long the stop may take at most.
+	drain func() time.Duration
+	// close undoes what was made before run.
+	close func()
+	log   *zap.Logger
+}
+
+// wait runs until order ends or a part fails, and then for the time of drain at most. What a stop could
+// not finish by then (a database that hangs, say) is abandoned as if the process had been killed, which
+// loses nothing: no receipt was given for it, and the leases of its deliveries run out.
+func (b *bounded) wait(order context.Context) error {
+	ctx, stopping := context.WithCancelCause(order)
+	defer stopping(nil)
 	done := make(chan error, 1)
-	go func() { done <- s.run(ctx) }()
+	go func() { done <- b.run(ctx, stopping) }()
 	select {
 	case err := <-done:
-		s.close()
+		b.close()
 		return err
 	case <-ctx.Done():
 	}
-	overdue := time.NewTimer(s.config().Limits.Drain)
+	overdue := time.NewTimer(b.drain())
 	defer overdue.Stop()
 	select {
 	case err := <-done:
-		s.close()
+		b.close()
 		return err
 	case <-overdue.C:
 	}
-	s.log.Error("stop overdue: what was in flight is abandoned")
+	b.log.Error("stop overdue: what was in flight is abandoned")
 	closed := make(chan struct{})
 	go func() {
 		defer close(closed)
-		s.close()
+		b.close()
 	}()
 	patience := time.NewTimer(closePatience)
 	defer patience.Stop()
 	select {
 	case <-closed:
 	case <-patience.C:
+	}
+	if cause := context.Cause(ctx); !errors.Is(cause, context.Cause(order)) {
+		return errors.Join(cause, errOverdue)
 	}
 	return errOverdue
 }

@@ -1,6 +1,9 @@
 package app
 
 import (
+	"context"
+	"time"
+
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
 )
@@ -40,3 +43,11 @@ func (l Latch) Below(value, limit, reopen uint64) bool {
 
 // ParseUntil reads when a maintenance ends.
 var ParseUntil = parseUntil
+
+// RunBounded runs what run is, whose stop may take as long as drain.
+func RunBounded(ctx context.Context, run func(context.Context, context.CancelCauseFunc) error, drain time.Duration, undo func()) error {
+	return (&bounded{run: run, drain: func() time.Duration { return drain }, close: undo, log: zap.NewNop()}).wait(ctx)
+}
+
+// ErrOverdue says that a stop did not finish in time.
+var ErrOverdue = errOverdue

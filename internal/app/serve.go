@@ -114,7 +114,7 @@ func Serve(ctx context.Context, cfg config.Config, opts ServeOptions) error {
 		s.close()
 		return err
 	}
-	err := s.runBounded(ctx)
+	err := (&bounded{run: s.run, drain: func() time.Duration { return s.config().Limits.Drain }, close: s.close, log: s.log}).wait(ctx)
 	s.log.Info("stopped")
 	return err
 }
@@ -243,9 +243,9 @@ func (s *server) listen(ctx context.Context) error {
 	return nil
 }
 
-// run serves until ctx ends or a part fails. The parts that others need outlive them: what looks after
+// run serves until ctx ends or a part fails, and then tells stopping. The parts that others need outlive them: what looks after
 // accepted events works for as long as the door takes new ones, and the stores until all others ended.
-func (s *server) run(ctx context.Context) error {
+func (s *server) run(ctx context.Context, stopping context.CancelCauseFunc) error {
 	storesCtx, stopStores := context.WithCancel(context.WithoutCancel(ctx))
 	storesGroup := s.runStores(storesCtx)
 	storesGroup.Go(func() error {
@@ -280,6 +280,7 @@ func (s *server) run(ctx context.Context) error {
 	group.Go(func() error { return s.notary.run(taking) })
 	group.Go(func() error {
 		<-ctx.Done()
+		stopping(context.Cause(ctx))
 		return s.drain(ctx, refuse, door, admin)
 	})
 	if err := s.announce(); err != nil {
