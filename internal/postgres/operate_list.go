@@ -201,19 +201,9 @@ const mostCounted = 1_000_000
 // CountDeliveries counts the deliveries meant by their states, in the order of hub.DeliveryStates and
 // without those that have none; up to a million of each kind.
 func (s *Store) CountDeliveries(ctx context.Context, f DeliveryFilter) ([]Backlog, error) {
-	rows, err := s.pool.Query(ctx, countSQL, f.args(Place{}, mostCounted)...)
+	found, err := s.backlogs(ctx, countSQL, f.args(Place{}, mostCounted)...)
 	if err != nil {
-		return nil, unavailable(err)
-	}
-	found := map[hub.DeliveryState]Backlog{}
-	var b Backlog
-	var micros int64
-	if _, err := pgx.ForEachRow(rows, []any{&b.State, &b.Count, &micros}, func() error {
-		b.Oldest = time.Duration(micros) * time.Microsecond
-		found[b.State] = b
-		return nil
-	}); err != nil {
-		return nil, unavailable(err)
+		return nil, err
 	}
 	var all []Backlog
 	for _, state := range hub.DeliveryStates() {

@@ -282,7 +282,22 @@ GROUP BY d.state`
 
 // Backlog counts the deliveries of each state that is not delivered or refused, zeroes included.
 func (s *Store) Backlog(ctx context.Context, env hub.Environment) ([]Backlog, error) {
-	rows, err := s.pool.Query(ctx, backlogSQL, env)
+	found, err := s.backlogs(ctx, backlogSQL, env)
+	if err != nil {
+		return nil, err
+	}
+	var all []Backlog
+	for _, state := range hub.DeliveryStates() {
+		if state != hub.Delivered && state != hub.Refused {
+			all = append(all, Backlog{State: state, Count: found[state].Count, Oldest: found[state].Oldest})
+		}
+	}
+	return all, nil
+}
+
+// backlogs runs a query for states, counts and ages of the oldest in microseconds.
+func (s *Store) backlogs(ctx context.Context, query string, args ...any) (map[hub.DeliveryState]Backlog, error) {
+	rows, err := s.pool.Query(ctx, query, args...)
 	if err != nil {
 		return nil, unavailable(err)
 	}
@@ -296,11 +311,5 @@ func (s *Store) Backlog(ctx context.Context, env hub.Environment) ([]Backlog, er
 	}); err != nil {
 		return nil, unavailable(err)
 	}
-	var all []Backlog
-	for _, state := range hub.DeliveryStates() {
-		if state != hub.Delivered && state != hub.Refused {
-			all = append(all, Backlog{State: state, Count: found[state].Count, Oldest: found[state].Oldest})
-		}
-	}
-	return all, nil
+	return found, nil
 }
