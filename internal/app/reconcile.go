@@ -166,7 +166,7 @@ func (d toldDay) print(out io.Writer) error {
 		_, _ = fmt.Fprintf(table, "%s\t%s\t%d\t%d\t%d\t%d\t%s\n", d.Day, t.Type, t.Ours, t.Near, t.Theirs, t.NotOurs, t.State)
 	}
 	if len(d.Types) == 0 {
-		_, _ = fmt.Fprintf(table, "%s\t-\t0\t0\t0\t0\tequal\n", d.Day)
+		_, _ = fmt.Fprintf(table, "%s\t-\t0\t0\t0\t0\tnothing to compare\n", d.Day)
 	}
 	if len(d.Differences) > 0 {
 		_, _ = fmt.Fprintf(table, "\nID TRASMISSIONE\tEVENT TYPE\tKIND\n")

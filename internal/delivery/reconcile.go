@@ -267,11 +267,13 @@ func (r *Reconciler) compareDay(ctx context.Context, turn postgres.Turn, d postg
 			return err
 		}
 	}
-	return r.endDay(ctx, turn, d, began)
+	return r.endDay(ctx, turn, d, began, len(types))
 }
 
-// endDay writes what a day came to, into the journal, too, and raises the alarm.
-func (r *Reconciler) endDay(ctx context.Context, turn postgres.Turn, d postgres.Day, began time.Time) error {
+// endDay writes what a day came to, into the journal, too, and raises the alarm. A day of which neither
+// side has an event, as those before the hub's first one, is equal: that SISS has none is an answer, and
+// another one is how a hub learns that it began anew on an empty database. But nothing was compared.
+func (r *Reconciler) endDay(ctx context.Context, turn postgres.Turn, d postgres.Day, began time.Time, types int) error {
 	var found map[postgres.DifferenceKind]int64
 	state, err := r.store.EndDay(ctx, turn, d, began, func(state postgres.DayState, differences map[postgres.DifferenceKind]int64) journal.Entry {
 		found = differences
@@ -286,6 +288,10 @@ func (r *Reconciler) endDay(ctx context.Context, turn postgres.Turn, d postgres.
 	}
 	if state == postgres.DayDifferent {
 		r.log.Error("hub and national endpoint differ on a day", fields...)
+		return nil
+	}
+	if types == 0 {
+		r.log.Info("day without events on either side", zap.String("day", d.Date.Format(time.DateOnly)))
 		return nil
 	}
 	r.log.Info("day reconciled", fields...)

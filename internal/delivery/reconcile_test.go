@@ -189,7 +189,11 @@ func TestDayWithoutEventsIsEqual(t *testing.T) {
 	t.Parallel()
 	p := newPast(t, "2026-11-20 09:00:00")
 	nation := p.siss(t)
-	p.reconciler(t, nation.URL(), nil).now(t, "2026-11-19")
+	r := p.reconciler(t, nation.URL(), nil)
+	r.now(t, "2026-11-19")
+	if log := r.log(); !strings.Contains(log, "day without events on either side") || strings.Contains(log, "day reconciled") {
+		t.Errorf("the log says that something was compared: %s", log)
+	}
 	if diff := cmp.Diff(found{Day: "equal", Types: map[string]string{}, Kinds: map[string][]uuid.UUID{}}, p.found(t, "2026-11-19")); diff != "" {
 		t.Error(diff)
 	}

@@ -115,6 +115,10 @@ func TestE2EReconciliationListsWhatSissLostAndCountsWhatItInvented(t *testing.T)
 	if counted != len(files) || equal.Different {
 		t.Errorf("%d of %d counted: %+v", counted, len(files), equal)
 	}
+	before := time.Now().In(rome).AddDate(0, 0, -3).Format(time.DateOnly)
+	if out, exit := reconcile(t, h, "--day", before); exit != 0 || !strings.Contains(out, before+"  -") || !strings.Contains(out, "nothing to compare") {
+		t.Errorf("a day before the first event: exit %d: %.500s", exit, out)
+	}
 
 	lost := uuid.MustParse(h.Received()[0].ID)
 	h.LieAtSiss(siss.Lies{Forget: []uuid.UUID{lost}, Invent: []siss.Invention{{ID: uuid.New(), Type: "INTERVENTO", At: time.Now()}}})
@@ -144,7 +148,7 @@ func TestE2EReconciliationListsWhatSissLostAndCountsWhatItInvented(t *testing.T)
 			outcomes[e.Outcome]++
 		}
 	}
-	if outcomes["equal"] != 1 || outcomes["different"] != 2 {
+	if outcomes["equal"] != 2 || outcomes["different"] != 2 {
 		t.Errorf("journal: %v", outcomes)
 	}
 	if err := syscall.Kill(h.Run.Pids.SissSim, syscall.SIGKILL); err != nil {
