@@ -38,7 +38,7 @@ func acceptJournal(ctx context.Context, cfg config.Config, out io.Writer, reason
 	if err != nil {
 		return err
 	}
-	return withStore(ctx, cfg, func(store *postgres.Store) error {
+	return withStore(ctx, cfg, writing, func(store *postgres.Store) error {
 		err := store.CheckConsistent(ctx, known)
 		if err == nil {
 			say(out, "journal   consistent with the last known checkpoint (%d leaves)\n", known.Size)
