@@ -106,8 +106,16 @@ func TestEachFaultNamesItsKey(t *testing.T) {
 		{"no memory for a body", "limits: {body_memory: 4194304}", "", "limits.body_memory:"},
 		{"negative rate", "limits: {rate: -1}", "", "limits.rate:"},
 		{"no such hour", "reconcile: {hour: 24}", "", "reconcile.hour:"},
+		{"an hour before midnight", "reconcile: {hour: -1}", "", "reconcile.hour:"},
 		{"no days to compare", "reconcile: {days: 0}", "", "reconcile.days:"},
+		{"more days than a leap year", "reconcile: {days: 367}", "", "reconcile.days:"},
 		{"no questions", "reconcile: {rate: 0}", "", "reconcile.rate:"},
+		{"negative backlog", "admission: {backlog: -1s}", "", "admission.backlog:"},
+		{"negative disk", "admission: {disk: -1}", "", "admission.disk:"},
+		{"negative size", "admission: {database_size: -1}", "", "admission.database_size:"},
+		{"negative memory", "admission: {memory: -1}", "", "admission.memory:"},
+		{"memory below what serve takes", "admission: {memory: 67108863}", "", "admission.memory:"},
+		{"disk of a relative path", "admission: {disk_path: data}", "", "admission.disk_path:"},
 		{"negative burst", "limits: {burst: -1}", "", "limits.burst:"},
 		{"no strangers", "limits: {stranger_rate: 0}", "", "limits.stranger_rate:"},
 		{"no connections", "limits: {connections: 0}", "", "limits.connections:"},
@@ -141,6 +149,20 @@ func TestEachFaultNamesItsKey(t *testing.T) {
 	for _, want := range []string{"environment:", "listen:", "log.level:"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("not all faults at once: %v lacks %q", err, want)
+		}
+	}
+}
+
+// The bounds themselves are good, and what is not set is what the documents say.
+func TestReconciliationTakesEveryHourOfTheDayAndDaysOfAYear(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]config.Reconcile{
+		"{}":                                     {Hour: 3, Days: 7, Rate: 20},
+		"reconcile: {hour: 0, days: 1, rate: 1}": {Hour: 0, Days: 1, Rate: 1},
+		"reconcile: {hour: 23, days: 366}":       {Hour: 23, Days: 366, Rate: 20},
+	} {
+		if c, err := load(t, text); err != nil || c.Reconcile != want {
+			t.Errorf("%s: %+v, %v", text, c.Reconcile, err)
 		}
 	}
 }
