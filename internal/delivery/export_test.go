@@ -106,3 +106,6 @@ func (c *Client) KeepTransmit(ctx context.Context, request []byte, held func() b
 
 // Passed is the time between two readings of the clock.
 var Passed = passed
+
+// ReadPagesOf makes a reconciler read so many deliveries to ask about at once.
+func (r *Reconciler) ReadPagesOf(n int) { r.page = n }

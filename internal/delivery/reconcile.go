@@ -71,6 +71,7 @@ type Reconciler struct {
 	rome    *time.Location
 	owner   uuid.UUID
 	agreed  atomic.Int64 // per second for all that is asked and sent, 0 for none
+	page    int          // how many deliveries to ask about are read at once
 }
 
 // ErrSilent says that SISS did not answer as the contract says, so that a comparison could not
@@ -96,7 +97,7 @@ func NewReconciler(cfg ReconcileConfig, parts Parts) (*Reconciler, error) {
 		return nil, fmt.Errorf("register metrics: %w", err)
 	}
 	r := &Reconciler{
-		cfg: cfg, store: parts.Store, metrics: m, now: parts.Now, rome: rome, owner: uuid.New(),
+		cfg: cfg, store: parts.Store, metrics: m, now: parts.Now, rome: rome, owner: uuid.New(), page: pageOfAsked,
 		log:    parts.Logger.Named("reconcile"),
 		client: &client{url: cfg.URL, http: &http.Client{Transport: transport, CheckRedirect: noRedirect}, validator: parts.Validator},
 	}

@@ -200,6 +200,9 @@ func TestDayWithoutEventsIsEqual(t *testing.T) {
 	if asked := nation.Stats()["riepilogo/ok"]; asked != 1 {
 		t.Errorf("asked %d times", asked)
 	}
+	if entries := p.entries(t); len(entries) != 1 || entries[0].Outcome != "equal" || entries[0].Count != 0 {
+		t.Errorf("journal: %+v", entries)
+	}
 }
 
 // What was sent around midnight counts on the day that SISS's clock showed. A few are tried in
@@ -303,9 +306,18 @@ func TestLateKnowledgeIsNoDifference(t *testing.T) {
 	p.put(t, sent{tipo: "PROGETTO", tries: cut[1:], crashed: 1, there: yes, at: evening})
 	// Refused connections sent nothing: this one was received in the morning for sure.
 	p.put(t, sent{tipo: "INTERVENTO", tries: []try{{at: evening, state: "retrying", asked: true}, {at: morning, took: time.Second}}, there: yes, at: morning})
+	// The same from the day before into this one.
+	before := p.at(t, "2026-11-18 22:00:00")
+	p.put(t, sent{tipo: "PRESA_IN_CARICO", there: yes, at: before, tries: []try{
+		{at: before, took: time.Minute, state: "uncertain"}, {at: p.at(t, "2026-11-19 07:00:00"), took: time.Second, asked: true},
+	}})
 	p.save(t)
 	p.reconciler(t, p.siss(t).URL(), nil).now(t, "2026-11-19")
-	want := found{Day: "equal", Types: map[string]string{"SEGNALAZIONE": "equal 0+1:1", "PROGETTO": "equal 0+1:1"}, Kinds: map[string][]uuid.UUID{}}
+	want := found{
+		Day:   "equal",
+		Types: map[string]string{"SEGNALAZIONE": "equal 0+1:1", "PROGETTO": "equal 0+1:1", "PRESA_IN_CARICO": "equal 0+1:0"},
+		Kinds: map[string][]uuid.UUID{},
+	}
 	if diff := cmp.Diff(want, p.found(t, "2026-11-19")); diff != "" {
 		t.Error(diff)
 	}

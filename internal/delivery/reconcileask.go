@@ -21,7 +21,7 @@ import (
 const riepilogo = "riepilogo"
 
 const (
-	// pageOfAsked is how many deliveries to ask about are read at once.
+	// pageOfAsked is how many deliveries to ask about are read at once; tests read fewer.
 	pageOfAsked = 10_000
 	// noteEvery and noteAfter are when the progress of the asking is written, by number and by time.
 	// A run that ends between two of them asks about these again.
@@ -138,7 +138,7 @@ func (r *Reconciler) askAll(ctx context.Context, turn postgres.Turn, d postgres.
 	}
 	k := &asking{r: r, turn: turn, day: d, tipo: c.Type, written: r.now(), at: at}
 	for {
-		page, err := r.store.SentAfter(ctx, d, c.Type, k.at.To, pageOfAsked)
+		page, err := r.store.SentAfter(ctx, d, c.Type, k.at.To, r.page)
 		if err != nil {
 			return err
 		}
@@ -150,7 +150,7 @@ func (r *Reconciler) askAll(ctx context.Context, turn postgres.Turn, d postgres.
 		if err := k.write(ctx); err != nil {
 			return err
 		}
-		if len(page) < pageOfAsked {
+		if len(page) < r.page {
 			return r.store.TypeAsked(ctx, turn, d, c.Type)
 		}
 	}

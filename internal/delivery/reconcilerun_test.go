@@ -10,6 +10,7 @@ import (
 	"net/http/httputil"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -334,6 +335,46 @@ func (r *reconciler) measured(t *testing.T, want map[string]float64) {
 		if got[name] != value {
 			t.Errorf("%s is %v, want %v", name, got[name], value)
 		}
+	}
+}
+
+// What is asked about does not fit into one reading: one more than two pages, and exactly two. What SISS
+// has lost is found in each of them, and none is asked about twice.
+func TestAskingGoesOverEveryPage(t *testing.T) {
+	t.Parallel()
+	for _, all := range []int{20, 21} {
+		t.Run(strconv.Itoa(all), func(t *testing.T) {
+			t.Parallel()
+			p := newPast(t, "2026-11-20 09:00:00")
+			ids := make([]uuid.UUID, all)
+			for i := range ids {
+				ids[i] = uuid.New()
+			}
+			ids = sorted(ids...)
+			lost := []uuid.UUID{ids[0], ids[9], ids[10], ids[19], ids[all-1]}
+			for _, id := range ids {
+				one := sent{id: id, tries: p.once(t, "2026-11-19 12:00:00"), there: yes}
+				if slices.Contains(lost, id) {
+					one.there = ""
+				}
+				p.put(t, one)
+			}
+			p.save(t)
+			proxy := newCountingProxy(t, p.siss(t).URL())
+			proxy.left.Store(-1)
+			r := p.reconciler(t, proxy.service(), nil)
+			r.ReadPagesOf(10)
+			r.now(t, "2026-11-19")
+			if diff := cmp.Diff(slices.Compact(sorted(lost...)), sorted(p.found(t, "2026-11-19").Kinds["unknown_there"]...)); diff != "" {
+				t.Error(diff)
+			}
+			asked := proxy.asked()
+			for _, id := range ids {
+				if n := asked[id.String()]; n != 1 {
+					t.Errorf("asked %d times about one", n)
+				}
+			}
+		})
 	}
 }
 
