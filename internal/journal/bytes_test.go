@@ -115,14 +115,21 @@ func TestParseTakesCanonicalBytesOnly(t *testing.T) {
 
 func TestParseRefusesOtherLengths(t *testing.T) {
 	t.Parallel()
-	full := journal.Entry{Outcome: "accepted", Codes: []hub.Code{"SINBA_303"}}.Bytes()
-	for n := range full {
-		if _, err := journal.Parse(full[:n]); !errors.Is(err, journal.ErrFormat) {
-			t.Fatalf("cut to %d bytes: %v", n, err)
+	first := journal.Entry{Outcome: "accepted", Codes: []hub.Code{"SINBA_303"}}
+	second, third, fourth := first, first, first
+	second.Severities = [32]byte{1}
+	third.Actor = "ada"
+	fourth.Other = uuid.New()
+	for _, e := range []journal.Entry{first, second, third, fourth} {
+		full := e.Bytes()
+		for n := range full {
+			if _, err := journal.Parse(full[:n]); !errors.Is(err, journal.ErrFormat) {
+				t.Fatalf("version %d cut to %d bytes: %v", full[0], n, err)
+			}
 		}
-	}
-	if _, err := journal.Parse(append(full, 0)); !errors.Is(err, journal.ErrFormat) {
-		t.Fatalf("one byte more: %v", err)
+		if _, err := journal.Parse(append(full, 0)); !errors.Is(err, journal.ErrFormat) {
+			t.Fatalf("version %d, one byte more: %v", full[0], err)
+		}
 	}
 }
 
@@ -193,6 +200,12 @@ func TestBytesOfVersionOneAreFixed(t *testing.T) {
 	before := "04" + want[2:] + "00000020" + strings.Repeat("00", 32) + "00000000" + "00000000"
 	if diff := cmp.Diff(before+"00000010"+"01890a5dac96774bbcceb302099a805a", hex.EncodeToString(e.Bytes())); diff != "" {
 		t.Error(diff)
+	}
+	for name, other := range map[string]string{"short": "0000000f" + strings.Repeat("5a", 15), "long": "00000011" + strings.Repeat("5a", 17), "none": "00000000"} {
+		b, _ := hex.DecodeString(before + other)
+		if _, err := journal.Parse(b); !errors.Is(err, journal.ErrFormat) {
+			t.Errorf("version 4 with a field too %s: %v", name, err)
+		}
 	}
 	nobody, _ := hex.DecodeString(before + "00000010" + strings.Repeat("00", 16))
 	if _, err := journal.Parse(nobody); !errors.Is(err, journal.ErrFormat) {

@@ -1,6 +1,7 @@
 package pseudonym_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"slices"
@@ -93,33 +94,44 @@ func TestLinkJoinsSubjectsWithoutChangingThem(t *testing.T) {
 }
 
 // TestSweepTakesAJoinedSubjectWithoutAnEvent: the other subject of a join may have been reserved for
-// an event that never came.
+// an event that never came; the join waits for both, whichever of them it names first.
 func TestSweepTakesAJoinedSubjectWithoutAnEvent(t *testing.T) {
 	t.Parallel()
-	d, keys := newDatabase(t), newKeys(t, hub.Prod)
-	now, after := d.vault(t, keys), d.vaultAhead(t, keys, later)
-	child := mustReserve(t, now, anyone(keys), pseudonym.NewSubject())
-	index := anyone(keys)
-	pending := mustReserve(t, now, index, pseudonym.NewSubject())
-	message := uuid.New()
-	if err := now.Link(t.Context(), index, child, []byte("sealed"), message); err != nil {
-		t.Fatal(err)
-	}
-	if err := now.JoinClaimed(t.Context(), accepted(message)); err != nil {
-		t.Fatal(err)
-	}
-	var j journalOf
-	if n, err := now.JournalJoins(t.Context(), j.write); n != 0 || err != nil || len(j.joins) != 0 {
-		t.Errorf("journalled %d joins of subjects that may be swept: %v", n, err)
-	}
-	if n, err := after.Sweep(t.Context(), events(child.ID)); n != 1 || err != nil {
-		t.Fatalf("swept %d: %v", n, err)
-	}
-	if n := d.count(t, "SELECT count(*) FROM vault.subject_join"); n != 0 {
-		t.Errorf("%d joins are left of %v", n, pending.ID)
-	}
-	if !mustResolve(t, now, index).New {
-		t.Error("the identity of the swept subject is still known")
+	for name, first := range map[string]bool{"named first": true, "named last": false} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d, keys := newDatabase(t), newKeys(t, hub.Prod)
+			now, after := d.vault(t, keys), d.vaultAhead(t, keys, later)
+			one, two := pseudonym.NewSubject(), pseudonym.NewSubject()
+			if (bytes.Compare(one.ID[:], two.ID[:]) < 0) != first {
+				one, two = two, one
+			}
+			index := anyone(keys)
+			pending, child := mustReserve(t, now, index, one), mustReserve(t, now, anyone(keys), two)
+			if err := now.Confirm(t.Context(), child); err != nil {
+				t.Fatal(err)
+			}
+			message := uuid.New()
+			if err := now.Link(t.Context(), index, child, []byte("sealed"), message); err != nil {
+				t.Fatal(err)
+			}
+			if err := now.JoinClaimed(t.Context(), accepted(message)); err != nil {
+				t.Fatal(err)
+			}
+			var j journalOf
+			if n, err := now.JournalJoins(t.Context(), j.write); n != 0 || err != nil || len(j.joins) != 0 {
+				t.Errorf("journalled %d joins of subjects that may be swept: %v", n, err)
+			}
+			if n, err := after.Sweep(t.Context(), events(child.ID)); n != 1 || err != nil {
+				t.Fatalf("swept %d: %v", n, err)
+			}
+			if n := d.count(t, "SELECT count(*) FROM vault.subject_join"); n != 0 {
+				t.Errorf("%d joins are left of %v", n, pending.ID)
+			}
+			if !mustResolve(t, now, index).New {
+				t.Error("the identity of the swept subject is still known")
+			}
+		})
 	}
 }
 
@@ -166,7 +178,7 @@ func TestEveryJoinIsJournalledOnce(t *testing.T) {
 		}
 	}
 	messages := []uuid.UUID{uuid.Must(uuid.NewV7()), uuid.Must(uuid.NewV7())}
-	for _, m := range messages { // told twice: the first counts
+	for _, m := range slices.Backward(messages) { // told twice: the first message counts, whichever was here first
 		if err := v.Link(t.Context(), index, child, []byte("sealed"), m); err != nil {
 			t.Fatal(err)
 		}
@@ -186,5 +198,44 @@ func TestEveryJoinIsJournalledOnce(t *testing.T) {
 	}
 	if len(whole.joins) != 1 || !slices.Equal(whole.joins, broken.joins) || whole.joins[0].Message != messages[0] {
 		t.Errorf("journalled %v, before %v, want one of message %v", whole.joins, broken.joins, messages[0])
+	}
+}
+
+// TestJoinsOfTheOtherEnvironmentAreLeftAlone: what TEST claims and joins is neither settled, nor
+// journalled, by a process of PROD, though the store should say that its message was accepted.
+func TestJoinsOfTheOtherEnvironmentAreLeftAlone(t *testing.T) {
+	t.Parallel()
+	d, keys := newDatabase(t), newKeys(t, hub.Test)
+	prod, test := d.vault(t, newKeys(t, hub.Prod)), d.vault(t, keys)
+	index, message := anyone(keys), uuid.New()
+	other := mustReserve(t, test, index, pseudonym.NewSubject())
+	child := mustReserve(t, test, anyone(keys), pseudonym.NewSubject())
+	for _, s := range []pseudonym.Subject{other, child} {
+		if err := test.Confirm(t.Context(), s); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := test.Link(t.Context(), index, child, []byte("sealed"), message); err != nil {
+		t.Fatal(err)
+	}
+	for _, step := range []struct {
+		vault *pseudonym.Vault
+		want  int
+	}{{prod, 0}, {test, 1}} {
+		if err := step.vault.JoinClaimed(t.Context(), accepted(message)); err != nil {
+			t.Fatal(err)
+		}
+		if n := d.count(t, "SELECT count(*) FROM vault.subject_join"); n != step.want {
+			t.Errorf("%d joins, want %d", n, step.want)
+		}
+	}
+	for _, step := range []struct {
+		vault *pseudonym.Vault
+		want  int
+	}{{prod, 0}, {test, 1}} {
+		var j journalOf
+		if n, err := step.vault.JournalJoins(t.Context(), j.write); n != step.want || err != nil || len(j.joins) != step.want {
+			t.Errorf("journalled %d joins, want %d: %v", n, step.want, err)
+		}
 	}
 }

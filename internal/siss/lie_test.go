@@ -11,11 +11,14 @@ import (
 	"github.com/sinbahub/sinbahub/internal/siss"
 )
 
+// What is known already is not invented, what is forgotten takes nothing else along, and an order with a
+// fault does nothing.
 func TestLiesAreToldUntilTheNextStart(t *testing.T) {
 	t.Parallel()
 	e := start(t, siss.Config{})
-	id, invented, refused := uuid.New(), uuid.New(), uuid.New()
+	id, kept, invented, refused := uuid.New(), uuid.New(), uuid.New(), uuid.New()
 	e.mustPost(t, 200, transmit(id, national("SEGNALAZIONE", 1)))
+	e.mustPost(t, 200, transmit(kept, national("SEGNALAZIONE", 2)))
 	order := func(body string, want int) {
 		t.Helper()
 		r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, e.LiesURL(), strings.NewReader(body))
@@ -32,10 +35,12 @@ func TestLiesAreToldUntilTheNextStart(t *testing.T) {
 	}
 	at := `"ricevuto_at":"2026-03-01T10:00:00Z"`
 	order(`{"forget":["`+id.String()+`"],"invent":[{"id_trasmissione":"`+invented.String()+`","tipo_evento":"PROGETTO",`+at+`},
-		{"id_trasmissione":"`+refused.String()+`","tipo_evento":"PROGETTO",`+at+`,"refused":true}]}`, 200)
+		{"id_trasmissione":"`+refused.String()+`","tipo_evento":"PROGETTO",`+at+`,"refused":true},
+		{"id_trasmissione":"`+kept.String()+`","tipo_evento":"PROGETTO",`+at+`,"refused":true}]}`, 200)
 	order(`{"forget":["nobody"]}`, 400)
 	order(`{"else":1}`, 400)
-	for asked, want := range map[uuid.UUID]string{id: "SCONOSCIUTO", invented: "ACCETTATO", refused: "RIFIUTATO"} {
+	order(`{"forget":["`+kept.String()+`"],"else":1}`, 400)
+	for asked, want := range map[uuid.UUID]string{id: "SCONOSCIUTO", kept: "ACCETTATO", invented: "ACCETTATO", refused: "RIFIUTATO"} {
 		if got := e.mustPost(t, 200, askState(asked)); field(got, "Esito") != want {
 			t.Errorf("%s, want %s", got, want)
 		}
@@ -48,7 +53,12 @@ func TestLiesAreToldUntilTheNextStart(t *testing.T) {
 	if got := totals("2026-03-01"); field(got, "TipoEvento") != "PROGETTO" || field(got, "Numero") != "1" {
 		t.Error(got)
 	}
-	if got := totals(time.Now().Format(time.DateOnly)); strings.Contains(got, "Totale>") {
+	today := time.Now().Format(time.DateOnly)
+	if got := totals(today); strings.Count(got, "<Totale>") != 1 || field(got, "TipoEvento") != "SEGNALAZIONE" || field(got, "Numero") != "1" {
+		t.Error(got)
+	}
+	order(`{"forget":["`+kept.String()+`"]}`, 200)
+	if got := totals(today); strings.Contains(got, "Totale>") {
 		t.Error(got)
 	}
 	e.stop()
