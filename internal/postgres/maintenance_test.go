@@ -144,6 +144,16 @@ func TestBacklogIsTheOldestDeliveryThatNothingOfItsOwnHolds(t *testing.T) {
 			t.Helper()
 			age(t, conn, lone, 5, "")
 		}, 5},
+		"one of the other environment waits": {func(t *testing.T, conn *pgx.Conn, lone, _, _ uuid.UUID) {
+			t.Helper()
+			age(t, conn, lone, 5, ", environment = 2")
+		}, 0},
+		"nothing is due yet": {func(t *testing.T, conn *pgx.Conn, lone, first, behind uuid.UUID) {
+			t.Helper()
+			for _, id := range []uuid.UUID{lone, first, behind} {
+				age(t, conn, id, -5, "")
+			}
+		}, 0},
 		"a poisonous case is tried again and again": {func(t *testing.T, conn *pgx.Conn, _, first, behind uuid.UUID) {
 			t.Helper()
 			age(t, conn, first, 9, ", state = 'retrying', attempts = 40")
@@ -186,7 +196,8 @@ func TestBacklogIsTheOldestDeliveryThatNothingOfItsOwnHolds(t *testing.T) {
 }
 
 // TestBacklogClosesAndOpensTheDoorsOfAllInstances: between the two limits every instance has the door
-// that the others have, also one that saw neither limit passed.
+// that the others have, also one that saw neither limit passed. The instances of the other environment,
+// where nothing waits, neither close nor open it.
 func TestBacklogClosesAndOpensTheDoorsOfAllInstances(t *testing.T) {
 	t.Parallel()
 	db := hubtest.Database(t)
@@ -197,6 +208,9 @@ func TestBacklogClosesAndOpensTheDoorsOfAllInstances(t *testing.T) {
 	for _, hours := range []int{3, 5, 3, 1, 3} {
 		age(t, conn, delivery, hours, "")
 		if _, err := store.JudgeBacklog(t.Context(), hub.Prod, 4*time.Hour, 2*time.Hour); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := other.JudgeBacklog(t.Context(), hub.Test, 4*time.Hour, 2*time.Hour); err != nil {
 			t.Fatal(err)
 		}
 		got = append(got, doors(t, other, hub.Prod).Backlog)

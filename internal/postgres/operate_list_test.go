@@ -161,6 +161,11 @@ func TestListFindsACodeOfTheLastAttempt(t *testing.T) {
 		if err != nil || len(page) != want {
 			t.Errorf("%q found %d, want %d, %v", code, len(page), want, err)
 		}
+		for _, d := range page {
+			if !slices.Equal(d.Codes, s.Codes) {
+				t.Errorf("%q: listed with %v", code, d.Codes)
+			}
+		}
 	}
 }
 

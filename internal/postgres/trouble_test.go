@@ -1,10 +1,12 @@
 package postgres_test
 
 import (
+	"errors"
 	"fmt"
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/jackc/pgx/v5"
 
 	"github.com/sinbahub/sinbahub/internal/hub"
@@ -35,6 +37,9 @@ func TestAcceptWithAStatementTimeoutIsUnavailableAndRepeatable(t *testing.T) {
 	a := follow(first, 2)
 	_, err := store.Accept(t.Context(), a)
 	wantKind(t, err, hub.Unavailable)
+	if server, ok := errors.AsType[*postgres.ServerError](err); !ok || server.State != "57014" {
+		t.Errorf("it was not the server that ended the statement: %v", err)
+	}
 	run(t, holder, "ROLLBACK")
 	wantStored(t, db, 1)
 	accept(t, store, again(a))
@@ -56,11 +61,16 @@ func TestATransactionLeftOpenIsEndedByTheServer(t *testing.T) {
 		t.Error("the transaction was not ended, the test shows nothing")
 	}
 	// The store's own sessions have such a bound: the two that end a transaction left open or a
-	// statement nobody waits for.
-	bounds := openSession(t, db.App)
-	for name, setting := range bounds {
-		if setting == "0" {
-			t.Errorf("%s is not set", name)
+	// statement nobody waits for. Whatever else works as the role has them, too.
+	want := map[string]string{"idle_in_transaction_session_timeout": "15000", "statement_timeout": "60000"}
+	if diff := cmp.Diff(want, openSession(t, db.App)); diff != "" {
+		t.Error(diff)
+	}
+	plain := connect(t, db.App)
+	for _, name := range []string{"idle_in_transaction_session_timeout", "statement_timeout", "lock_timeout"} {
+		var setting string
+		if err := plain.QueryRow(t.Context(), "SHOW "+name).Scan(&setting); err != nil || setting == "0" {
+			t.Errorf("%s of the role is %q, %v", name, setting, err)
 		}
 	}
 }
