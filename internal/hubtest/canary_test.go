@@ -9,9 +9,11 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/klauspost/compress/s2"
 
@@ -28,6 +30,8 @@ type canary struct {
 	marks   *marks
 	schema  *schema
 	answers []answered
+	// told is what the hub's commands printed.
+	told []printed
 	// before are the events that others needed to have happened.
 	before int
 }
@@ -39,8 +43,9 @@ type answered struct {
 }
 
 // TestE2ECanaryIdentitiesShowUpNowhere fills every field of messages of every kind, and whatever
-// else of a request can carry text, with invented identities, and then looks for them everywhere:
-// logs, metrics, answers, the journal, every column of every table, every file of the hub.
+// else of a request can carry text, with invented identities, has operators do what they can, with the
+// same, and then looks for them everywhere: logs, metrics, answers, what operators are told, the journal,
+// every column of every table, every file of the hub.
 //
 //nolint:tparallel // the search is tested when it has found nothing
 func TestE2ECanaryIdentitiesShowUpNowhere(t *testing.T) {
@@ -58,10 +63,12 @@ func TestE2ECanaryIdentitiesShowUpNowhere(t *testing.T) {
 		return
 	}
 	hubtest.AwaitDelivered(t, c.db, patience)
+	c.checkThatThereIsSomethingToSearch(len(accepted) + c.before)
+	c.operators()
+	c.checkThatOperatorsLeftSomethingToSearch()
 	if _, err := c.db.Exec(t.Context(), "CHECKPOINT"); err != nil {
 		t.Fatal(err)
 	}
-	c.checkThatThereIsSomethingToSearch(len(accepted) + c.before)
 	for _, l := range c.collect() {
 		t.Errorf("%s: %s in %s", l.place, l.mark, l.around)
 	}
@@ -78,6 +85,14 @@ func (c *canary) collect() []leak {
 		leaks = append(leaks, find("answer to "+a.name, append(head.Bytes(), a.Body...))...)
 		leaks = append(leaks, findAny("answer to "+a.name, a.Body, c.marks.secrets)...)
 	}
+	for _, o := range c.told {
+		leaks = append(leaks, find("told by "+o.name, o.text)...)
+		leaks = append(leaks, findAny("told by "+o.name, o.text, c.marks.secrets)...)
+		// By IdEvento an ente's product knows what an operator asks it about.
+		if o.name != "delivery show" && o.name != "flusso --ente" {
+			leaks = append(leaks, findAny("told by "+o.name, o.text, c.marks.ids)...)
+		}
+	}
 	metrics := c.hub.Metrics()
 	leaks = append(leaks, find("metrics", metrics)...)
 	leaks = append(leaks, findAny("metrics", metrics, append(c.marks.ids, c.marks.secrets...))...)
@@ -87,7 +102,8 @@ func (c *canary) collect() []leak {
 }
 
 // searchFiles looks into every file of the hub: logs, what the simulator took, and the
-// database's own files with its write-ahead log. Ids that senders gave may be in the database.
+// database's own files with its write-ahead log, what serve remembers of the database. Ids that senders
+// gave may be in the database.
 func (c *canary) searchFiles() []leak {
 	c.t.Helper()
 	var leaks []leak
@@ -101,8 +117,11 @@ func (c *canary) searchFiles() []leak {
 		}
 		name, err := filepath.Rel(c.hub.Var, path)
 		leaks = append(leaks, find(name, data)...)
-		if strings.HasSuffix(name, ".log") || strings.HasPrefix(name, "siss/") {
+		if strings.HasSuffix(name, ".log") || strings.HasPrefix(name, "siss/") || strings.HasPrefix(name, "position/") {
 			leaks = append(leaks, findAny(name, data, append(c.marks.ids, c.marks.secrets...))...)
+		}
+		if strings.HasPrefix(name, "position/") {
+			leaks = append(leaks, findRaw(name, data, c.marks.ids)...)
 		}
 		return err
 	})
@@ -247,6 +266,13 @@ INSERT INTO scratch.canary VALUES ($1, convert_to($1, 'UTF8'), $2, jsonb_build_o
 		t.Fatal(err)
 	}
 	if leaks := c.searchFiles(); len(leaks) < 2 {
+		t.Errorf("found in files: %v", leaks)
+	}
+	id := uuid.MustParse(c.marks.ids[0])
+	if err := os.WriteFile(filepath.Join(c.hub.Var, "position", "PROD", "planted"), append([]byte("position"), id[:]...), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if leaks := c.searchFiles(); !slices.ContainsFunc(leaks, func(l leak) bool { return strings.HasSuffix(l.place, "planted") }) {
 		t.Errorf("found in files: %v", leaks)
 	}
 	for _, text := range []string{

@@ -204,3 +204,16 @@ func findAny(place string, data []byte, texts []string) []leak {
 	}
 	return leaks
 }
+
+// findRaw looks for UUIDs as their sixteen bytes.
+func findRaw(place string, data []byte, ids []string) []leak {
+	var leaks []leak
+	for _, text := range ids {
+		if id, err := uuid.Parse(text); err == nil {
+			if i := bytes.Index(data, id[:]); i >= 0 {
+				leaks = append(leaks, leak{place, text, around(data, i)})
+			}
+		}
+	}
+	return leaks
+}
