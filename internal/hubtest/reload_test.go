@@ -114,6 +114,11 @@ func TestE2EConfigurationChangesWithoutARestart(t *testing.T) {
 	if a := mustSend(t, sender, soap.V12, softened(2)); a.Receipt == nil || len(a.Receipt.Avvisi) != 1 {
 		t.Errorf("BR-08 does not only warn: %s", a.Body)
 	}
+	reconfigure(t, h, settings{"limits.rate": 1, "limits.burst": 1})
+	status := func() int { return mustSend(t, sender, soap.V12, []byte(`<EchoRichiesta xmlns="urn:sinba:eventi:v1"/>`)).Status }
+	hubtest.Await(t, patience, "the lower rate is in force", func() bool { return status() == http.StatusTooManyRequests })
+	reconfigure(t, h, settings{"limits.rate": 100_000, "limits.burst": 100_000})
+	hubtest.Await(t, patience, "the higher rate is in force", func() bool { return status() == http.StatusOK && status() == http.StatusOK })
 	// What cannot, beside what could: nothing changes.
 	reconfigure(t, h, settings{"listen": "127.0.0.1:9", "database.max_conns": 3, "limits.rate": 1, "limits.burst": 1})
 	waitForMetric(t, h, "hub_config_reload_failures_total 1")
@@ -138,7 +143,7 @@ func TestE2EConfigurationChangesWithoutARestart(t *testing.T) {
 	checkConfigurationJournal(t, h)
 }
 
-// checkConfigurationJournal wants the start and both changes, each with a digest of its own and the
+// checkConfigurationJournal wants the start and every change, each with a digest of its own and the
 // severities in force.
 func checkConfigurationJournal(t *testing.T, h *hubtest.Hub) {
 	t.Helper()
@@ -154,7 +159,7 @@ func checkConfigurationJournal(t *testing.T, h *hubtest.Hub) {
 			t.Errorf("%+v", e)
 		}
 	}
-	want := []string{"started: ", "reloaded: admission.disk log.level rules.warning_only", "reloaded: admission.disk"}
+	want := []string{"started: ", "reloaded: admission.disk log.level rules.warning_only", "reloaded: admission.disk", "reloaded: limits.rate limits.burst", "reloaded: limits.rate limits.burst"}
 	if strings.Join(told, "|") != strings.Join(want, "|") || len(digests) != len(want) {
 		t.Errorf("journal tells %q with %d digests", told, len(digests))
 	}
