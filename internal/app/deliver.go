@@ -61,12 +61,12 @@ func (s *server) deliver(ctx context.Context) error {
 }
 
 // keepSent seals a national event for the opener. It is readable for as long as the subject's secret is.
-func (s *server) keepSent(ctx context.Context, subject, delivery uuid.UUID, national []byte) (postgres.Sealed, error) {
+func (s *server) keepSent(ctx context.Context, subject, transmission uuid.UUID, national []byte) (postgres.Sealed, error) {
 	owner, err := s.stores.vault.SubjectOf(ctx, subject)
 	if err != nil {
 		return postgres.Sealed{}, err
 	}
-	sealed, err := s.sealer.Seal(ctx, owner, pseudonym.Label{Kind: pseudonym.SealedOutbound, Message: delivery}, national)
+	sealed, err := s.sealer.Seal(ctx, owner, pseudonym.Label{Kind: pseudonym.SealedOutbound, Message: transmission}, national)
 	if err != nil {
 		return postgres.Sealed{}, err
 	}

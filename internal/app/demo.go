@@ -22,6 +22,10 @@ import (
 	"github.com/sinbahub/sinbahub/internal/postgres"
 )
 
+// demoSeal is how often the demo's journal is sealed at least: a developer who sent one event sees its
+// proof soon.
+const demoSeal = 5 * time.Second
+
 // The demo's files below the project's folder and the var folder.
 const (
 	demoParticipants = "deploy/demo/participants.yaml"
@@ -249,6 +253,8 @@ func (d *demo) upServe(ctx context.Context) error {
 	}
 	admission := d.cfg.Admission
 	admission.DiskPath = cmp.Or(admission.DiskPath, d.cluster.DataDir())
+	journal := d.cfg.Journal
+	journal.Every = min(journal.Every, demoSeal)
 	text, err := yaml.Marshal(map[string]any{
 		"environment": "PROD", "var": d.varDir, "listen": soapAddress, "admin_listen": adminAddress, "basic_auth": true,
 		"public_url": d.cfg.PublicURL,
@@ -259,6 +265,7 @@ func (d *demo) upServe(ctx context.Context) error {
 		"limits":     d.cfg.Limits,
 		"admission":  admission,
 		"rules":      d.cfg.Rules,
+		"journal":    journal,
 		"log":        map[string]any{"level": d.cfg.Log.Level},
 	})
 	if err != nil {

@@ -7,12 +7,15 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
 
 	"github.com/sinbahub/sinbahub/internal/config"
+	"github.com/sinbahub/sinbahub/internal/hub"
 	"github.com/sinbahub/sinbahub/internal/journal"
 	"github.com/sinbahub/sinbahub/internal/postgres"
+	"github.com/sinbahub/sinbahub/internal/pseudonym"
 )
 
 // How often entries get their leaves, how many at once, and from when on a journal that could not be
@@ -27,6 +30,14 @@ const (
 var errForked = errors.New("the journal in the database contradicts a checkpoint that was published: it was restored or changed; " +
 	"if an operator restored it, sinbahub accept-database says so and goes on")
 
+// What two databases of which one was restored say of each other.
+var (
+	errJournalBehind = errors.New("the vault knows a checkpoint that the journal does not: the hub's database was restored to an earlier point than the vault; " +
+		"if an operator did so, sinbahub accept-database says so and goes on")
+	errVaultBehind = errors.New("events were accepted of which the vault knows nothing: it was restored to an earlier point than the hub's database, and children would get other subjects; " +
+		"if an operator did so, sinbahub accept-database says so and goes on")
+)
+
 // notary gives entries their leaves and signs checkpoints, beside the exchanges and never in them. Every
 // instance has one; the database lets one at a time work, and each follows what the others sign, so that
 // each is a witness of them all.
@@ -34,10 +45,14 @@ type notary struct {
 	store   *postgres.Store
 	key     *journal.Key
 	witness *journal.Witness
+	vault   *pgxpool.Pool
+	env     hub.Environment
 	cfg     config.Journal
 	now     func() time.Time
 	log     *zap.Logger
 
+	// marked is the last checkpoint that the vault was told.
+	marked string
 	// known is the last checkpoint seen; published is known once it stands in the witness.
 	known     journal.Checkpoint
 	published atomic.Pointer[journal.Checkpoint]
@@ -58,11 +73,17 @@ func (s *server) buildNotary(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	n := &notary{store: s.stores.store, key: key, cfg: s.cfg.Journal, now: time.Now, log: s.log.Named("journal")}
+	n := &notary{
+		store: s.stores.store, vault: s.vaultPool, env: s.cfg.Env(), key: key, cfg: s.cfg.Journal, now: time.Now,
+		log: s.log.Named("journal"),
+	}
 	if n.witness, err = journal.OpenWitness(s.cfg.JournalWitness()); err != nil {
 		return err
 	}
 	if err := n.recall(); err != nil {
+		return err
+	}
+	if err := checkMark(ctx, n.store, n.vault, n.env); err != nil {
 		return err
 	}
 	n.register(s.registry)
@@ -97,6 +118,30 @@ func loadJournalKey(ctx context.Context, cfg config.Config, store *postgres.Stor
 		return nil, fmt.Errorf("load journal key of %s from %s: %w", cfg.JournalOrigin(), dir, err)
 	}
 	return key, nil
+}
+
+// unmarked is how many of the last checkpoints the vault may not know, because instances were killed
+// between signing and telling it.
+const unmarked = 2
+
+// checkMark holds the journal against what the vault remembers of it.
+func checkMark(ctx context.Context, store *postgres.Store, vault *pgxpool.Pool, env hub.Environment) error {
+	mark, ok, err := pseudonym.LastMark(ctx, vault, env)
+	if err != nil || !ok {
+		return err
+	}
+	err = store.CheckConsistent(ctx, journal.Checkpoint{Size: mark.Size, Root: mark.Root, Note: "of the vault"})
+	if errors.Is(err, journal.ErrTree) {
+		return errJournalBehind
+	}
+	if err != nil {
+		return err
+	}
+	accepted, err := store.AcceptedSince(ctx, mark.Size, unmarked)
+	if err != nil {
+		return err
+	}
+	return errIf(accepted, errVaultBehind)
 }
 
 // recall reads what this machine has seen last.
@@ -192,6 +237,12 @@ func (n *notary) step(ctx context.Context, now bool) error {
 		n.known = c
 		n.published.Store(&c)
 		n.checkpoints.Inc()
+	}
+	if c.Note != n.marked {
+		if err := pseudonym.SetMark(ctx, n.vault, n.env, pseudonym.Mark{Size: c.Size, Root: c.Root}, false); err != nil {
+			return err
+		}
+		n.marked = c.Note
 	}
 	n.sealedAt.Store(&began)
 	return nil

@@ -33,13 +33,13 @@ func AcceptDatabase(ctx context.Context, cfg config.Config, out io.Writer, reaso
 	if err := CheckReason(reason); err != nil {
 		return err
 	}
-	url := cfg.Database.URL.Reveal()
+	url, vaultURL := cfg.Database.URL.Reveal(), cfg.Database.VaultURL.Reveal()
 	if cfg.Embedded() {
 		cluster, err := borrowCluster(ctx, cfg.Var, reading)
 		if err != nil {
 			return err
 		}
-		url = cluster.AppDSN()
+		url, vaultURL = cluster.AppDSN(), cluster.VaultDSN()
 		if !cluster.Attached() {
 			defer func() { _ = cluster.Stop(context.WithoutCancel(ctx)) }()
 		}
@@ -53,5 +53,5 @@ func AcceptDatabase(ctx context.Context, cfg config.Config, out io.Writer, reaso
 	}
 	say(out, "accepted  system %d timeline %d log %X\n", adoption.After.System, adoption.After.Timeline, adoption.After.WAL)
 	say(out, "reason    %q\n", reason)
-	return acceptJournal(ctx, cfg, out, reason)
+	return acceptJournal(ctx, cfg, vaultURL, out, reason)
 }

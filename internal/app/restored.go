@@ -8,44 +8,50 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/sinbahub/sinbahub/internal/config"
 	"github.com/sinbahub/sinbahub/internal/journal"
 	"github.com/sinbahub/sinbahub/internal/postgres"
+	"github.com/sinbahub/sinbahub/internal/pseudonym"
 )
 
-// acceptJournal lets the journal go on from what the database has although it contradicts a checkpoint
-// that was published. An entry in it says so and names that checkpoint, so that a verifier who holds it
-// is told what is missing and who answers for it; the witness begins anew.
-func acceptJournal(ctx context.Context, cfg config.Config, out io.Writer, reason string) error {
+// acceptJournal lets the journal go on from what the databases have although it contradicts a checkpoint
+// that was published, or what the vault remembers. An entry in it says so and names the checkpoint, so
+// that a verifier who holds it is told what is missing and who answers for it.
+func acceptJournal(ctx context.Context, cfg config.Config, vaultURL string, out io.Writer, reason string) error {
+	if !journal.HasKey(cfg.JournalKeys()) {
+		return nil // nothing was ever signed here
+	}
 	witness, err := journal.OpenWitness(cfg.JournalWitness())
 	if err != nil {
 		return err
 	}
-	note, err := witness.Last()
-	if err != nil || note == "" {
+	known, err := lastSeen(cfg, witness)
+	if err != nil {
 		return err
-	}
-	key, err := journal.LoadKey(cfg.JournalKeys(), cfg.JournalOrigin())
-	if err != nil {
-		return fmt.Errorf("load journal key: %w", err)
-	}
-	known, err := key.Open(note)
-	if err != nil {
-		return fmt.Errorf("read the witness: %w", err)
 	}
 	actor, err := ActorOf("")
 	if err != nil {
 		return err
 	}
+	vault, err := pgxpool.New(ctx, vaultURL)
+	if err != nil {
+		return errors.New("connect vault")
+	}
+	defer vault.Close()
 	return withStore(ctx, cfg, writing, func(store *postgres.Store) error {
-		err := store.CheckConsistent(ctx, known)
-		if err == nil {
-			say(out, "journal   consistent with the last known checkpoint (%d leaves)\n", known.Size)
+		contradiction, err := contradicts(ctx, store, vault, cfg, known)
+		if err != nil {
+			return err
+		}
+		if contradiction == nil {
+			say(out, "journal   consistent with what is known of it\n")
 			return nil
 		}
-		if !errors.Is(err, journal.ErrTree) {
-			return fmt.Errorf("check the journal: %w", err)
+		head, err := store.JournalHead(ctx)
+		if err != nil {
+			return fmt.Errorf("read the journal: %w", err)
 		}
 		if err := store.Record(ctx, journal.Entry{
 			ID: uuid.Must(uuid.NewV7()), At: time.Now(), Kind: journal.JournalRestored, Environment: cfg.Env(),
@@ -53,12 +59,46 @@ func acceptJournal(ctx context.Context, cfg config.Config, out io.Writer, reason
 		}); err != nil {
 			return fmt.Errorf("journal the restore: %w", err)
 		}
+		if err := pseudonym.SetMark(ctx, vault, cfg.Env(), pseudonym.Mark{Size: head.Size, Root: head.Root}, true); err != nil {
+			return fmt.Errorf("tell the vault: %w", err)
+		}
 		aside, err := witness.SetAside(time.Now())
 		if err != nil {
 			return err
 		}
-		say(out, "journal   goes on from what is there; the last known checkpoint had %d leaves\n", known.Size)
+		say(out, "journal   goes on from the %d leaves that are there; the last known checkpoint had %d\n", head.Size, known.Size)
 		say(out, "kept      %s\n", aside)
 		return nil
 	})
+}
+
+// lastSeen is the last checkpoint of the witness, the zero one if it has none.
+func lastSeen(cfg config.Config, witness *journal.Witness) (journal.Checkpoint, error) {
+	note, err := witness.Last()
+	if err != nil || note == "" {
+		return journal.Checkpoint{}, err
+	}
+	key, err := journal.LoadKey(cfg.JournalKeys(), cfg.JournalOrigin())
+	if err != nil {
+		return journal.Checkpoint{}, fmt.Errorf("load journal key: %w", err)
+	}
+	known, err := key.Open(note)
+	if err != nil {
+		return journal.Checkpoint{}, fmt.Errorf("read the witness: %w", err)
+	}
+	return known, nil
+}
+
+// contradicts gives what serve would refuse to start with; err is another trouble.
+func contradicts(ctx context.Context, store *postgres.Store, vault *pgxpool.Pool, cfg config.Config, known journal.Checkpoint) (contradiction, err error) {
+	if err := store.CheckConsistent(ctx, known); errors.Is(err, journal.ErrTree) {
+		return errForked, nil
+	} else if err != nil {
+		return nil, fmt.Errorf("check the journal: %w", err)
+	}
+	err = checkMark(ctx, store, vault, cfg.Env())
+	if errors.Is(err, errJournalBehind) || errors.Is(err, errVaultBehind) {
+		return err, nil
+	}
+	return nil, err
 }

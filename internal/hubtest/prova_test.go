@@ -134,6 +134,7 @@ func TestE2EJournalThatWasRestoredRefusesTheStart(t *testing.T) {
 	db := h.Superuser()
 	for _, sql := range []string{
 		"DELETE FROM hub.journal_leaf", "DELETE FROM hub.journal_tile", "DELETE FROM hub.journal_pair", "DELETE FROM hub.journal_checkpoint",
+		"DELETE FROM vault.journal_mark",
 		"UPDATE hub.journal_head SET size = 0, root = sha256('')",
 	} {
 		if _, err := db.Exec(t.Context(), sql); err != nil {
@@ -153,6 +154,40 @@ func TestE2EJournalThatWasRestoredRefusesTheStart(t *testing.T) {
 	kept, err := filepath.Glob(filepath.Join(h.Var, "journal", "PROD", "before-*", "checkpoints-*"))
 	if err != nil || len(kept) != 1 {
 		t.Errorf("what was known is not kept: %v %v", kept, err)
+	}
+}
+
+// TestE2EVaultAndJournalOfDifferentTimesAreNoticed: the vault of an earlier backup beside today's journal,
+// and the reverse, refuse the start until an operator says so.
+func TestE2EVaultAndJournalOfDifferentTimesAreNoticed(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct{ sql, says string }{
+		"vault restored":   {"UPDATE vault.journal_mark SET size = 0, root = sha256('')", "vault knows nothing"},
+		"journal restored": {"UPDATE vault.journal_mark SET size = size + 1000", "vault knows a checkpoint"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			h := hubtest.Start(t, "SINBAHUB_JOURNAL_EVERY=1s")
+			sender := h.Sender(hubtest.ChildEnte)
+			mustSend(t, sender, soap.V12, hubtest.Child(302).Event(uuid.New(), 1))
+			db := h.Superuser()
+			hubtest.Await(t, patience, "checkpoints after the acceptance", func() bool {
+				return hubtest.Number(t, db, `SELECT count(*) FROM hub.journal_checkpoint c WHERE c.size > (
+					SELECT max(l.leaf_index) FROM hub.journal_leaf l JOIN hub.journal_entry e ON e.id = l.entry_id WHERE e.kind = 1)`) > 2
+			})
+			h.Terminate()
+			hubtest.Await(t, patience, "serve ends", func() bool { return !h.Alive() })
+			if _, err := db.Exec(t.Context(), test.sql); err != nil {
+				t.Fatal(err)
+			}
+			if out, err := hubVerb(t, h, "demo", "up"); err == nil || !strings.Contains(serveLog(t, h), test.says) {
+				t.Fatalf("served: %v %s", err, out)
+			}
+			if out, err := hubVerb(t, h, "accept-database", "--reason", "ripristino di prova"); err != nil || !strings.Contains(out, "goes on from") {
+				t.Fatal(err, out)
+			}
+			h.Up()
+		})
 	}
 }
 

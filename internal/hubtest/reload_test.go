@@ -115,7 +115,9 @@ func TestE2EConfigurationChangesWithoutARestart(t *testing.T) {
 		t.Errorf("BR-08 does not only warn: %s", a.Body)
 	}
 	reconfigure(t, h, settings{"limits.rate": 1, "limits.burst": 1})
-	status := func() int { return mustSend(t, sender, soap.V12, []byte(`<EchoRichiesta xmlns="urn:sinba:eventi:v1"/>`)).Status }
+	status := func() int {
+		return mustSend(t, sender, soap.V12, []byte(`<EchoRichiesta xmlns="urn:sinba:eventi:v1"/>`)).Status
+	}
 	hubtest.Await(t, patience, "the lower rate is in force", func() bool { return status() == http.StatusTooManyRequests })
 	reconfigure(t, h, settings{"limits.rate": 100_000, "limits.burst": 100_000})
 	hubtest.Await(t, patience, "the higher rate is in force", func() bool { return status() == http.StatusOK && status() == http.StatusOK })

@@ -183,6 +183,23 @@ func (s *Store) HasCheckpoint(ctx context.Context) (signed bool, err error) {
 	return signed, nil
 }
 
+const acceptedSinceSQL = `
+SELECT EXISTS (
+  SELECT FROM hub.journal_leaf l
+  JOIN hub.journal_entry e ON e.id = l.entry_id AND e.at = l.entry_at
+  WHERE l.leaf_index >= $1 AND e.kind = $2
+    AND l.leaf_index < (SELECT c.size FROM hub.journal_checkpoint c ORDER BY c.id DESC OFFSET $3 LIMIT 1)
+)`
+
+// AcceptedSince tells whether an event was accepted whose leaf is one of those from size on, those of
+// the last checkpoints left out.
+func (s *Store) AcceptedSince(ctx context.Context, size int64, checkpoints int) (accepted bool, err error) {
+	if err := s.pool.QueryRow(ctx, acceptedSinceSQL, size, int16(journal.EventAccepted), checkpoints).Scan(&accepted); err != nil {
+		return false, unavailable(err)
+	}
+	return accepted, nil
+}
+
 // Proof shows that an entry stands in the journal.
 type Proof struct {
 	// Index is the leaf's number, from 0.
