@@ -42,6 +42,8 @@ type cli struct {
 	Reconcile   reconcileCmd   `cmd:"" help:"Compare with SISS what was delivered, now; tell every difference."`
 	Flusso      flussoCmd      `cmd:"" help:"Write the national SINBA flow of an ente's cases."`
 	Delivery    deliveryCmd    `cmd:"" help:"List deliveries to SISS, and retry, park or send them again."`
+	Open        openCmd        `cmd:"" help:"Write a stored message to standard output; who looked, and why, is journalled before."`
+	Opener      openerCmd      `cmd:"" help:"Run the opener: the only process that can open what was sealed."`
 	Demo        demoCmd        `cmd:"" help:"Run hub, simulator and samples on this machine."`
 	Version     versionCmd     `cmd:"" help:"Print the version."`
 

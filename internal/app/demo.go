@@ -126,7 +126,7 @@ func (d *demo) lock() (unlock func(), err error) {
 func (d *demo) up(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, startPatience)
 	defer cancel()
-	for _, step := range []func(context.Context) error{d.upDatabase, d.upRegistry, d.upSiss, d.upServe} {
+	for _, step := range []func(context.Context) error{d.upDatabase, d.upRegistry, d.upSiss, d.upServe, d.upOpener} {
 		// What was started before a later part failed must be known, so that `down` stops it.
 		if err := errors.Join(step(ctx), d.run.write(d.varDir)); err != nil {
 			return err
@@ -137,6 +137,7 @@ func (d *demo) up(ctx context.Context) error {
 	d.say("codes     %s", baseOf(d.run.SoapURL)+"/docs/codici")
 	d.say("metrics   %s/metrics", d.run.AdminURL)
 	d.say("SISS      %s", d.run.SissURL)
+	d.say("opener    %s", d.run.OpenerSocket)
 	d.say("logs      %s", d.path("log"))
 	d.say("run file  %s", runFilePath(d.varDir))
 	return nil
@@ -338,6 +339,7 @@ func (d *demo) down(ctx context.Context) error {
 		pid          int
 	}{
 		{"serve", d.path("demo.yaml"), d.run.Pids.Serve},
+		{"opener", d.openerConfig(), d.openerPid(ctx)},
 		{"siss-sim", d.path("siss", "received.jsonl"), d.run.Pids.SissSim},
 	} {
 		if pid := find(part.pid, part.marker); pid != 0 {
@@ -361,7 +363,7 @@ func (d *demo) down(ctx context.Context) error {
 	if !stopped {
 		d.say("nothing was running")
 	}
-	d.run.Pids.Serve, d.run.Pids.SissSim, d.run.Pids.Postgres = 0, 0, 0
+	d.run.Pids.Serve, d.run.Pids.Opener, d.run.Pids.SissSim, d.run.Pids.Postgres = 0, nil, 0, 0
 	faults = append(faults, d.run.write(d.varDir))
 	return errors.Join(faults...)
 }

@@ -149,7 +149,14 @@ func Migrate(ctx context.Context, cfg config.Config, adminURLFile string, out io
 	if err != nil {
 		return err
 	}
+	var openerPassword string
+	if !cfg.Opener.DatabaseURL.IsZero() {
+		if openerPassword, err = passwordIn(cfg.Opener.DatabaseURL); err != nil {
+			return err
+		}
+	}
 	return postgres.Migrate(ctx, postgres.MigrateConfig{
-		DSN: url, AppPassword: appPassword, VaultPassword: vaultPassword, Sets: migrations(), Logger: log,
+		DSN: url, AppPassword: appPassword, VaultPassword: vaultPassword, OpenerPassword: openerPassword,
+		Sets: migrations(), Logger: log,
 	})
 }

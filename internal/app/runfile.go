@@ -21,6 +21,7 @@ type RunFile struct {
 	SissControlURL   string           `json:"siss_control_url"`
 	SissReceivedFile string           `json:"siss_received_file"`
 	DatabaseURL      string           `json:"database_url"`
+	OpenerSocket     string           `json:"opener_socket"`
 	Pids             RunPids          `json:"pids"`
 	CAFile           *string          `json:"ca_file"`
 	Participants     []RunParticipant `json:"participants"`

@@ -131,6 +131,8 @@ func other(t *testing.T, field reflect.Value) reflect.Value {
 		return reflect.ValueOf(v + time.Second)
 	case config.Secret:
 		return reflect.ValueOf(config.NewSecret("x"))
+	case []int:
+		return reflect.ValueOf([]int{7})
 	case []config.WarningOnly:
 		return reflect.ValueOf([]config.WarningOnly{{Rule: "BR-12"}})
 	}

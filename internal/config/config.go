@@ -53,6 +53,7 @@ type Config struct {
 	Rules     Rules     `yaml:"rules"`
 	Reconcile Reconcile `yaml:"reconcile"`
 	Journal   Journal   `yaml:"journal"`
+	Opener    Opener    `yaml:"opener"`
 	// BasicAuth allows HTTP Basic on the SOAP listener. Only the demo's configuration sets it,
 	// and only a loopback listener takes it (default false).
 	BasicAuth bool `yaml:"basic_auth"`
@@ -131,7 +132,7 @@ func Default() Config {
 		Database: Database{MaxConns: 12},
 		SISS:     SISS{Workers: 64, Deadline: time.Minute, Lease: 90 * time.Second},
 		Jail:     Jail{Deadline: 2 * time.Second, Mode: JailAuto},
-		Limits:   defaultLimits(), Admission: defaultAdmission(), Reconcile: defaultReconcile(),
+		Limits:   defaultLimits(), Admission: defaultAdmission(), Reconcile: defaultReconcile(), Opener: defaultOpener(),
 		Journal: defaultJournal(),
 		Log:     Log{Level: "info"},
 	}
@@ -251,6 +252,7 @@ func (c Config) check() error {
 	c.Rules.check(say)
 	c.Reconcile.check(say)
 	c.Journal.check(say)
+	c.Opener.check(say)
 	return errors.Join(faults...)
 }
 

@@ -287,11 +287,15 @@ func (c *Cluster) AppDSN() string { return c.DatabaseDSNs(Database).App }
 // VaultDSN connects to the hub's database as RoleVault.
 func (c *Cluster) VaultDSN() string { return c.DatabaseDSNs(Database).Vault }
 
+// OpenerDSN connects to the hub's database as RoleOpener.
+func (c *Cluster) OpenerDSN() string { return c.DatabaseDSNs(Database).Opener }
+
 // DSNs are the addresses of one database, one for each role. They hold passwords.
 type DSNs struct {
 	Superuser string
 	App       string
 	Vault     string
+	Opener    string
 }
 
 // DatabaseDSNs gives the addresses of a database of the cluster.
@@ -300,6 +304,7 @@ func (c *Cluster) DatabaseDSNs(database string) DSNs {
 		Superuser: c.dsn(superuser, c.passwords.superuser, database),
 		App:       c.dsn(RoleApp, c.passwords.app, database),
 		Vault:     c.dsn(RoleVault, c.passwords.vault, database),
+		Opener:    c.dsn(RoleOpener, c.passwords.opener, database),
 	}
 }
 
@@ -322,7 +327,7 @@ func (c *Cluster) MigrateDatabase(ctx context.Context, database string, sets ...
 	}
 	return Migrate(ctx, MigrateConfig{
 		DSN:         c.DatabaseDSNs(database).Superuser,
-		AppPassword: c.passwords.app, VaultPassword: c.passwords.vault,
+		AppPassword: c.passwords.app, VaultPassword: c.passwords.vault, OpenerPassword: c.passwords.opener,
 		Sets: sets, Logger: c.log,
 	})
 }

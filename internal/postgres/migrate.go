@@ -80,6 +80,8 @@ type MigrateConfig struct {
 	// AppPassword and VaultPassword are given to the login roles.
 	AppPassword   string
 	VaultPassword string
+	// OpenerPassword is the opener's; empty leaves its role as it is.
+	OpenerPassword string
 	// Sets run after the hub's own.
 	Sets []MigrationSet
 	// Logger takes what is done; nil for none.

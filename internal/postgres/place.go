@@ -230,8 +230,33 @@ func (p place) makeSockets() error {
 		return fmt.Errorf("look at the sockets' folder: %w", err)
 	}
 	stat, ok := info.Sys().(*syscall.Stat_t)
-	if !ok || info.Mode() != fs.ModeDir|0o700 || stat.Uid != p.owner.uid {
+	closed := info.Mode() == fs.ModeDir|0o700 || info.Mode() == fs.ModeDir|passable
+	if !ok || !closed || stat.Uid != p.owner.uid {
 		return fmt.Errorf("sockets' folder %s belongs to somebody else", p.sockets)
+	}
+	return nil
+}
+
+// passable is the mode of a sockets' folder through which a group may pass, which finds nothing there but
+// a door with a password.
+const passable = 0o710
+
+// LetIn lets a process of another user than the server's and the hub's reach the server, by its group:
+// the sockets' folder is closed to everybody else. Only root can do it, and only root needs it.
+func (c *Cluster) LetIn(gid int) error {
+	if os.Geteuid() != 0 {
+		return nil
+	}
+	if err := os.Chown(c.place.sockets, int(c.place.owner.uid), gid); err != nil {
+		return fmt.Errorf("let a group reach the sockets: %w", err)
+	}
+	// A server that an older hub started closed the socket, too.
+	socket := filepath.Join(c.place.sockets, ".s.PGSQL."+strconv.Itoa(socketPort))
+	if err := os.Chmod(socket, 0o777); err != nil { //nolint:gosec // the folder is closed
+		return fmt.Errorf("let a group reach the sockets: %w", err)
+	}
+	if err := os.Chmod(c.place.sockets, passable); err != nil {
+		return fmt.Errorf("let a group reach the sockets: %w", err)
 	}
 	return nil
 }

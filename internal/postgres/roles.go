@@ -19,6 +19,8 @@ const (
 	RoleApp = "hub_app"
 	// RoleVault is the vault's, for its own pool.
 	RoleVault = "hub_vault"
+	// RoleOpener is the opener's, for both schemas: it reads what is sealed and writes who looked.
+	RoleOpener = "hub_opener"
 )
 
 // prepare makes what migrations need: roles, schemas with their owners, the schema of versions.
@@ -33,7 +35,14 @@ func prepare(ctx context.Context, conn *pgx.Conn, cfg MigrateConfig, sets []Migr
 	for _, login := range []struct{ role, password string }{
 		{RoleApp, cfg.AppPassword},
 		{RoleVault, cfg.VaultPassword},
+		{RoleOpener, cfg.OpenerPassword},
 	} {
+		if login.password == "" {
+			// Whoever migrates need not know the opener's: without one the role cannot log in, or goes
+			// on as it did.
+			statements = append(statements, createRole(login.role))
+			continue
+		}
 		verifier, err := scramVerifier(login.password)
 		if err != nil {
 			return err
@@ -45,7 +54,7 @@ func prepare(ctx context.Context, conn *pgx.Conn, cfg MigrateConfig, sets []Migr
 		statements = append(statements, ownedSchema(set.Name)...)
 	}
 	statements = append(statements,
-		"GRANT USAGE ON SCHEMA version TO "+RoleApp+", "+RoleVault,
+		"GRANT USAGE ON SCHEMA version TO "+RoleApp+", "+RoleVault+", "+RoleOpener,
 		// Temporary tables would be the only tables the login roles can make.
 		`DO $$ BEGIN EXECUTE format('REVOKE TEMPORARY ON DATABASE %I FROM PUBLIC', current_database()); END $$`)
 	for _, statement := range statements {
@@ -91,7 +100,7 @@ func ownedSchema(name string) []string {
 		"CREATE SCHEMA IF NOT EXISTS " + name + " AUTHORIZATION " + owner,
 		"GRANT USAGE, CREATE ON SCHEMA version TO " + owner,
 		"ALTER DEFAULT PRIVILEGES FOR ROLE " + owner + " IN SCHEMA version GRANT SELECT ON TABLES TO " +
-			RoleApp + ", " + RoleVault,
+			RoleApp + ", " + RoleVault + ", " + RoleOpener,
 	}
 }
 

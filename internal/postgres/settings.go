@@ -28,7 +28,8 @@ func settings(sockets string) map[string]string {
 		// reachable by socket only
 		"listen_addresses":        "",
 		"unix_socket_directories": sockets,
-		"unix_socket_permissions": "0700",
+		// who may come at all is the folder's mode to say: LetIn lets a group in beside the owner
+		"unix_socket_permissions": "0777",
 		"port":                    "5432",
 		"password_encryption":     "scram-sha-256",
 		// sized for one hub beside it: each checkpoint makes the next writes of every page twice as
@@ -80,13 +81,14 @@ func (c *Cluster) writeSettings(overrides map[string]string) error {
 }
 
 // passwords of the embedded cluster's roles, 26 characters of 130 random bits each.
-type passwords struct{ superuser, app, vault string }
+type passwords struct{ superuser, app, vault, opener string }
 
 // loadPasswords reads the passwords from files of mode 0600, making those that are missing.
 func loadPasswords(dir string) (passwords, error) {
 	var p passwords
 	for name, word := range map[string]*string{
 		"superuser.password": &p.superuser, "app.password": &p.app, "vault.password": &p.vault,
+		"opener.password": &p.opener,
 	} {
 		text, err := loadPassword(filepath.Join(dir, name))
 		if err != nil {
