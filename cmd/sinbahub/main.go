@@ -44,6 +44,7 @@ type cli struct {
 	Delivery    deliveryCmd    `cmd:"" help:"List deliveries to SISS, and retry, park or send them again."`
 	Open        openCmd        `cmd:"" help:"Write a stored message to standard output; who looked, and why, is journalled before."`
 	Opener      openerCmd      `cmd:"" help:"Run the opener: the only process that can open what was sealed."`
+	Retention   retentionCmd   `cmd:"" help:"Delete what is beyond its period."`
 	Demo        demoCmd        `cmd:"" help:"Run hub, simulator and samples on this machine."`
 	Version     versionCmd     `cmd:"" help:"Print the version."`
 

@@ -6,6 +6,10 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
+
+	"github.com/sinbahub/sinbahub/internal/config"
+	"github.com/sinbahub/sinbahub/internal/hub"
+	"github.com/sinbahub/sinbahub/internal/postgres"
 )
 
 // Dated is what serve follows reference.dir with, for tests.
@@ -43,6 +47,12 @@ func (l Latch) Below(value, limit, reopen uint64) bool {
 
 // ParseUntil reads when a maintenance ends.
 var ParseUntil = parseUntil
+
+// Retire runs retention as serve does on an Italian day, with the zero time as an operator does.
+func Retire(ctx context.Context, store *postgres.Store, policy config.Retention, today time.Time, now func() time.Time) error {
+	r := &retirer{store: store, env: hub.Prod, policy: policy, now: now, log: zap.NewNop()}
+	return r.underTurn(ctx, today)
+}
 
 // RunBounded runs what run is, whose stop may take as long as drain.
 func RunBounded(ctx context.Context, run func(context.Context, context.CancelCauseFunc) error, drain time.Duration, undo func()) error {

@@ -276,6 +276,7 @@ func (s *server) run(ctx context.Context, stopping context.CancelCauseFunc) erro
 	})
 	group.Go(func() error { return s.housekeep(ctx) })
 	group.Go(func() error { return s.lookAcross(ctx) })
+	group.Go(func() error { return s.retain(ctx) })
 	group.Go(func() error { return s.keepCluster(taking) })
 	group.Go(func() error { return s.notary.run(taking) })
 	group.Go(func() error {

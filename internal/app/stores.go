@@ -150,7 +150,8 @@ func (s *server) runStores(ctx context.Context) *errgroup.Group {
 }
 
 // housekeep does what is due from time to time: the registry and the reference data every ten
-// seconds and, with the configuration, on SIGHUP, the sweep of pending subjects every minute,
+// seconds and, with the configuration, on SIGHUP, the sweep of pending subjects and of those that
+// have no case any more every minute,
 // partitions every hour.
 func (s *server) housekeep(ctx context.Context) error {
 	ticker := time.NewTicker(10 * time.Second)
@@ -170,6 +171,7 @@ func (s *server) housekeep(ctx context.Context) error {
 		s.payJournal(ctx)
 		if n%6 == 0 {
 			s.gateway.JournalStrangers(ctx)
+			s.releaseLeft(ctx)
 			s.sweep(ctx)
 		}
 		if n%360 == 0 {

@@ -73,6 +73,8 @@ func liveKeys() []string {
 		"siss.rate", "limits.body_memory", "limits.rate", "limits.burst", "limits.stranger_rate", "limits.drain",
 		"limits.drain_delay", "admission.backlog", "admission.disk", "admission.disk_path", "admission.database_size",
 		"admission.memory", "log.level", "rules.cut_off", "rules.warning_only",
+		"retention.hour", "retention.messages_months", "retention.attempts_months", "retention.journal_months",
+		"retention.refusals_days", "retention.cases_years", "retention.reconciliations_months",
 	}
 }
 

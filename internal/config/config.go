@@ -52,6 +52,7 @@ type Config struct {
 	Reference Reference `yaml:"reference"`
 	Rules     Rules     `yaml:"rules"`
 	Reconcile Reconcile `yaml:"reconcile"`
+	Retention Retention `yaml:"retention"`
 	Journal   Journal   `yaml:"journal"`
 	Opener    Opener    `yaml:"opener"`
 	// BasicAuth allows HTTP Basic on the SOAP listener. Only the demo's configuration sets it,
@@ -133,8 +134,9 @@ func Default() Config {
 		SISS:     SISS{Workers: 64, Deadline: time.Minute, Lease: 90 * time.Second},
 		Jail:     Jail{Deadline: 2 * time.Second, Mode: JailAuto},
 		Limits:   defaultLimits(), Admission: defaultAdmission(), Reconcile: defaultReconcile(), Opener: defaultOpener(),
-		Journal: defaultJournal(),
-		Log:     Log{Level: "info"},
+		Retention: defaultRetention(),
+		Journal:   defaultJournal(),
+		Log:       Log{Level: "info"},
 	}
 }
 
@@ -251,6 +253,7 @@ func (c Config) check() error {
 	c.Admission.check(say)
 	c.Rules.check(say)
 	c.Reconcile.check(say)
+	c.Retention.check(say)
 	c.Journal.check(say)
 	c.Opener.check(say)
 	return errors.Join(faults...)

@@ -29,6 +29,9 @@ func TestAppRoleIsDeniedWhatTheHubNeverDoes(t *testing.T) {
 		"DELETE FROM hub.participant", "DELETE FROM hub.ente", "DELETE FROM hub.probe", "INSERT INTO hub.probe (at) VALUES (now())",
 		// the partitions themselves, around their parents
 		"DELETE FROM hub.message_"+month(t, db), "SELECT body FROM hub.journal_entry_"+month(t, db),
+		// retention, around the functions that have the rules
+		"SELECT hub.retention_lock('message', 'message_"+month(t, db)+"')", "SELECT hub.retention_prove(gen_random_uuid())",
+		"DELETE FROM hub.case_file", "DELETE FROM hub.reconciliation_day", "INSERT INTO hub.subject_left VALUES (gen_random_uuid(), 1)",
 		// the vault
 		"SELECT id FROM vault.subject", "SELECT subject_id FROM vault.subject_link", "SELECT id FROM vault.epoch_key",
 		"INSERT INTO vault.epoch_key DEFAULT VALUES", "SELECT vault.now()",
