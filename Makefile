@@ -63,8 +63,9 @@ down: ## Stop what `up` started
 	@if [ -x bin/sinbahub ]; then bin/sinbahub demo down; else echo "nothing is built, so nothing runs"; fi
 
 .PHONY: build
-build: deps ## Build bin/sinbahub and bin/siss-sim
+build: deps ## Build bin/sinbahub, bin/siss-sim and bin/sinbaverify (static)
 	$(BUILD) -o bin/ ./cmd/...
+	CGO_ENABLED=0 $(BUILD) -o bin/ ./cmd/sinbaverify
 
 .PHONY: test
 test: deps ## All Go tests but those of e2e and smoke, with the race detector

@@ -98,6 +98,8 @@ func (v *Evidence) readEvidence(r *reader) {
 	var started int64
 	if number(r, &started); started != 0 {
 		v.StartedAt = time.UnixMicro(started).UTC()
+		// the zero time stands as 0 and in no other way
+		r.bad = r.bad || v.StartedAt.IsZero()
 	}
 	r.into(v.Outbound[:])
 	r.into(v.Regional[:])

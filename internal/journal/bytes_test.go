@@ -224,6 +224,10 @@ func TestBytesOfVersionOneAreFixed(t *testing.T) {
 	if diff := cmp.Diff(fifth, hex.EncodeToString(e.Bytes())); diff != "" {
 		t.Error(diff)
 	}
+	yearOne, _ := hex.DecodeString(strings.Replace(fifth, "000000080000000000000001", "00000008ff23400100d44000", 1))
+	if _, err := journal.Parse(yearOne); !errors.Is(err, journal.ErrFormat) {
+		t.Error("version 5 with the zero time in another way:", err)
+	}
 	e.Evidence = journal.Evidence{}
 	none, _ := hex.DecodeString("05" + hex.EncodeToString(e.Bytes())[2:] + "000000080000000000000000" +
 		strings.Repeat("00000020"+strings.Repeat("00", 32), 3) + "00000000" + "0000000400000000" + "0000000400000000" +

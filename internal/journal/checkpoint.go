@@ -32,6 +32,9 @@ type Checkpoint struct {
 // timeLayout is RFC 3339 with microseconds, in UTC.
 const timeLayout = "2006-01-02T15:04:05.000000Z"
 
+// maxSize is more leaves than any journal has; the arithmetic of x/mod does not end near 2^63.
+const maxSize = 1 << 56
+
 // timeWord begins the line that has the time.
 const timeWord = "time "
 
@@ -69,7 +72,7 @@ func (k *Key) Open(signed string) (Checkpoint, error) {
 		return Checkpoint{}, ErrCheckpoint
 	}
 	c.Origin = lines[0]
-	if c.Size, err = strconv.ParseInt(lines[1], 10, 64); err != nil || c.Size < 0 || strconv.FormatInt(c.Size, 10) != lines[1] {
+	if c.Size, err = strconv.ParseInt(lines[1], 10, 64); err != nil || c.Size < 0 || c.Size > maxSize || strconv.FormatInt(c.Size, 10) != lines[1] {
 		return Checkpoint{}, ErrCheckpoint
 	}
 	root, err := base64.StdEncoding.Strict().DecodeString(lines[2])

@@ -73,6 +73,7 @@ func TestCheckpointOfAnotherHandIsRefused(t *testing.T) {
 		"another journal": signText(t, key, "x\n7\n"+strings.Repeat("A", 43)+"=\ntime 2026-11-22T12:00:00.000000Z\n"),
 		"a sign":          signText(t, key, origin+"\n+7\n"+strings.Repeat("A", 43)+"=\ntime 2026-11-22T12:00:00.000000Z\n"),
 		"short root":      signText(t, key, origin+"\n7\nAAAA\ntime 2026-11-22T12:00:00.000000Z\n"),
+		"a huge size":     signText(t, key, origin+"\n9223372036854775807\n"+strings.Repeat("A", 43)+"=\ntime 2026-11-22T12:00:00.000000Z\n"),
 		"a line more":     signText(t, key, origin+"\n7\n"+strings.Repeat("A", 43)+"=\ntime 2026-11-22T12:00:00.000000Z\nx\n"),
 	} {
 		if _, err := key.Open(text); !errors.Is(err, journal.ErrCheckpoint) {
