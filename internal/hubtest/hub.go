@@ -38,7 +38,7 @@ func Root() string {
 	return filepath.Dir(filepath.Dir(filepath.Dir(file)))
 }
 
-// Binaries builds sinbahub and siss-sim once for all tests of a process and gives their folder.
+// Binaries builds sinbahub, siss-sim and sinbaverify once for all tests of a process and gives their folder.
 // SINBAHUB_TEST_BIN names a folder of binaries built before.
 func Binaries(tb testing.TB) string {
 	tb.Helper()
@@ -66,7 +66,7 @@ var build = sync.OnceValues(func() (string, error) { //nolint:gochecknoglobals /
 	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX); err != nil {
 		return "", err
 	}
-	cmd := exec.Command("go", "build", "-mod=readonly", "-o", dir+"/", "./cmd/sinbahub", "./cmd/siss-sim") //nolint:gosec // a folder of ours
+	cmd := exec.Command("go", "build", "-mod=readonly", "-o", dir+"/", "./cmd/sinbahub", "./cmd/siss-sim", "./cmd/sinbaverify") //nolint:gosec // a folder of ours
 	cmd.Dir = Root()
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", errors.New(string(out))

@@ -28,6 +28,8 @@ type prova struct {
 	Foglia     string   `xml:"Foglia"`
 	Nodi       []string `xml:"NodoInclusione"`
 	Checkpoint string   `xml:"Checkpoint"`
+	// whole is the answer as a vendor stores it.
+	whole []byte
 }
 
 // stato asks statoEvento for an event, and gives its proof, nil while there is none.
@@ -44,6 +46,9 @@ func stato(t *testing.T, sender hubtest.Sender, ente, receipt string) *prova {
 	if err := xml.Unmarshal(a.Body, &answer); err != nil {
 		t.Fatal(err)
 	}
+	if answer.Prova != nil {
+		answer.Prova.whole = a.Body
+	}
 	return answer.Prova
 }
 
@@ -55,7 +60,7 @@ func get(t *testing.T, h *hubtest.Hub, path string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	answer, err := http.DefaultClient.Do(r)
+	answer, err := new(http.Client).Do(r)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -113,6 +118,23 @@ func TestE2EReceiptIsProvenToStandInTheJournal(t *testing.T) {
 	entry, err := journal.Parse(leaf[:len(leaf)-journal.LeafTrailer])
 	if err != nil || entry.ID.String() != a.Receipt.IDRegistrazione || entry.Event != event {
 		t.Errorf("%v %+v", err, entry)
+	}
+	// As the vendor proves it, later and without the hub.
+	dir := t.TempDir()
+	for name, text := range map[string]string{
+		"key": get(t, h, "/journal/keys"), "ricevuta.xml": string(a.Body), "stato.xml": string(p.whole),
+		"altra.xml": strings.Replace(string(a.Body), a.Receipt.Impronta, strings.Repeat("0", 64), 1),
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for receipt, want := range map[string]int{"ricevuta.xml": 0, "altra.xml": 2} {
+		cmd := exec.CommandContext(t.Context(), filepath.Join(hubtest.Binaries(t), "sinbaverify"), "receipt", "--key", "key", "--receipt", receipt, "stato.xml")
+		cmd.Dir = dir
+		if out, _ := cmd.CombinedOutput(); cmd.ProcessState.ExitCode() != want {
+			t.Errorf("%s: exit %d, want %d: %s", receipt, cmd.ProcessState.ExitCode(), want, out)
+		}
 	}
 	if published := get(t, h, "/journal/checkpoint"); !strings.HasPrefix(published, "sinbahub/PROD\n") {
 		t.Errorf("%q", published)
