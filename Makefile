@@ -169,6 +169,8 @@ fuzz: deps ## Fuzz every reader of foreign bytes, FUZZTIME=30s each, and the C c
 bench: build ## Measure the main line end to end and print the figures
 	$(TEST) -tags bench -run '^TestBench$$' -count=1 -timeout 30m -v ./internal/hubtest
 	$(TEST) -run '^$$' -bench '^(BenchmarkPlainInserts|BenchmarkAccept)$$/^clients=64$$' -benchtime 20000x ./internal/postgres
+	$(TEST) -run '^$$' -bench '^(BenchmarkSequence|BenchmarkProve)$$' -benchtime 20000x ./internal/postgres
+	$(TEST) -run '^$$' -bench '^BenchmarkBundle$$' ./internal/verify
 	$(TEST) -run '^$$' -bench '^BenchmarkDeliver$$' -benchtime 10000x ./internal/delivery
 	$(TEST) -run '^$$' -bench '^BenchmarkPoison$$' -benchtime 10000x -timeout 30m ./internal/delivery
 

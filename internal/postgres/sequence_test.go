@@ -50,15 +50,15 @@ func sequence(t *testing.T, store *postgres.Store) postgres.Head {
 	}
 }
 
-func journalKey(t *testing.T) *journal.Key {
-	t.Helper()
-	dir := filepath.Join(t.TempDir(), "journal")
+func journalKey(tb testing.TB) *journal.Key {
+	tb.Helper()
+	dir := filepath.Join(tb.TempDir(), "journal")
 	if _, err := journal.MakeKey(dir, "sinbahub/PROVA"); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	key, err := journal.LoadKey(dir, "sinbahub/PROVA")
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return key
 }
