@@ -168,6 +168,7 @@ fuzz: deps ## Fuzz every reader of foreign bytes, FUZZTIME=30s each, and the C c
 .PHONY: bench
 bench: build ## Measure the main line end to end and print the figures
 	$(TEST) -tags bench -run '^TestBench$$' -count=1 -timeout 30m -v ./internal/hubtest
+	$(TEST) -tags bench -run '^TestBenchExport$$' -count=1 -timeout 30m -v ./internal/app
 	$(TEST) -run '^$$' -bench '^(BenchmarkPlainInserts|BenchmarkAccept)$$/^clients=64$$' -benchtime 20000x ./internal/postgres
 	$(TEST) -run '^$$' -bench '^(BenchmarkSequence|BenchmarkProve)$$' -benchtime 20000x ./internal/postgres
 	$(TEST) -run '^$$' -bench '^BenchmarkBundle$$' ./internal/verify

@@ -45,6 +45,7 @@ type cli struct {
 	Open        openCmd        `cmd:"" help:"Write a stored message to standard output; who looked, and why, is journalled before."`
 	Opener      openerCmd      `cmd:"" help:"Run the opener: the only process that can open what was sealed."`
 	Retention   retentionCmd   `cmd:"" help:"Delete what is beyond its period."`
+	Audit       auditCmd       `cmd:"" help:"Export evidence for auditors."`
 	Demo        demoCmd        `cmd:"" help:"Run hub, simulator and samples on this machine."`
 	Version     versionCmd     `cmd:"" help:"Print the version."`
 

@@ -331,10 +331,8 @@ func (a *act) progress(total int) {
 	if !a.o.Interactive {
 		return
 	}
-	const width = 30
 	seen := a.done + a.refused
-	filled := min(width, width*seen/max(1, total))
-	_, _ = fmt.Fprintf(a.o.Progress, "\r[%s%s] %d of %d, %d not done", strings.Repeat("#", filled), strings.Repeat(".", width-filled), seen, total, a.refused)
+	_, _ = fmt.Fprintf(a.o.Progress, "\r[%s] %d of %d, %d not done", barOf(int64(seen), int64(total)), seen, total, a.refused)
 	if seen >= total {
 		_, _ = fmt.Fprintln(a.o.Progress)
 	}

@@ -28,27 +28,27 @@ type desk struct {
 	opened int
 }
 
-func newDesk(t *testing.T) *desk {
-	t.Helper()
-	db := hubtest.Database(t)
+func newDesk(tb testing.TB) *desk {
+	tb.Helper()
+	db := hubtest.Database(tb)
 	cfg, err := config.Load("", []string{"SINBAHUB_DATABASE_URL=" + db.App, "SINBAHUB_DATABASE_VAULT_URL=" + db.Vault, "SINBAHUB_ENVIRONMENT=PROD"})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	conn, err := pgx.Connect(t.Context(), db.Superuser)
+	conn, err := pgx.Connect(tb.Context(), db.Superuser)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	t.Cleanup(func() { _ = conn.Close(context.WithoutCancel(t.Context())) })
+	tb.Cleanup(func() { _ = conn.Close(context.WithoutCancel(tb.Context())) })
 	d := &desk{cfg: cfg, admin: conn}
-	d.exec(t, "INSERT INTO hub.ente (environment, code, zone, region) VALUES (1, 'ENTE-1', 'ZONA-1', '17'), (2, 'ENTE-1', 'ZONA-1', '17')")
+	d.exec(tb, "INSERT INTO hub.ente (environment, code, zone, region) VALUES (1, 'ENTE-1', 'ZONA-1', '17'), (2, 'ENTE-1', 'ZONA-1', '17')")
 	return d
 }
 
-func (d *desk) exec(t *testing.T, statement string, args ...any) {
-	t.Helper()
-	if _, err := d.admin.Exec(t.Context(), statement, args...); err != nil {
-		t.Fatal(err)
+func (d *desk) exec(tb testing.TB, statement string, args ...any) {
+	tb.Helper()
+	if _, err := d.admin.Exec(tb.Context(), statement, args...); err != nil {
+		tb.Fatal(err)
 	}
 }
 

@@ -51,8 +51,8 @@ const (
 	// JournalRestored is an operator's word that the database is one restored from a backup: Reason has
 	// the last checkpoint known before (size and root), Count nothing.
 	JournalRestored Kind = 11
-	// EvidenceExported is a bundle given to an auditor: Reason has its range, Commitment is the SHA-256 of
-	// its manifest.
+	// EvidenceExported is a bundle given to an auditor: Codes have its range (from:instant, to:instant),
+	// Ente the only ente meant, Commitment is the SHA-256 of its manifest, Actor and Reason say who and why.
 	EvidenceExported Kind = 12
 	// MessagesReplayed is a replay: Outcome is verify or what-if and how it ended, Count how many messages.
 	MessagesReplayed Kind = 13

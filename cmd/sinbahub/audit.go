@@ -1,0 +1,35 @@
+package main
+
+import (
+	"context"
+	"os"
+
+	"github.com/sinbahub/sinbahub/internal/app"
+	"github.com/sinbahub/sinbahub/internal/config"
+)
+
+type auditCmd struct {
+	Export auditExportCmd `cmd:"" help:"Write a bundle of evidence for an auditor, which sinbaverify checks offline."`
+}
+
+type auditExportCmd struct {
+	From   string `help:"Begin of the range: a day in Italy (2026-03-01) or an instant (2026-03-01T08:00:00Z)." required:""`
+	To     string `help:"End of the range: a day, which is meant whole, or an instant." required:""`
+	Ente   string `help:"Only the entries of this CodiceEnte, with proofs in the place of the tree."`
+	Out    string `short:"o" help:"File to write (BUNDLE.zip)." type:"path" required:""`
+	Force  bool   `help:"Replace a file of that name."`
+	Reason string `help:"Why; it stands in the journal for ever and must name no person." required:""`
+	Actor  string `help:"Who exports; without it the account on this machine."`
+}
+
+// Run exports.
+func (c *auditExportCmd) Run(ctx context.Context, root *cli) error {
+	cfg, err := config.Load(root.Config, os.Environ())
+	if err != nil {
+		return err
+	}
+	return app.ExportEvidence(ctx, cfg, app.AuditOptions{
+		From: c.From, To: c.To, Ente: c.Ente, Out: c.Out, Force: c.Force, Actor: c.Actor, Reason: c.Reason,
+		Interactive: app.IsTerminal(os.Stderr), Progress: os.Stderr,
+	}, os.Stdout)
+}
