@@ -175,6 +175,10 @@ bench: build ## Measure the main line end to end and print the figures
 	$(TEST) -run '^$$' -bench '^BenchmarkDeliver$$' -benchtime 10000x ./internal/delivery
 	$(TEST) -run '^$$' -bench '^BenchmarkPoison$$' -benchtime 10000x -timeout 30m ./internal/delivery
 
+.PHONY: bench-replay
+bench-replay: build ## Measure replay verify over what a load left
+	$(TEST) -tags bench -run '^TestBenchReplay$$' -count=1 -timeout 30m -v ./internal/hubtest
+
 # Another commit's binaries are built in a work tree of its own, and both sides in the same way.
 .PHONY: bench-compare
 bench-compare: deps ## Compare this tree with commit BASE=HEAD~1 in ROUNDS=5 interleaved rounds

@@ -46,6 +46,7 @@ type cli struct {
 	Opener      openerCmd      `cmd:"" help:"Run the opener: the only process that can open what was sealed."`
 	Retention   retentionCmd   `cmd:"" help:"Delete what is beyond its period."`
 	Audit       auditCmd       `cmd:"" help:"Export evidence for auditors."`
+	Replay      replayCmd      `cmd:"" help:"Run stored messages again; nothing is sent or changed."`
 	Demo        demoCmd        `cmd:"" help:"Run hub, simulator and samples on this machine."`
 	Version     versionCmd     `cmd:"" help:"Print the version."`
 
@@ -279,7 +280,14 @@ func run() int {
 	if errors.Is(err, app.ErrRefused) || errors.Is(err, app.ErrIncomplete) || errors.Is(err, app.ErrDifferent) {
 		return exitRefused
 	}
+	exit, ends := errors.AsType[*app.ExitError](err)
+	if ends && exit.Err == nil {
+		return exit.Code
+	}
 	fmt.Fprintln(os.Stderr, "sinbahub:", err)
+	if ends {
+		return exit.Code
+	}
 	if errors.Is(err, app.ErrUnreachable) {
 		return exitUnreachable
 	}

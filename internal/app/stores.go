@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"time"
@@ -231,18 +232,24 @@ func newReference(cfg config.Config, data *codelist.Set, roll *postgres.Registry
 	if err != nil {
 		return gateway.Reference{}, err
 	}
-	type product struct {
-		participant  int32
-		vendor, name string
-	}
-	certified := map[product]bool{}
-	for participant, named := range roll.Named {
-		for _, p := range named {
-			certified[product{participant, p.Vendor, p.Name}] = true
-		}
-	}
-	var lists sinba.Reference
+	lists := registryLists(roll)
 	lists.Use(data)
+	events, err := sinba.Load(schema, lists)
+	if err != nil {
+		return gateway.Reference{}, err
+	}
+	severities, err := newSeverities(cfg)
+	if err != nil {
+		return gateway.Reference{}, err
+	}
+	return gateway.Reference{
+		Events: events, Severities: severities,
+		Certified: certifiedBy(roll),
+	}, nil
+}
+
+// registryLists are the closed lists that the registry holds.
+func registryLists(roll *postgres.Registry) (lists sinba.Reference) {
 	for _, e := range roll.Enti {
 		lists.Enti = append(lists.Enti, e.Code)
 		lists.Zones = append(lists.Zones, e.Zone)
@@ -258,20 +265,24 @@ func newReference(cfg config.Config, data *codelist.Set, roll *postgres.Registry
 			lists.Certificates = append(lists.Certificates, p.Certificate)
 		}
 	}
-	events, err := sinba.Load(schema, lists)
-	if err != nil {
-		return gateway.Reference{}, err
+	return lists
+}
+
+// certifiedBy tells whether a participant may name a product.
+func certifiedBy(roll *postgres.Registry) func(participant int32, vendor, name string) bool {
+	type product struct {
+		participant  int32
+		vendor, name string
 	}
-	severities, err := newSeverities(cfg)
-	if err != nil {
-		return gateway.Reference{}, err
+	certified := map[product]bool{}
+	for participant, named := range roll.Named {
+		for _, p := range named {
+			certified[product{participant, p.Vendor, p.Name}] = true
+		}
 	}
-	return gateway.Reference{
-		Events: events, Severities: severities,
-		Certified: func(participant int32, vendor, name string) bool {
-			return certified[product{participant, vendor, name}]
-		},
-	}, nil
+	return func(participant int32, vendor, name string) bool {
+		return certified[product{participant, vendor, name}]
+	}
 }
 
 // loadKeys reads the keysets, making them first where nothing is configured and none exist.
@@ -298,6 +309,11 @@ func InitKeys(cfg config.Config) error {
 
 // newPool makes the validator with both contracts.
 func newPool(cfg config.Config, log *zap.Logger, registerer prometheus.Registerer) (*validator.Pool, error) {
+	return newPoolWith(cfg, log, registerer, nil)
+}
+
+// newPoolWith is newPool with further schemas.
+func newPoolWith(cfg config.Config, log *zap.Logger, registerer prometheus.Registerer, further map[validator.Schema]validator.SchemaFiles) (*validator.Pool, error) {
 	schemas := map[validator.Schema]validator.SchemaFiles{
 		validator.SinbaEventi:   {Main: xsd.SinbaEventi, Namespace: sinba.NamespaceEvent, Lot: validator.EventLot()},
 		validator.SissRicezione: {Main: xsd.SissRicezione, Namespace: sinba.NamespaceNational},
@@ -319,6 +335,7 @@ func newPool(cfg config.Config, log *zap.Logger, registerer prometheus.Registere
 		}
 		schemas[which] = files
 	}
+	maps.Copy(schemas, further)
 	pool, err := validator.New(validator.Config{
 		Workers: cfg.Jail.Workers, Deadline: cfg.Jail.Deadline, RequireJail: cfg.Jail.Mode == config.JailRequire,
 		Schemas: schemas, Logger: log, Registerer: registerer,

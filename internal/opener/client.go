@@ -32,6 +32,29 @@ func NewClient(socket string) *Client {
 	}}}
 }
 
+// Dial makes a client that connects now, and never again: for a process that gives up new connections. It
+// asks one thing at a time, and what its opener ends stays ended.
+func Dial(ctx context.Context, socket string) (*Client, error) {
+	var d net.Dialer
+	conn, err := d.DialContext(ctx, "unix", socket)
+	if err != nil {
+		return nil, ErrUnreachable
+	}
+	only := make(chan net.Conn, 1)
+	only <- conn
+	dial := func(context.Context, string, string) (net.Conn, error) {
+		select {
+		case c := <-only:
+			return c, nil
+		default:
+			return nil, ErrUnreachable
+		}
+	}
+	return &Client{socket: socket, http: &http.Client{Transport: &http.Transport{
+		DialContext: dial, MaxConnsPerHost: 1, MaxIdleConns: 1, MaxIdleConnsPerHost: 1, DisableCompression: true,
+	}}}, nil
+}
+
 // Close gives back idle connections.
 func (c *Client) Close() { c.http.CloseIdleConnections() }
 

@@ -8,6 +8,7 @@ import (
 
 	"github.com/sinbahub/sinbahub/internal/casefile"
 	"github.com/sinbahub/sinbahub/internal/hub"
+	"github.com/sinbahub/sinbahub/internal/sinba"
 )
 
 // needHistory lists the cases of which at least one event of the batch can be judged only with all
@@ -45,6 +46,19 @@ ORDER BY e.case_id, e.position`
 
 // readHistories reads all events of cases as the life cycle sees them.
 func readHistories(ctx context.Context, q querier, cases []uuid.UUID) (map[uuid.UUID][]casefile.Event, error) {
+	return readHistoriesWith(ctx, q, cases, func(facts []byte) (sinba.Facts, error) {
+		read, err := casefile.ParseFacts(facts)
+		if err != nil {
+			return read, errStored
+		}
+		return read, nil
+	})
+}
+
+// readHistoriesWith is readHistories with another way of reading facts.
+func readHistoriesWith(
+	ctx context.Context, q querier, cases []uuid.UUID, parse func([]byte) (sinba.Facts, error),
+) (map[uuid.UUID][]casefile.Event, error) {
 	if len(cases) == 0 {
 		return nil, nil
 	}
@@ -66,8 +80,8 @@ func readHistories(ctx context.Context, q querier, cases []uuid.UUID) (map[uuid.
 		copied := event
 		copied.RefersTo = refersTo.UUID
 		var err error
-		if copied.Facts, err = casefile.ParseFacts(facts); err != nil {
-			return errStored
+		if copied.Facts, err = parse(facts); err != nil {
+			return err
 		}
 		found[id] = append(found[id], copied)
 		return nil

@@ -57,6 +57,8 @@ type Config struct {
 	DSN string
 	// Connections is the most the pool opens; 0 means 16.
 	Connections int32
+	// Lasting keeps connections for as long as the store, for a process that cannot open others.
+	Lasting bool
 	// Timeout bounds every acceptance, waiting included; 0 means 10 s.
 	Timeout time.Duration
 	// Logger takes what goes wrong, without values; nil for none.
@@ -101,6 +103,10 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 		return nil, errBadDSN
 	}
 	config.MaxConns = cmp.Or(cfg.Connections, 16)
+	if cfg.Lasting {
+		const always = 100 * 365 * 24 * time.Hour
+		config.MaxConnLifetime, config.MaxConnIdleTime = always, always
+	}
 	config.ConnConfig.OnNotice = noteWarning
 	setSession(config.ConnConfig)
 	if cfg.Guard != nil {

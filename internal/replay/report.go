@@ -1,0 +1,115 @@
+package replay
+
+import (
+	"context"
+	"maps"
+	"slices"
+
+	"github.com/sinbahub/sinbahub/internal/journal"
+)
+
+// mostItems is how many entries that are not equal a report lists; all are counted.
+const mostItems = 10_000
+
+// Report is what came of a verification.
+type Report struct {
+	// Counts are the entries by their status.
+	Counts map[Status]int64 `json:"counts"`
+	// Attempts are how many of them are attempts, Before how many are older than the evidence, Registry
+	// how many are equal under another registry than today's.
+	Attempts int64 `json:"attempts"`
+	Before   int64 `json:"before_evidence"`
+	Registry int64 `json:"other_registry"`
+	// Lacks counts the entries for which something is missing, by what.
+	Lacks []Lacking `json:"lacks,omitempty"`
+	// Items are the first that are not equal, in the order of the entries.
+	Items []Item `json:"items,omitempty"`
+}
+
+// Lacking counts a Lack.
+type Lacking struct {
+	Lack
+
+	Entries int64 `json:"entries"`
+}
+
+// Total is how many entries were replayed.
+func (r *Report) Total() (n int64) {
+	for count := range maps.Values(r.Counts) {
+		n += count
+	}
+	return n
+}
+
+// note adds one entry.
+func (r *Report) note(i *Item) {
+	if r.Counts == nil {
+		r.Counts = map[Status]int64{}
+	}
+	r.Counts[i.Status]++
+	if i.Delivery != nil {
+		r.Attempts++
+	}
+	if i.Before {
+		r.Before++
+	}
+	if i.Registry {
+		r.Registry++
+	}
+	for _, lack := range i.Lacks {
+		r.lack(Lacking{lack, 1})
+	}
+	if i.Status != Equal && len(r.Items) < mostItems {
+		r.Items = append(r.Items, *i)
+	}
+}
+
+func (r *Report) lack(l Lacking) {
+	if at := slices.IndexFunc(r.Lacks, func(known Lacking) bool { return known.Lack == l.Lack }); at >= 0 {
+		r.Lacks[at].Entries += l.Entries
+		return
+	}
+	r.Lacks = append(r.Lacks, l)
+}
+
+// add adds a later part.
+func (r *Report) add(o *Report) {
+	if r.Counts == nil {
+		r.Counts = map[Status]int64{}
+	}
+	for status, n := range o.Counts {
+		r.Counts[status] += n
+	}
+	r.Attempts, r.Before, r.Registry = r.Attempts+o.Attempts, r.Before+o.Before, r.Registry+o.Registry
+	for _, l := range o.Lacks {
+		r.lack(l)
+	}
+	r.Items = append(r.Items, o.Items[:min(len(o.Items), mostItems-len(r.Items))]...)
+}
+
+// Verify replays the entries of a range with what was recorded and reports what is not equal. An error
+// says that the replay did not come to its end.
+func Verify(ctx context.Context, parts *Parts, o Options) (Report, error) {
+	report := Report{Counts: map[Status]int64{}}
+	v := &verifier{parts: parts, library: newLibrary(parts)}
+	s := &source{parts: parts, Range: o.Range, kinds: []journal.Kind{journal.EventAccepted, journal.AttemptSettled}}
+	err := drive(ctx, s, o, v.evaluate, report.add)
+	return report, err
+}
+
+// evaluate replays a page.
+func (v *verifier) evaluate(ctx context.Context, f *fetched) (Report, error) {
+	items := make([]Item, len(f.jobs))
+	err := together(ctx, len(f.jobs), func(ctx context.Context, at int) (err error) {
+		items[at], err = v.verify(ctx, f.jobs[at])
+		return err
+	})
+	var part Report
+	for at := range items {
+		part.note(&items[at])
+	}
+	for _, id := range f.absent {
+		part.note(&Item{Message: id, Status: Gone})
+	}
+	return part, err
+}
