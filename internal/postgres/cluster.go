@@ -92,7 +92,8 @@ var errEnded = errors.New("database server ended at once: its log in the cluster
 
 // bringUp starts the server if it does not run and waits until it is ready. A server whose
 // predecessor was killed ends at once while that one's last sessions still hold its memory, so
-// this is tried for a while.
+// this is tried for a while. A session that waits for a lock of one that was killed never ends by
+// itself: it is ended, as PostgreSQL's own documents ask for.
 func (c *Cluster) bringUp(ctx context.Context, cfg ClusterConfig) error {
 	deadline := time.Now().Add(20 * time.Second)
 	for {
@@ -106,6 +107,9 @@ func (c *Cluster) bringUp(ctx context.Context, cfg ClusterConfig) error {
 			return err
 		}
 		c.attached = false
+		if ended := endOrphans(c.place.data); ended > 0 {
+			c.log.Warn("sessions of a killed database server ended", zap.Int("sessions", ended))
+		}
 		if err := pause(ctx, 250*time.Millisecond); err != nil {
 			return err
 		}

@@ -60,3 +60,30 @@ func alive(pid int) bool {
 	_, state, _ := bytes.Cut(stat[bytes.LastIndexByte(stat, ')')+1:], []byte(" "))
 	return !bytes.HasPrefix(state, []byte("Z")) && !bytes.HasPrefix(state, []byte("X"))
 }
+
+// endOrphans kills what is left of a server that does not run any more, and tells how many there were.
+// What they were doing was not committed, or is in the log.
+func endOrphans(data string) (ended int) {
+	if runningPID(data) != 0 {
+		return 0
+	}
+	processes, err := filepath.Glob("/proc/[0-9]*")
+	if err != nil {
+		return 0
+	}
+	for _, process := range processes {
+		pid, err := strconv.Atoi(filepath.Base(process))
+		if err != nil {
+			continue
+		}
+		cwd, err := os.Readlink(filepath.Join(process, "cwd"))
+		if err != nil || cwd != data {
+			continue
+		}
+		name, err := os.ReadFile(filepath.Join(process, "comm"))
+		if err == nil && strings.TrimSpace(string(name)) == "postgres" && syscall.Kill(pid, syscall.SIGKILL) == nil {
+			ended++
+		}
+	}
+	return ended
+}
