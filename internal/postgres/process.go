@@ -80,7 +80,7 @@ func endOrphans(data string) (ended int) {
 		if err != nil || cwd != data {
 			continue
 		}
-		name, err := os.ReadFile(filepath.Join(process, "comm"))
+		name, err := os.ReadFile(filepath.Join(process, "comm")) //nolint:gosec // of the system
 		if err == nil && strings.TrimSpace(string(name)) == "postgres" && syscall.Kill(pid, syscall.SIGKILL) == nil {
 			ended++
 		}
