@@ -40,6 +40,9 @@ func seeds() []seed {
 		{name: "an entry too many", sql: `
 INSERT INTO hub.journal_entry (id, at, kind, message_id, body)
 SELECT id, at + interval '1 second', kind, message_id, body FROM hub.journal_entry WHERE message_id = $1 AND kind = 1`, want: []string{findDoubled}},
+		{name: "another place in a sequence of leaves", sql: "UPDATE hub.journal_leaf SET seq = seq + 1000000 WHERE $1::uuid IS NOT NULL AND leaf_index = 3", want: []string{findBroken}},
+		{name: "a leaf's entry changed", sql: "UPDATE hub.journal_entry SET body = set_byte(body, 30, 255 - get_byte(body, 30)) WHERE message_id = $1 AND kind = 1", want: []string{findBroken}},
+		{name: "another root", sql: "UPDATE hub.journal_head SET root = sha256('x') WHERE $1::uuid IS NOT NULL", want: []string{findBroken}},
 		{name: "a missing attempt", sql: "DELETE FROM hub.attempt a USING hub.delivery d WHERE d.id = a.delivery_id AND d.message_id = $1", want: []string{findState, findUnjournalled}},
 		{name: "a second delivery", sql: `
 INSERT INTO hub.delivery (id, message_id, environment, case_id, sequence, position, received_at, nation_epoch, state, attempts, changed_at, settled_at)

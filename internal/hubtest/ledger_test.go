@@ -4,6 +4,7 @@ package hubtest_test
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
 	"os"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	"golang.org/x/mod/sumdb/tlog"
 
 	"github.com/sinbahub/sinbahub/internal/hub"
 	"github.com/sinbahub/sinbahub/internal/hubtest"
@@ -110,6 +112,7 @@ FROM hub.event_key k JOIN hub.event e ON e.id = k.receipt_id`)
 	l.deliveries = all[carried](t, db, "SELECT id, message_id, state, nation_epoch FROM hub.delivery")
 	l.attempts = all[tried](t, db, "SELECT delivery_id, number, state FROM hub.attempt")
 	l.readJournal(db)
+	l.readTree(db)
 	l.readDefects(db)
 	l.readClear(h)
 	return l
@@ -150,6 +153,42 @@ func (l *ledger) readJournal(db querier) {
 		return nil
 	}); err != nil {
 		l.t.Fatal(err)
+	}
+}
+
+// readTree recomputes the journal's tree from the entries that have their leaves, at whatever moment this
+// is: every prefix must verify.
+func (l *ledger) readTree(db querier) {
+	l.t.Helper()
+	rows, err := db.Query(l.t.Context(), `
+		SELECT h.size, h.root, l.leaf_index, l.participant_id, l.ente_id, l.seq, e.body
+		FROM hub.journal_head h LEFT JOIN hub.journal_leaf l ON true
+		LEFT JOIN hub.journal_entry e ON e.id = l.entry_id AND e.at = l.entry_at
+		ORDER BY l.leaf_index`)
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	var size int64
+	var root []byte
+	var index, seq *int64
+	var participant, ente *int32
+	var body []byte
+	edge, last := &journal.Edge{}, map[journal.Pair]int64{}
+	if _, err := pgx.ForEachRow(rows, []any{&size, &root, &index, &participant, &ente, &seq, &body}, func() error {
+		if index == nil {
+			return nil
+		}
+		leaf := journal.Leaf{Entry: body, Pair: journal.Pair{Participant: *participant, Ente: *ente}, Seq: *seq}
+		if last[leaf.Pair]++; *index != edge.Size() || leaf.Seq != last[leaf.Pair] {
+			l.defects["leaves of the journal out of their sequence"]++
+		}
+		edge.Append([]tlog.Hash{leaf.Hash()})
+		return nil
+	}); err != nil {
+		l.t.Fatal(err)
+	}
+	if got := edge.Root(); size != edge.Size() || !bytes.Equal(root, got[:]) {
+		l.defects["tree of the journal that its entries do not give"]++
 	}
 }
 
