@@ -40,6 +40,7 @@ STORM_IDS       ?= 1000
 AWAY_EVENTS     ?= 100000
 DURABLE         ?= 200
 SWEEP_STEP      ?= 1
+TAMPERINGS      ?= 1000
 MINUTES         ?=
 CAMPAIGN = SINBAHUB_TEST_MINUTES=$(MINUTES) $(TEST) -tags smoke -count=1 -v -timeout 12h ./internal/hubtest -run
 # How often `make failover` loses the primary and `make diskfull` fills the disk, and from which
@@ -125,6 +126,10 @@ campaign-durability: build ## Campaign: a synced log between request and receipt
 .PHONY: campaign-sweep
 campaign-sweep: build ## Campaign: every call to PostgreSQL fails, before and after it took effect
 	SINBAHUB_TEST_SWEEP_STEP=$(SWEEP_STEP) $(CAMPAIGN) '^TestSmokeSweep$$'
+
+.PHONY: campaign-tamper
+campaign-tamper: build ## Campaign: TAMPERINGS=1000 changes by a superuser anywhere in the database, each exported and verified
+	SINBAHUB_TEST_TAMPERINGS=$(TAMPERINGS) $(CAMPAIGN) '^TestSmokeTampering$$'
 
 .PHONY: campaign-check
 campaign-check: build ## Check the kept FOLDER of a campaign that died, with nothing else; AS_IS=1: as it stands

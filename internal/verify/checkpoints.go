@@ -225,6 +225,11 @@ func (c *claims) judge(l *ledger) {
 		case "lost":
 			c.add(Incomplete, k.name, "the checkpoint given, of %s, is of a history that was lost: the entries between are lost, and an operator signed for it", k.checkpoint)
 		case "newer":
+			if c.manifest.to.Equal(c.closing.at) {
+				// The export found no later one (bundles of such a range end with its time), and there was one.
+				c.add(Incomplete, k.name, "the bundle ends with the last checkpoint that its export found, of %s, and the one given is newer, of %s: export again; if nothing more comes, the end of the journal was cut off", c.closing, k.checkpoint)
+				break
+			}
 			c.note("%s: cannot be compared, it is newer than the bundle (%s).", k.name, k.checkpoint)
 		case "unprovable":
 			c.note("%s: cannot be compared, the bundle lacks the tile that would prove it (%s).", k.name, k.checkpoint)

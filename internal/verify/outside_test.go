@@ -48,6 +48,16 @@ func TestBundleAgainstCheckpointsFromOutside(t *testing.T) {
 			h.points = h.points[:3]
 			return p
 		}},
+		{"one that is newer than a bundle whose export found none: the tail was cut", verify.Incomplete, "newer", func(h *hub) point {
+			h.live(900)
+			p := h.checkpoint(t)
+			h.points, h.early = h.points[:3], true
+			return p
+		}},
+		{"one of a bundle whose export found no later one", verify.Good, "agrees", func(h *hub) point {
+			h.early = true
+			return h.points[2]
+		}},
 		{"a forged one", verify.Tampered, "contradicts", func(h *hub) point { return forged(t, h, 600, h.points[1].at) }},
 		{"a forged one at the edge of a tile before the bundle", verify.Tampered, "contradicts", func(h *hub) point { return forged(t, h, 256, h.points[0].at) }},
 		{"a forged one of the bundle's size", verify.Tampered, "contradicts", func(h *hub) point { return forged(t, h, 700, h.points[2].at) }},

@@ -125,6 +125,8 @@ type hub struct {
 	vkey    string
 	origin  string
 	points  []point
+	// early says that the export found no checkpoint at or after the end of its range.
+	early bool
 }
 
 // point is a checkpoint that was persisted.
@@ -332,6 +334,10 @@ func (h *hub) exportRows(tb testing.TB, first int64, ente int32) *bundle {
 	tree := grow(tb, leaves)
 	b := &bundle{members: map[string][]byte{}, signer: h.signer, first: first, size: closing.size}
 	from := time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)
+	to := closing.at.Add(-time.Microsecond)
+	if h.early {
+		to = closing.at
+	}
 	var points []point
 	for _, p := range h.points {
 		if p.size < first {
@@ -341,7 +347,7 @@ func (h *hub) exportRows(tb testing.TB, first int64, ente int32) *bundle {
 		}
 	}
 	b.head = fmt.Sprintf("sinba-evidence/v1\norigin %s\nfrom %s\nto %s\nfirst %d\nend %d\nsize %d\n",
-		h.origin, from.Format(time.RFC3339Nano), closing.at.Format(time.RFC3339Nano), first, closing.size, closing.size)
+		h.origin, from.Format(time.RFC3339Nano), to.Format(time.RFC3339Nano), first, closing.size, closing.size)
 	b.members["README.txt"] = []byte("read me\n")
 	b.members["keys/journal.pub"] = []byte(h.vkey + "\n")
 	b.members["checkpoint"] = closing.note
