@@ -380,7 +380,7 @@ func TestStateFollowsTheDelivery(t *testing.T) {
 			}
 			want := postgres.EventState{
 				Event: a.Key.Event, Receipt: a.ReceiptID, State: state, At: got.At, Attempts: attempts, Protocol: protocol,
-				Codes: []string{}, Warnings: a.Warnings,
+				Codes: []string{}, Warnings: a.Warnings, Registration: a.Entry.ID,
 			}
 			if diff := cmp.Diff(want, got); diff != "" {
 				t.Error(diff)
