@@ -523,6 +523,22 @@ func TestEnteBundleNeverHoldsEntriesForThePrivacyOfficer(t *testing.T) {
 	}
 }
 
+// An ente's bundle says how far its sequence went, also where its last leaves were deleted: a verifier
+// then misses them.
+func TestEnteBundleMissesItsDeletedTail(t *testing.T) {
+	t.Parallel()
+	l := newLedger(t)
+	from := l.traffic(t, 20, hub.Delivered)
+	to := l.traffic(t, 20, hub.Delivered)
+	o := app.AuditOptions{From: from.Format(time.RFC3339Nano), To: to.Format(time.RFC3339Nano), Ente: "ENTE-1"}
+	want := l.open(t, l.export(t, o)).members["ente/sequences"]
+	l.exec(t, `DELETE FROM hub.journal_leaf WHERE leaf_index IN (
+		SELECT leaf_index FROM hub.journal_leaf WHERE ente_id = 1 ORDER BY leaf_index DESC LIMIT 5)`)
+	if got := l.open(t, l.export(t, o)).members["ente/sequences"]; string(got) != string(want) {
+		t.Errorf("sequences %q, want %q", got, want)
+	}
+}
+
 func TestBundleKeepsThePlaceOfWhatHasGone(t *testing.T) {
 	t.Parallel()
 	l := newLedger(t)

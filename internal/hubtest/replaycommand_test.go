@@ -40,7 +40,7 @@ func runReplay(t *testing.T, h *hubtest.Hub, args ...string) (out string, exit i
 // ids, and again after it was killed.
 func TestE2EReplayCommand(t *testing.T) {
 	t.Parallel()
-	h := hubtest.Start(t)
+	h := hubtest.Start(t, "SINBAHUB_OPENER_RATE=1000") // it begins again until a kill strikes in the middle
 	files := samples(t)
 	if lines, exit := send(t, h, files...); exit != 0 {
 		t.Fatalf("exit %d: %+v", exit, refusedOf(lines))

@@ -216,15 +216,15 @@ type EnteSequence struct {
 }
 
 const enteSequencesSQL = `
-SELECT p.participant_id, p.ente_id, last.seq
+SELECT p.participant_id, p.ente_id, p.leaves - behind.leaves AS seq
 FROM hub.journal_pair p
--- from the end: what came behind the tree is little
+-- by the pair's own count and not by the leaves that are there: else one whose last leaves were deleted
+-- would look whole
 CROSS JOIN LATERAL (
-  SELECT l.seq FROM hub.journal_leaf l
-  WHERE l.participant_id = p.participant_id AND l.ente_id = p.ente_id AND l.leaf_index < $2
-  ORDER BY l.seq DESC LIMIT 1
-) AS last
-WHERE p.ente_id = $1
+  SELECT count(*) AS leaves FROM hub.journal_leaf l
+  WHERE l.participant_id = p.participant_id AND l.ente_id = p.ente_id AND l.leaf_index >= $2
+) AS behind
+WHERE p.ente_id = $1 AND p.leaves > behind.leaves
 ORDER BY p.participant_id`
 
 // EnteSequences gives the last number of each participant's sequence for an ente, in the tree of a size.
