@@ -41,6 +41,7 @@ AWAY_EVENTS     ?= 100000
 DURABLE         ?= 200
 SWEEP_STEP      ?= 1
 TAMPERINGS      ?= 1000
+CANARIES        ?= 10000
 MINUTES         ?=
 CAMPAIGN = SINBAHUB_TEST_MINUTES=$(MINUTES) $(TEST) -tags smoke -count=1 -v -timeout 12h ./internal/hubtest -run
 # How often `make failover` loses the primary and `make diskfull` fills the disk, and from which
@@ -131,6 +132,10 @@ campaign-sweep: build ## Campaign: every call to PostgreSQL fails, before and af
 campaign-tamper: build ## Campaign: TAMPERINGS=1000 changes by a superuser anywhere in the database, each exported and verified
 	SINBAHUB_TEST_TAMPERINGS=$(TAMPERINGS) $(CAMPAIGN) '^TestSmokeTampering$$'
 
+.PHONY: campaign-canary
+campaign-canary: build ## Campaign: CANARIES=10000 messages with marked identities while everything fails, searched for everywhere
+	SINBAHUB_TEST_CANARIES=$(CANARIES) $(CAMPAIGN) '^TestSmokeCanaryStorm$$'
+
 .PHONY: campaign-check
 campaign-check: build ## Check the kept FOLDER of a campaign that died, with nothing else; AS_IS=1: as it stands
 	SINBAHUB_TEST_FOLDER=$(FOLDER) SINBAHUB_TEST_AS_IS=$(AS_IS) $(CAMPAIGN) '^TestSmokeCheckerReadsAnotherTestsFolder$$'
@@ -175,7 +180,7 @@ bench: build ## Measure the main line end to end and print the figures
 	$(TEST) -tags bench -run '^TestBench$$' -count=1 -timeout 30m -v ./internal/hubtest
 	$(TEST) -tags bench -run '^TestBenchExport$$' -count=1 -timeout 30m -v ./internal/app
 	$(TEST) -run '^$$' -bench '^(BenchmarkPlainInserts|BenchmarkAccept)$$/^clients=64$$' -benchtime 20000x ./internal/postgres
-	$(TEST) -run '^$$' -bench '^(BenchmarkSequence|BenchmarkProve)$$' -benchtime 20000x ./internal/postgres
+	$(TEST) -run '^$$' -bench '^(BenchmarkSequence|BenchmarkProve|BenchmarkPatrol)$$' -benchtime 20000x ./internal/postgres
 	$(TEST) -run '^$$' -bench '^BenchmarkBundle$$' ./internal/verify
 	$(TEST) -run '^$$' -bench '^BenchmarkDeliver$$' -benchtime 10000x ./internal/delivery
 	$(TEST) -run '^$$' -bench '^BenchmarkPoison$$' -benchtime 10000x -timeout 30m ./internal/delivery
@@ -183,6 +188,10 @@ bench: build ## Measure the main line end to end and print the figures
 .PHONY: bench-replay
 bench-replay: build ## Measure replay verify over what a load left
 	$(TEST) -tags bench -run '^TestBenchReplay$$' -count=1 -timeout 30m -v ./internal/hubtest
+
+.PHONY: bench-rotate
+bench-rotate: deps ## Index ROTATE=100000 people under a new link key while others ask, and print the time
+	SINBAHUB_ROTATE=$(or $(ROTATE),100000) $(TEST) -run '^TestReindexingUnderLoadKeepsEverySubject$$' -count=1 -timeout 30m -v ./internal/opener
 
 # Another commit's binaries are built in a work tree of its own, and both sides in the same way.
 .PHONY: bench-compare

@@ -20,6 +20,10 @@ type auditExportCmd struct {
 	Force  bool   `help:"Replace a file of that name."`
 	Reason string `help:"Why; it stands in the journal for ever and must name no person." required:""`
 	Actor  string `help:"Who exports; without it the account on this machine."`
+
+	RetiredAt string  `name:"retired-at" help:"Leave out what retention did after this instant, for the bytes of an export made then."`
+	Prove     []int64 `help:"Size of a checkpoint from before the range that somebody keeps, to be proven part of this history; may be repeated."`
+	AsFound   bool    `name:"as-found" help:"Export from a database that is refused as restored. The bundle says so, and the journal does not have the export."`
 }
 
 // Run exports.
@@ -30,6 +34,7 @@ func (c *auditExportCmd) Run(ctx context.Context, root *cli) error {
 	}
 	return app.ExportEvidence(ctx, cfg, app.AuditOptions{
 		From: c.From, To: c.To, Ente: c.Ente, Out: c.Out, Force: c.Force, Actor: c.Actor, Reason: c.Reason,
+		RetiredAt: c.RetiredAt, Prove: c.Prove, AsFound: c.AsFound,
 		Interactive: app.IsTerminal(os.Stderr), Progress: os.Stderr,
 	}, os.Stdout)
 }

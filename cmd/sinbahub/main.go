@@ -42,13 +42,19 @@ type cli struct {
 	Reconcile   reconcileCmd   `cmd:"" help:"Compare with SISS what was delivered, now; tell every difference."`
 	Flusso      flussoCmd      `cmd:"" help:"Write the national SINBA flow of an ente's cases."`
 	Delivery    deliveryCmd    `cmd:"" help:"List deliveries to SISS, and retry, park or send them again."`
-	Open        openCmd        `cmd:"" help:"Write a stored message to standard output; who looked, and why, is journalled before."`
+	Person      personCmd      `cmd:"" help:"Manage the people who sign tickets."`
+	Ticket      ticketCmd      `cmd:"" help:"Write, sign and check tickets: what two people allow."`
+	Open        openCmd        `cmd:"" help:"Show a stored message under a ticket; who looked, who approved, and why, is journalled before."`
+	Reidentify  reidentifyCmd  `cmd:"" help:"Show who is behind a pseudonym, under a ticket."`
 	Opener      openerCmd      `cmd:"" help:"Run the opener: the only process that can open what was sealed."`
 	Retention   retentionCmd   `cmd:"" help:"Delete what is beyond its period."`
+	Subject     subjectCmd     `cmd:"" help:"What is held of one child, who looked, and erasure."`
 	Audit       auditCmd       `cmd:"" help:"Export evidence for auditors."`
 	Replay      replayCmd      `cmd:"" help:"Run stored messages again; nothing is sent or changed."`
 	Demo        demoCmd        `cmd:"" help:"Run hub, simulator and samples on this machine."`
 	Version     versionCmd     `cmd:"" help:"Print the version."`
+
+	Reidentifications reidentificationsCmd `cmd:"" help:"List a month's re-identifications and refused tickets, for the privacy officer."`
 
 	AcceptDatabase acceptDatabaseCmd `cmd:"" help:"Let serve use a database that lacks what was acknowledged, as after a restore."`
 }
@@ -88,7 +94,10 @@ func (c *migrateCmd) Run(ctx context.Context, root *cli) error {
 }
 
 type keysCmd struct {
-	Init keysInitCmd `cmd:"" help:"Make the keysets of this environment; never overwrites."`
+	Init    keysInitCmd    `cmd:"" help:"Make the keysets of this environment; never overwrites."`
+	Status  keysStatusCmd  `cmd:"" help:"Tell of every epoch of every key: in use, held by which instances, needed by how many rows."`
+	Rotate  keysRotateCmd  `cmd:"" help:"Make a new epoch of a key and bring it into use while traffic flows; given again it goes on."`
+	Destroy keysDestroyCmd `cmd:"" help:"Destroy an epoch of a key that nothing depends on."`
 }
 
 type keysInitCmd struct{}

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"os"
-	"time"
 
 	"github.com/sinbahub/sinbahub/internal/app"
 	"github.com/sinbahub/sinbahub/internal/config"
@@ -11,25 +10,24 @@ import (
 
 type replayCmd struct {
 	WhatIf replayWhatIfCmd `cmd:"" name:"what-if" help:"Run accepted messages under another schema, rule set, mapping or reference data, and report what would be otherwise, without any effect."`
-	Verify replayVerifyCmd `cmd:"" help:"Run accepted messages again with what was recorded; the result must be what was recorded. Exit code 0 all equal, 2 differences, 3 something could not be replayed, 4 not done."`
+	Verify replayVerifyCmd `cmd:"" help:"Hold rows and journal against each other, and run accepted messages again with what was recorded; the result must be what was recorded. Exit code 0 all equal, 2 differences, 3 something could not be replayed, 4 not done, 5 nothing to verify."`
 }
 
 // replayFlags are the flags of every replay.
 type replayFlags struct {
-	From   time.Time `help:"Only messages received from this instant on." format:"2006-01-02T15:04:05Z07:00" placeholder:"2026-03-01T00:00:00Z"`
-	To     time.Time `help:"Only messages received before this instant; without it, before now." format:"2006-01-02T15:04:05Z07:00" placeholder:"2026-04-01T00:00:00Z"`
-	Ente   string    `help:"Only of this CodiceEnte."`
-	IDs    string    `name:"ids" help:"Only the messages of this file, one IdRicevuta a line, whenever they were received." type:"existingfile"`
-	Reason string    `help:"Why; it stands in the journal for ever and must name no person." required:""`
-	Actor  string    `help:"Who replays; without it the account on this machine."`
-	Resume string    `help:"File that remembers how far the replay is: the same command goes on there after an interruption." type:"path"`
-	Lists  []string  `help:"Folder with dated lists of a former time (reference.dir as it was); may be given again." type:"existingdir"`
+	From   string   `help:"Only messages received from then on: a day in Italy (2026-03-01) or an instant (2026-03-01T08:00:00Z); without it, --to and --ids, the ticket's range."`
+	To     string   `help:"Only messages received until then: a day, which is meant whole, or before an instant; without it, before now or the end of the ticket's range."`
+	Ente   string   `help:"Only of this CodiceEnte."`
+	IDs    string   `name:"ids" help:"Only the messages of this file, one IdRicevuta a line, whenever they were received." type:"existingfile"`
+	Ticket string   `help:"File of a replay ticket that two people signed: who, why, and what may be opened. It is good for one run." required:"" type:"existingfile"`
+	Resume string   `help:"File that remembers how far the replay is: the same command goes on there after an interruption." type:"path"`
+	Lists  []string `help:"Folder with dated lists of a former time (reference.dir as it was); may be given again." type:"existingdir"`
 }
 
 // options are what the flags say.
 func (f *replayFlags) options() app.ReplayOptions {
 	o := app.ReplayOptions{
-		From: f.From, To: f.To, Ente: f.Ente, IDs: f.IDs, Actor: f.Actor, Reason: f.Reason, Resume: f.Resume,
+		From: f.From, To: f.To, Ente: f.Ente, IDs: f.IDs, Ticket: f.Ticket, Resume: f.Resume,
 		References: f.Lists, Version: version, Out: os.Stdout,
 	}
 	if app.IsTerminal(os.Stderr) {

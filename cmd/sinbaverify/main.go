@@ -20,7 +20,8 @@ const usage = `sinbaverify checks the evidence of a S.In.Ba. hub, offline.
   sinbaverify bundle  [--key FILE] [--checkpoint FILE]... [--json] BUNDLE
       Recompute a bundle from its entries to the signed root.
       --key         your own copy of the journal's public key; without it the one in the bundle
-      --checkpoint  a signed checkpoint that you or somebody else kept; may be repeated
+      --checkpoint  a signed checkpoint that you or somebody else kept, or a vendor's whole stored
+                    answer (statoEvento with Prova, or a receipt); may be repeated
 
   sinbaverify receipt  --key FILE [--receipt FILE]... [--json] STATO...
       Check the proofs in stored answers of statoEvento (SOAP envelope or its bare body).
@@ -33,7 +34,7 @@ const usage = `sinbaverify checks the evidence of a S.In.Ba. hub, offline.
 Exit codes:
   0  good        everything was recomputed and agrees
   2  tampered    something is not what was signed; the member and the leaf are named
-  3  incomplete  what is there agrees, and something is missing
+  3  incomplete  what is there agrees, and something is missing that retention does not account for
   4  unusable    not evidence, unreadable, no key, or a command line that is not one of these
 `
 
@@ -106,6 +107,21 @@ func (f *files) Set(name string) error {
 	return nil
 }
 
+// once is a flag that is given at most once: of two keys neither is dropped unseen.
+type once string
+
+// String is what flag asks for.
+func (o *once) String() string { return "" }
+
+// Set takes the value.
+func (o *once) Set(value string) error {
+	if *o != "" {
+		return errUsage
+	}
+	*o = once(value)
+	return nil
+}
+
 // parse reads flags and the arguments between and behind them.
 func parse(flags *flag.FlagSet, args []string) (rest []string, err error) {
 	flags.SetOutput(io.Discard)
@@ -127,7 +143,8 @@ func bundle(args []string) (report *verify.Report, asJSON bool, err error) {
 	flags := flag.NewFlagSet("bundle", flag.ContinueOnError)
 	var checkpoints files
 	flags.Var(&checkpoints, "checkpoint", "")
-	key := flags.String("key", "", "")
+	var key once
+	flags.Var(&key, "key", "")
 	flags.BoolVar(&asJSON, "json", false, "")
 	rest, err := parse(flags, args)
 	if err != nil {
@@ -137,8 +154,8 @@ func bundle(args []string) (report *verify.Report, asJSON bool, err error) {
 		return nil, false, errUsage
 	}
 	var options verify.BundleOptions
-	if *key != "" {
-		d, err := read(*key)
+	if key != "" {
+		d, err := read(string(key))
 		if err != nil {
 			return nil, false, err
 		}
@@ -163,16 +180,17 @@ func receipt(args []string) (report *verify.Report, asJSON bool, err error) {
 	flags := flag.NewFlagSet("receipt", flag.ContinueOnError)
 	var names files
 	flags.Var(&names, "receipt", "")
-	key := flags.String("key", "", "")
+	var key once
+	flags.Var(&key, "key", "")
 	flags.BoolVar(&asJSON, "json", false, "")
 	rest, err := parse(flags, args)
 	if err != nil {
 		return nil, false, err
 	}
-	if len(rest) == 0 || *key == "" {
+	if len(rest) == 0 || key == "" {
 		return nil, false, errUsage
 	}
-	k, err := read(*key)
+	k, err := read(string(key))
 	if err != nil {
 		return nil, false, err
 	}

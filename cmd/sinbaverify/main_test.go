@@ -34,6 +34,7 @@ func TestCommandLine(t *testing.T) {
 		{"a folder", []string{"bundle", filepath.Dir(file)}, 4, "UNUSABLE", ""},
 		{"a bundle that is none", []string{"bundle", file}, 4, "UNUSABLE: ", ""},
 		{"a key that is not there", []string{"bundle", "--key", file + "x", file}, 4, "", "no such file"},
+		{"two keys", []string{"bundle", "--key", file, "--key", file, file}, 4, "", "sinbaverify bundle"},
 		{"flags behind the bundle", []string{"bundle", file, "--json"}, 4, `"verdict": "unusable"`, ""},
 		{"a receipt without a key", []string{"receipt", file}, 4, "", "sinbaverify bundle"},
 		{"no state", []string{"receipt", "--key", file}, 4, "", "sinbaverify bundle"},

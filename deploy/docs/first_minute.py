@@ -1,11 +1,14 @@
 """A vendor's first minute: zeep against a running `make up`. Nothing of the hub is needed but its WSDL.
 
-Usage: /usr/bin/python3 deploy/docs/first_minute.py [var/run.json]
+Usage: /usr/bin/python3 deploy/docs/first_minute.py [run.json]
+
+The file is the one in $SINBAHUB_VAR, or in var, if none is named.
 
 Debian has zeep as python3-zeep (`make deps-clients`), everybody else by `pip install zeep`.
 """
 import datetime
 import json
+import os
 import sys
 import uuid
 
@@ -13,8 +16,12 @@ import requests
 import zeep
 from requests.auth import HTTPBasicAuth
 
-with open(sys.argv[1] if len(sys.argv) > 1 else "var/run.json") as file:
-    run = json.load(file)
+path = sys.argv[1] if len(sys.argv) > 1 else os.path.join(os.environ.get("SINBAHUB_VAR", "var"), "run.json")
+try:
+    with open(path) as file:
+        run = json.load(file)
+except FileNotFoundError:
+    sys.exit(f"There is no {path}: start a hub with `make up` first, or name the run.json of one that runs.")
 participant = next(p for p in run["participants"] if p["ente"] == "SDS-FI")
 with open(participant["api_password_file"]) as file:
     password = file.read().strip()

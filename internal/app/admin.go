@@ -75,6 +75,10 @@ func (s *server) ready(w http.ResponseWriter, r *http.Request) {
 	if s.notary.unwitnessed.Load() {
 		text.WriteString("journal: unwitnessed before this start\n")
 	}
+	if s.notary.patrol.damaged.Load() {
+		// What comes is sealed as before, so that this is no reason to take an instance out.
+		text.WriteString("journal: damaged, the log names where\n")
+	}
 	w.WriteHeader(status)
 	_, _ = w.Write([]byte(text.String()))
 }

@@ -31,6 +31,14 @@ type AuditOptions struct {
 	Out string
 	// Force replaces a file of that name.
 	Force bool
+	// RetiredAt is an instant, empty for now: entries of retention that no checkpoint held by then are left
+	// out, so that the bytes are those of an export made then.
+	RetiredAt string
+	// Prove are sizes of checkpoints that somebody keeps, to be proven part of the closing one's tree.
+	Prove []int64
+	// AsFound exports from a database that is refused because it lacks what this hub knows, as after a
+	// restore. The bundle says so, and nothing is written into the database.
+	AsFound bool
 	// Actor is who exports; empty for the account on this machine. Reason is why.
 	Actor, Reason string
 	// Interactive says that a person watches Progress.
@@ -41,12 +49,13 @@ type AuditOptions struct {
 
 // The faults of an export.
 var (
-	errAuditExists = errors.New("the file is there already: name another one, or say --force if it is a plain file")
-	errAuditRange  = errors.New("--from and --to are days like 2026-03-01 or instants like 2026-03-01T08:00:00Z, the first before the last")
-	errAuditEnte   = errors.New("no ente of this code is in the registry")
-	errAuditSigned = errors.New("a checkpoint in the database is not what the journal's key signed: the database was changed")
-	errAuditStop   = errors.New("interrupted: nothing was written")
-	errAuditEmpty  = errors.New("no entry lies in this range: nothing was written")
+	errAuditExists  = errors.New("the file is there already: name another one, or say --force if it is a plain file")
+	errAuditEnte    = errors.New("no ente of this code is in the registry")
+	errAuditSigned  = errors.New("a checkpoint in the database is not what the journal's key signed: the database was changed")
+	errAuditRetired = errors.New("--retired-at is an instant like 2026-03-01T08:00:00Z")
+	errAuditStop    = errors.New("interrupted: nothing was written")
+	errAuditProve   = errors.New("no checkpoint of this size lies before the end of the range")
+	errAuditEmpty   = errors.New("no entry lies in this range: nothing was written")
 )
 
 // ExportEvidence writes a bundle of evidence: what the journal and the messages say of a range of time,
@@ -56,13 +65,7 @@ var (
 // Little of it is in memory at a time. The export is journalled before the file gets its name; a file
 // that is not whole never has it.
 func ExportEvidence(ctx context.Context, cfg config.Config, o AuditOptions, out io.Writer) error {
-	if strings.TrimSpace(o.Reason) == "" {
-		return errNoReason
-	}
-	if err := CheckReason(o.Reason); err != nil {
-		return err
-	}
-	actor, err := ActorOf(o.Actor)
+	actor, err := whoAndWhy(o.Actor, o.Reason)
 	if err != nil {
 		return err
 	}
@@ -70,22 +73,46 @@ func ExportEvidence(ctx context.Context, cfg config.Config, o AuditOptions, out 
 	if info, err := os.Lstat(o.Out); !errors.Is(err, fs.ErrNotExist) && (!o.Force || err != nil || !info.Mode().IsRegular()) {
 		return errAuditExists
 	}
-	from, to, err := auditRange(o.From, o.To)
+	from, to, err := readRange(o.From, o.To)
 	if err != nil {
 		return err
+	}
+	retiredAt := time.Now().AddDate(1, 0, 0) // whatever there is
+	if o.RetiredAt != "" {
+		if retiredAt, err = time.Parse(time.RFC3339, o.RetiredAt); err != nil {
+			return errAuditRetired
+		}
 	}
 	key, err := journal.LoadKey(cfg.JournalKeys(), cfg.JournalOrigin())
 	if err != nil {
 		return fmt.Errorf("load journal key of %s from %s: %w", cfg.JournalOrigin(), cfg.JournalKeys(), err)
 	}
-	return withStore(ctx, cfg, writing, func(store *postgres.Store) error {
-		a, err := newAudit(ctx, cfg, store, key, from, to, o)
-		if err != nil {
+	a := &audit{
+		cfg: cfg, key: key, o: o, dir: filepath.Dir(o.Out), from: from, to: to, retiredAt: retiredAt, named: newVersions(),
+	}
+	export := func(store *postgres.Store) error {
+		a.store = store
+		if err := useJournalKey(ctx, key, store, cfg.Env()); err != nil {
+			return err
+		}
+		if err := a.begin(ctx); err != nil {
 			return err
 		}
 		defer a.close()
 		return a.export(ctx, out)
-	})
+	}
+	err = withStore(ctx, cfg, writing, export)
+	if refused := errors.Is(err, postgres.ErrBehind) || errors.Is(err, postgres.ErrForeign); !refused || a.store != nil {
+		return err
+	}
+	if !o.AsFound {
+		return fmt.Errorf("%w; it journals who takes the database as it is; or say --as-found for a bundle that tells what is lacking and is not in the journal", err)
+	}
+	a.lacking = true
+	if err := a.readKnown(); err != nil {
+		return fmt.Errorf("read the hub's own checkpoints: %w", err)
+	}
+	return withStore(ctx, cfg, reading, export)
 }
 
 // audit is one export under way.
@@ -100,6 +127,14 @@ type audit struct {
 	closing  postgres.SignedCheckpoint
 	// closed says that a checkpoint was signed at or after the range's end.
 	closed bool
+	// opening is the last checkpoint of no more leaves than lie before the first one here, retired the one
+	// that holds all entries of retention that were signed for at retiredAt.
+	opening, retired postgres.SignedCheckpoint
+	retiredAt        time.Time
+	// lacking says that the database was refused for what it lacks; known is the checkpoint that the hub's
+	// own file ends with then.
+	lacking bool
+	known   string
 	// first is the first leaf, a multiple of a tile's; the tree's size is the end.
 	first int64
 	// ente is the row of the only ente meant, 0 for all.
@@ -112,34 +147,34 @@ type audit struct {
 	bar    *bar
 }
 
-// newAudit finds out what the range holds.
-func newAudit(
-	ctx context.Context, cfg config.Config, store *postgres.Store, key *journal.Key, from, to time.Time, o AuditOptions,
-) (*audit, error) {
-	a := &audit{cfg: cfg, store: store, key: key, o: o, dir: filepath.Dir(o.Out), from: from, to: to, named: newVersions()}
-	if o.Ente != "" {
-		roll, err := store.LoadRegistry(ctx, cfg.Env())
+// begin finds out what the range holds.
+func (a *audit) begin(ctx context.Context) error {
+	if a.o.Ente != "" {
+		roll, err := a.store.LoadRegistry(ctx, a.cfg.Env())
 		if err != nil {
-			return nil, fmt.Errorf("load registry: %w", err)
+			return fmt.Errorf("load registry: %w", err)
 		}
 		for _, e := range roll.Enti {
-			if e.Code == o.Ente {
+			if e.Code == a.o.Ente {
 				a.ente = e.ID
 			}
 		}
 		if a.ente == 0 {
-			return nil, errAuditEnte
+			return errAuditEnte
 		}
 	}
 	if err := a.bound(ctx); err != nil {
-		return nil, err
+		return err
+	}
+	if err := a.boundRetired(ctx); err != nil {
+		return err
 	}
 	work := a.closing.Size - a.first
 	if a.ente == 0 {
 		work *= 2 // to read the entries, and what was sealed
 	}
-	a.bar = &bar{to: o.Progress, on: o.Interactive, total: work}
-	return a, nil
+	a.bar = &bar{to: a.o.Progress, on: a.o.Interactive, total: work}
+	return nil
 }
 
 // bound finds the checkpoints that the range lies between. They say so themselves: with a column of the
@@ -152,7 +187,14 @@ func (a *audit) bound(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	for _, c := range []postgres.SignedCheckpoint{before, a.closing} {
+	// A range without an entry of its own has the tile before it: that nothing came is shown, too.
+	a.first = max(0, min(before.Size, a.closing.Size-1)) / journal.TileWidth * journal.TileWidth
+	if a.first > 0 {
+		if a.opening, err = a.store.CheckpointUpTo(ctx, before, a.first); err != nil {
+			return err
+		}
+	}
+	for _, c := range []postgres.SignedCheckpoint{a.opening, before, a.closing} {
 		if c.At.IsZero() {
 			continue // there is none before
 		}
@@ -160,14 +202,14 @@ func (a *audit) bound(ctx context.Context) (err error) {
 			return errAuditSigned
 		}
 	}
-	if !a.closed {
-		a.to = a.closing.At
-	}
 	if a.closing.Size == 0 {
 		return errAuditEmpty
 	}
-	// A range without an entry of its own has the tile before it: that nothing came is shown, too.
-	a.first = min(before.Size, a.closing.Size-1) / journal.TileWidth * journal.TileWidth
+	for _, size := range a.o.Prove {
+		if size < 1 || size > a.closing.Size {
+			return fmt.Errorf("--prove %d: %w (%d leaves)", size, errAuditProve, a.closing.Size)
+		}
+	}
 	return nil
 }
 
@@ -193,8 +235,16 @@ func (a *audit) export(ctx context.Context, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	if err := a.store.Record(context.WithoutCancel(ctx), a.entry(digest, time.Now())); err != nil {
-		return fmt.Errorf("journal the export, so nothing was written: %w", err)
+	if err := a.tellLost(ctx, out); err != nil {
+		return err
+	}
+	if !a.lacking {
+		if err := a.store.Record(context.WithoutCancel(ctx), a.entry(digest, time.Now())); err != nil {
+			return fmt.Errorf("journal the export, so nothing was written: %w", err)
+		}
+	}
+	if err := plantFile(file.Name()); err != nil {
+		return err
 	}
 	if err := nameFile(file.Name(), a.o.Out, a.o.Force); err != nil {
 		return fmt.Errorf("name the bundle: %w", err)
@@ -239,14 +289,24 @@ func (a *audit) report(out io.Writer, digest [32]byte) error {
 	if !a.closed {
 		_, _ = fmt.Fprintln(out, "No checkpoint was signed at or after --to yet: the range ends with that checkpoint, and the same command will give more later.")
 	}
+	if a.lacking {
+		_, _ = fmt.Fprintln(out, "The database lacks what this hub knows it had. The bundle says so, and that it was exported is not in the journal.")
+	}
 	return nil
 }
 
 // head is what the manifest says before it lists the members.
 func (a *audit) head() string {
 	var text strings.Builder
-	fmt.Fprintf(&text, "sinba-evidence/v1\norigin %s\nfrom %s\nto %s\nfirst %d\nend %d\nsize %d\n",
-		a.key.Origin(), instant(a.from), instant(a.to), a.first, a.closing.Size, a.closing.Size)
+	closed := "no"
+	if a.closed {
+		closed = "yes"
+	}
+	fmt.Fprintf(&text, "sinba-evidence/v2\norigin %s\nfrom %s\nto %s\nclosed %s\nfirst %d\nend %d\nsize %d\nretired %d\n",
+		a.key.Origin(), instant(a.from), instant(a.to), closed, a.first, a.closing.Size, a.closing.Size, a.retired.Size)
+	if a.lacking {
+		text.WriteString("lacking yes\n")
+	}
 	if a.ente != 0 {
 		fmt.Fprintf(&text, "ente %s %d\n", a.o.Ente, a.ente)
 	}
@@ -255,70 +315,3 @@ func (a *audit) head() string {
 
 // instant is how a bundle tells times.
 func instant(at time.Time) string { return at.UTC().Format(time.RFC3339Nano) }
-
-// auditRange reads the range. A day begins at its midnight in Italy and ends with the next one.
-func auditRange(from, to string) (begin, end time.Time, err error) {
-	if begin, err = auditTime(from, 0); err != nil {
-		return begin, end, err
-	}
-	if end, err = auditTime(to, 1); err != nil {
-		return begin, end, err
-	}
-	if !begin.Before(end) {
-		return begin, end, errAuditRange
-	}
-	return begin, end, nil
-}
-
-// auditTime reads one end of a range, for a day its midnight some days later.
-func auditTime(text string, later int) (time.Time, error) {
-	if at, err := time.Parse(time.RFC3339, text); err == nil {
-		return at.UTC().Truncate(time.Microsecond), nil
-	}
-	rome, err := time.LoadLocation("Europe/Rome")
-	if err != nil {
-		return time.Time{}, errors.New("time zone Europe/Rome not found")
-	}
-	day, err := time.ParseInLocation(time.DateOnly, text, rome)
-	if err != nil {
-		return time.Time{}, errAuditRange
-	}
-	return day.AddDate(0, 0, later).UTC(), nil
-}
-
-// bar keeps one line of progress up to date for a person.
-type bar struct {
-	to          io.Writer
-	on          bool
-	seen, total int64
-	drawn       int64
-}
-
-// at says how far it is, and draws when enough has changed.
-func (b *bar) at(seen int64) {
-	b.seen = seen
-	if b.on && (b.seen-b.drawn)*200 >= b.total {
-		b.drawn = b.seen
-		b.draw()
-	}
-}
-
-// done draws it full and ends the line.
-func (b *bar) done() {
-	if b.on {
-		b.seen = b.total
-		b.draw()
-		_, _ = fmt.Fprintln(b.to)
-	}
-}
-
-func (b *bar) draw() {
-	_, _ = fmt.Fprintf(b.to, "\r[%s] %d %%", barOf(b.seen, b.total), 100*b.seen/max(1, b.total))
-}
-
-// barOf is a bar of how much of a total is done.
-func barOf(seen, total int64) string {
-	const width = 30
-	filled := int(min(width, width*seen/max(1, total)))
-	return strings.Repeat("#", filled) + strings.Repeat(".", width-filled)
-}

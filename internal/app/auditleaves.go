@@ -301,8 +301,7 @@ func (a *audit) writeEnte(ctx context.Context) error {
 	return a.b.put("ente/sequences", text.Bytes())
 }
 
-// readEnte writes an ente's leaves: uint64 place in the tree, uint16 length and data, a byte with the
-// number of hashes that prove it, and these.
+// readEnte writes an ente's leaves, each with its proof.
 func (a *audit) readEnte(ctx context.Context) error {
 	trees, record := &forest{a.store, map[tileID]*pyramid{}}, []byte(nil)
 	if err := a.store.EachEnteLeaf(ctx, a.ente, a.first, a.closing.Size, func(l *postgres.ExportedLeaf) error {
@@ -312,23 +311,14 @@ func (a *audit) readEnte(ctx context.Context) error {
 		} else {
 			a.note(e)
 		}
-		if len(data) > math.MaxUint16 {
-			return errLeafLarge
-		}
-		proof, err := trees.proof(ctx, a.closing.Size, l.Index)
-		if err != nil {
+		var err error
+		if record, err = trees.record(ctx, a.closing.Size, l.Index, data, record[:0]); err != nil {
 			return err
 		}
 		if a.groups.leaves%enteGroup == 0 {
 			if err := a.b.begin(fmt.Sprintf("ente/leaves/%06d", a.groups.leaves/enteGroup)); err != nil {
 				return err
 			}
-		}
-		record = binary.BigEndian.AppendUint64(record[:0], uint64(l.Index)) //nolint:gosec // not negative
-		record = binary.BigEndian.AppendUint16(record, uint16(len(data)))   //nolint:gosec // just seen
-		record = append(append(record, data...), byte(len(proof)))          //nolint:gosec // 63 at most
-		for _, hash := range proof {
-			record = append(record, hash[:]...)
 		}
 		if _, err := a.b.Write(record); err != nil {
 			return err

@@ -51,7 +51,9 @@ func (o *openEvents) take(e *journal.Entry) string {
 		}
 	case journal.RequestRefused, journal.SubjectsJoined, journal.OthersHistory, journal.Reconciled,
 		journal.MaintenanceChanged, journal.ConfigurationChanged, journal.MessageOpened,
-		journal.JournalRestored, journal.EvidenceExported, journal.MessagesReplayed, journal.RecordsRetired:
+		journal.JournalRestored, journal.EvidenceExported, journal.MessagesReplayed, journal.RecordsRetired,
+		journal.PersonChanged, journal.SubjectReidentified, journal.TicketRefused, journal.TicketRevoked, journal.SubjectErased, journal.SubjectLooked, journal.SubjectsSeparated,
+		journal.KeyRotated, journal.CodesTold:
 	}
 	return ""
 }

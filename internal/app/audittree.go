@@ -88,6 +88,18 @@ func (f *forest) proof(ctx context.Context, size, leaf int64) (tlog.RecordProof,
 	}))
 }
 
+// consistency proves that the tree of a size holds the one of an earlier size: its hashes one after the
+// other.
+func (f *forest) consistency(ctx context.Context, size, earlier int64) (hashes []byte, err error) {
+	proof, err := tlog.ProveTree(size, earlier, tlog.HashReaderFunc(func(indexes []int64) ([]tlog.Hash, error) {
+		return f.read(ctx, indexes)
+	}))
+	for _, hash := range proof {
+		hashes = append(hashes, hash[:]...)
+	}
+	return hashes, err
+}
+
 // read reads hashes by tlog's numbers.
 func (f *forest) read(ctx context.Context, indexes []int64) ([]tlog.Hash, error) {
 	all := make([]tlog.Hash, len(indexes))

@@ -47,22 +47,15 @@ func (a *audit) writeFirst(ctx context.Context) error {
 	if err := a.b.put("checkpoint", []byte(a.closing.Note)); err != nil {
 		return err
 	}
-	if err := a.b.begin("checkpoints"); err != nil {
-		return err
-	}
-	if err := a.store.EachCheckpoint(ctx, a.from, a.closing, func(note string) error {
-		_, err := fmt.Fprintf(a.b, "%d\n%s", len(note), note)
-		return err
-	}); err != nil {
-		return err
-	}
-	a.b.end()
-	return nil
+	return a.writeCheckpoints(ctx)
 }
 
 // writeWords writes the keys, what is open, and the words that judged: schemas, tables and rules.
-func (a *audit) writeWords(context.Context) error {
-	if err := a.b.put("keys/journal.pub", []byte(strings.Join(a.key.Public(), "\n")+"\n")); err != nil {
+func (a *audit) writeWords(ctx context.Context) error {
+	if err := a.b.put("keys/journal.pub", []byte(strings.Join(a.key.Published(), "\n")+"\n")); err != nil {
+		return err
+	}
+	if err := a.writeKnown(); err != nil {
 		return err
 	}
 	for _, version := range a.named.numbers(a.named.mappings) {
@@ -76,6 +69,9 @@ func (a *audit) writeWords(context.Context) error {
 		return err
 	}
 	if err := a.writeReference(); err != nil {
+		return err
+	}
+	if err := a.writeRetired(ctx); err != nil {
 		return err
 	}
 	for _, version := range a.named.numbers(a.named.rules) {

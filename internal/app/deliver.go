@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -33,12 +34,15 @@ func (s *server) buildDelivery() error {
 		Workers: s.cfg.SISS.Workers, Rate: s.cfg.SISS.Rate, Deadline: s.cfg.SISS.Deadline, Lease: s.cfg.SISS.Lease,
 	}, delivery.Parts{
 		Store: s.stores.store, Keys: s.keys, Events: events, Validator: s.pool,
-		Logger: s.log, Registerer: s.registry, Now: time.Now, Keep: s.keepSent, Version: s.opts.Version,
+		Logger: s.log, Registerer: s.registry, Now: time.Now, Keep: s.keepSent, MaySend: s.keyring.maySend, Version: s.opts.Version,
 	})
 	if err != nil {
 		return fmt.Errorf("build delivery: %w", err)
 	}
 	s.stores.store.HandTo(s.delivery)
+	if err := s.buildTeller(); err != nil {
+		return err
+	}
 	s.reconciler, err = newReconciler(s.cfg, "", delivery.Parts{
 		Store: s.stores.store, Validator: s.pool, Logger: s.log, Registerer: s.registry, Now: time.Now,
 	})
@@ -63,6 +67,9 @@ func (s *server) deliver(ctx context.Context) error {
 // keepSent seals a national event for the opener. It is readable for as long as the subject's secret is.
 func (s *server) keepSent(ctx context.Context, subject, transmission uuid.UUID, national []byte) (postgres.Sealed, error) {
 	owner, err := s.stores.vault.SubjectOf(ctx, subject)
+	if errors.Is(err, pseudonym.ErrNoSubject) {
+		return postgres.Sealed{}, nil // erased: the event still goes out, and no copy could ever be opened
+	}
 	if err != nil {
 		return postgres.Sealed{}, err
 	}

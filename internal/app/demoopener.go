@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"io/fs"
 	"os"
 	"time"
 
@@ -55,10 +56,14 @@ func (d *demo) upOpener(ctx context.Context) error {
 			return err
 		}
 	}
+	if info, err := os.Lstat(socket); err == nil && info.Mode().Type() != fs.ModeSocket {
+		return fmt.Errorf("start the opener: %s: %w", socket, opener.ErrNoSocket)
+	}
 	text, err := yaml.Marshal(map[string]any{
 		"environment": "PROD", "var": d.varDir, "log": map[string]any{"level": d.cfg.Log.Level},
 		"opener": map[string]any{
-			"socket": socket, "keys": cmp.Or(d.cfg.Opener.Keys, d.path("keys", "opener")), "database_url": d.cluster.OpenerDSN(), "user": d.cfg.Opener.User,
+			"socket": socket, "keys": cmp.Or(d.cfg.Opener.Keys, d.path("keys", "opener")), "people": d.cfg.Opener.People,
+			"codes": cmp.Or(d.cfg.Opener.Codes, d.path("keys")), "key_command": d.cfg.Opener.KeyCommand, "database_url": d.cluster.OpenerDSN(), "user": d.cfg.Opener.User,
 			"uids": d.cfg.Opener.UIDs, "gids": d.cfg.Opener.GIDs, "rate": d.cfg.Opener.Rate,
 		},
 	})

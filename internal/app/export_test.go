@@ -2,8 +2,10 @@ package app
 
 import (
 	"context"
+	"io"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
 
@@ -61,3 +63,91 @@ func RunBounded(ctx context.Context, run func(context.Context, context.CancelCau
 
 // ErrOverdue says that a stop did not finish in time.
 var ErrOverdue = errOverdue
+
+// Patrol looks at the stored journal as serve does, for tests.
+type Patrol struct{ p *patrol }
+
+// NewPatrol makes one.
+func NewPatrol(store *postgres.Store, now func() time.Time, log *zap.Logger, registerer prometheus.Registerer) Patrol {
+	return Patrol{newPatrol(store, now, log, registerer)}
+}
+
+// Start is what happens at the start, Step what happens each second.
+func (p Patrol) Start(ctx context.Context) error { return p.p.start(ctx) }
+
+// Step is Start's successor.
+func (p Patrol) Step(ctx context.Context) error { return p.p.step(ctx) }
+
+// Damaged is what /readyz says.
+func (p Patrol) Damaged() bool { return p.p.damaged.Load() }
+
+// CheckJournal is what serve holds the journal against before it starts.
+func CheckJournal(ctx context.Context, store *postgres.Store, vault *pgxpool.Pool) error {
+	if err := checkEdge(ctx, store); err != nil {
+		return err
+	}
+	return checkMark(ctx, store, vault, hub.Prod)
+}
+
+// ConnectOpener connects as an opener does when it starts.
+func ConnectOpener(ctx context.Context, cfg config.Config, url string) error {
+	guard, err := openerGuard(cfg, zap.NewNop())
+	if err != nil {
+		return err
+	}
+	_, _, closeStores, err := openerStores(ctx, cfg, url, url, guard, zap.NewNop())
+	if err == nil {
+		closeStores()
+	}
+	return err
+}
+
+// RunKeyCommand is runKeyCommand, ErrKeyCommand its fault.
+var (
+	RunKeyCommand = runKeyCommand
+	ErrKeyCommand = errKeyCommand
+)
+
+// ToldCounts prints the numbers of an ente's deliveries by state (of all enti if it is empty) as a table or JSON.
+func ToldCounts(out io.Writer, counts []postgres.Backlog, ente string, least int64, asJSON bool) error {
+	return printCounts(out, tellableCounts(counts, DeliveryFilter{Ente: ente}, least), asJSON)
+}
+
+// ToldCases gives the numbers of cases that a flow tells, of those by standing and by what each incomplete one
+// misses.
+func ToldCases(written, early, past int, missing [][]string, least int64) map[string]int64 {
+	w := &flow{written: written, early: early, past: past, least: least}
+	for _, m := range missing {
+		w.left = append(w.left, leftOut{missing: m})
+	}
+	return w.tellable()
+}
+
+// EpochsInUse is epochsInUse, and Settle follows a key's epoch through looks at given moments, giving what the
+// database is told at each.
+var EpochsInUse = epochsInUse
+
+// Settle is the latter.
+func Settle(looks []int32, at []time.Duration) (told []int32) {
+	var before map[string]usage
+	began := time.Now()
+	for i, epoch := range looks {
+		before = settle(before, map[string]int32{"seal": epoch}, began.Add(at[i]))
+		told = append(told, before["seal"].told)
+	}
+	return told
+}
+
+// The faults of the commands of keys.
+var (
+	ErrKeyName     = errKeyName
+	ErrKeyInUse    = errInUse
+	ErrKeyNeeded   = errNeeded
+	ErrNoKeyEpoch  = errNoEpoch
+	ErrNoKeyTicket = errNoTicket
+	ErrNoReason    = errNoReason
+	ErrActor       = errActor
+)
+
+// ScopeOf is scopeOf.
+var ScopeOf = scopeOf

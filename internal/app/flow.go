@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -78,7 +79,7 @@ func Flow(ctx context.Context, cfg config.Config, o FlowOptions, out io.Writer) 
 		return err
 	}
 	defer closeStore()
-	if err := store.CheckKeys(ctx, cfg.Env(), keys.Fingerprints()); err != nil {
+	if err := errors.Join(store.CheckKeys(ctx, cfg.Env(), keys.Fingerprints()), useEpochs(ctx, keys, store, cfg.Env())); err != nil {
 		return fmt.Errorf("check database: %w", err)
 	}
 	w, err := newFlow(ctx, cfg, store, keys, o)
@@ -112,6 +113,8 @@ type flow struct {
 	head   []byte
 	ente   int32
 	at     time.Time
+	// least is the number of cases from which it may be told.
+	least int64
 
 	to *bufio.Writer
 	// written, early and past count cases by what became of them.
@@ -131,7 +134,7 @@ func newFlow(ctx context.Context, cfg config.Config, store *postgres.Store, keys
 	if err != nil {
 		return nil, fmt.Errorf("load registry: %w", err)
 	}
-	w := &flow{keys: keys, at: o.Reference}
+	w := &flow{keys: keys, at: o.Reference, least: cfg.Privacy.Least()}
 	for _, e := range roll.Enti {
 		if e.Code == o.Ente {
 			w.ente = e.ID
@@ -256,7 +259,8 @@ func liveEvents(all []postgres.StoredEvent) [][]byte {
 	return live
 }
 
-// report tells what was written and what was not.
+// report tells what was written and what was not. The cases that miss something are listed by id, for their ente
+// to complete them; the numbers are those of the metrics, and no others (a dash is one that must not be told).
 func (w *flow) report(out io.Writer) error {
 	table := tabwriter.NewWriter(out, 0, 8, 2, ' ', 0)
 	if len(w.left) > 0 {
@@ -265,14 +269,22 @@ func (w *flow) report(out io.Writer) error {
 	for _, l := range w.left {
 		_, _ = fmt.Fprintf(table, "%s\t%s\t%s\n", l.file, l.first, strings.Join(l.missing, " "))
 	}
-	if counts, names := w.missingCounts(); len(names) > 0 {
+	told := w.tellable()
+	number := func(name string) string {
+		if n, ok := told[name]; ok {
+			return strconv.FormatInt(n, 10)
+		}
+		return "-"
+	}
+	if _, names := w.missingCounts(); len(names) > 0 {
 		_, _ = fmt.Fprintf(table, "MISSING\tCASES\n")
 		for _, name := range names {
-			_, _ = fmt.Fprintf(table, "%s\t%d\n", name, counts[name])
+			_, _ = fmt.Fprintf(table, "%s\t%s\n", name, number(name))
 		}
 	}
-	_, _ = fmt.Fprintf(table, "%d records, %d cases incomplete and left out, %d opened later, %d closed before the period\n",
-		w.written, len(w.left), w.early, w.past)
+	_, _ = fmt.Fprintf(table, "%s records, %s cases incomplete and left out, %s opened later, %s closed before the period\n",
+		number(standingPrefix+standingComplete), number(standingPrefix+standingIncomplete),
+		number(standingPrefix+standingEarly), number(standingPrefix+standingPast))
 	if err := table.Flush(); err != nil {
 		return fmt.Errorf("print: %w", err)
 	}

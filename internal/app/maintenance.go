@@ -53,12 +53,7 @@ func BeginMaintenance(ctx context.Context, cfg config.Config, o MaintenanceOptio
 	if err := CheckReason(o.Text); err != nil {
 		return fmt.Errorf("--text, which is the reason in the journal: %w", err)
 	}
-	if o.Reason != "" {
-		if err := CheckReason(o.Reason); err != nil {
-			return fmt.Errorf("--reason: %w", err)
-		}
-	}
-	actor, err := ActorOf(o.Actor)
+	actor, err := whoAndWhy(o.Actor, cmp.Or(o.Reason, o.Text))
 	if err != nil {
 		return err
 	}
@@ -87,10 +82,7 @@ func BeginMaintenance(ctx context.Context, cfg config.Config, o MaintenanceOptio
 // EndMaintenance opens the doors again. That there was no maintenance is told and no error.
 func EndMaintenance(ctx context.Context, cfg config.Config, o MaintenanceOptions, out io.Writer) error {
 	reason := cmp.Or(o.Reason, "maintenance over")
-	if err := CheckReason(reason); err != nil {
-		return err
-	}
-	actor, err := ActorOf(o.Actor)
+	actor, err := whoAndWhy(o.Actor, reason)
 	if err != nil {
 		return err
 	}

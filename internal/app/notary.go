@@ -30,6 +30,13 @@ const (
 var errForked = errors.New("the journal in the database contradicts a checkpoint that was published: it was restored or changed; " +
 	"if an operator restored it, sinbahub accept-database says so and goes on")
 
+// errDamaged says that what is stored of the journal is damaged; the place is named behind it.
+var errDamaged = errors.New("the journal in the database was changed, by somebody or by a disk: keep everything as it is and call the auditors, " +
+	"and then put what is named back from a backup")
+
+// damaged is errDamaged with the place.
+func damaged(d journal.DamageError) error { return fmt.Errorf("%w: %w", errDamaged, d) }
+
 // What two databases of which one was restored say of each other.
 var (
 	errJournalBehind = errors.New("the vault knows a checkpoint that the journal does not: the hub's database was restored to an earlier point than the vault; " +
@@ -64,6 +71,8 @@ type notary struct {
 	said                string
 
 	leaves, checkpoints prometheus.Counter
+	// patrol looks at what is stored of it.
+	patrol *patrol
 }
 
 // buildNotary checks the journal against what this machine has seen of it and seals what waits. A
@@ -80,7 +89,12 @@ func (s *server) buildNotary(ctx context.Context) error {
 	if n.witness, err = journal.OpenWitness(s.cfg.JournalWitness()); err != nil {
 		return err
 	}
-	if err := n.recall(); err != nil {
+	if n.known, err = lastSeen(n.witness, key); err != nil {
+		return err
+	}
+	n.unwitnessed.Store(n.known.Note == "")
+	// Before it is compared with anything: a tile that was changed makes it look like another journal.
+	if err := checkEdge(ctx, n.store); err != nil {
 		return err
 	}
 	if err := checkMark(ctx, n.store, n.vault, n.env); err != nil {
@@ -93,8 +107,24 @@ func (s *server) buildNotary(ctx context.Context) error {
 	if err := n.step(ctx, true); err != nil {
 		return fmt.Errorf("seal the journal: %w", err)
 	}
+	n.patrol = newPatrol(n.store, n.now, n.log, s.registry)
+	if err := n.patrol.start(ctx); err != nil {
+		return fmt.Errorf("look at the journal: %w", err)
+	}
 	s.notary = n
+	s.keyring.sign(key)
 	return nil
+}
+
+// checkEdge refuses a tree that the next leaf cannot go on from.
+func checkEdge(ctx context.Context, store *postgres.Store) error {
+	found, err := store.CheckEdge(ctx)
+	for _, d := range found {
+		if d.Part == journal.PartTile || d.Part == journal.PartHead {
+			return damaged(d)
+		}
+	}
+	return err
 }
 
 // loadJournalKey reads the journal's key. One is made for a journal that has no checkpoint; a journal
@@ -117,7 +147,7 @@ func loadJournalKey(ctx context.Context, cfg config.Config, store *postgres.Stor
 	if err != nil {
 		return nil, fmt.Errorf("load journal key of %s from %s: %w", cfg.JournalOrigin(), dir, err)
 	}
-	return key, nil
+	return key, useJournalKey(ctx, key, store, cfg.Env())
 }
 
 // unmarked is how many of the last checkpoints the vault may not know, because instances were killed
@@ -131,6 +161,9 @@ func checkMark(ctx context.Context, store *postgres.Store, vault *pgxpool.Pool, 
 		return err
 	}
 	err = store.CheckConsistent(ctx, journal.Checkpoint{Size: mark.Size, Root: mark.Root, Note: "of the vault"})
+	if damage, ok := errors.AsType[journal.DamageError](err); ok {
+		return damaged(damage)
+	}
 	if errors.Is(err, journal.ErrTree) {
 		return errJournalBehind
 	}
@@ -142,22 +175,6 @@ func checkMark(ctx context.Context, store *postgres.Store, vault *pgxpool.Pool, 
 		return err
 	}
 	return errIf(accepted, errVaultBehind)
-}
-
-// recall reads what this machine has seen last.
-func (n *notary) recall() error {
-	note, err := n.witness.Last()
-	if err != nil {
-		return err
-	}
-	if note == "" {
-		n.unwitnessed.Store(true)
-		return nil
-	}
-	if n.known, err = n.key.Open(note); err != nil {
-		return fmt.Errorf("read the witness: %w", err)
-	}
-	return nil
 }
 
 func (n *notary) register(registerer prometheus.Registerer) {
@@ -202,7 +219,7 @@ func (n *notary) run(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return nil
 		}
-		n.say(err)
+		n.say(ctx, err)
 	}
 }
 
@@ -213,7 +230,7 @@ func (n *notary) step(ctx context.Context, now bool) error {
 	for {
 		_, added, err := n.store.Sequence(ctx, sequenceMost)
 		if err != nil {
-			return n.judge(err)
+			return n.judge(ctx, err)
 		}
 		n.leaves.Add(float64(added))
 		if added < sequenceMost {
@@ -226,7 +243,7 @@ func (n *notary) step(ctx context.Context, now bool) error {
 	}
 	c, err := n.store.Checkpoint(ctx, postgres.Notary{Sign: n.key.Sign, Open: n.key.Open, Known: n.known}, due)
 	if err != nil {
-		return n.judge(err)
+		return n.judge(ctx, err)
 	}
 	n.forked.Store(false)
 	if c.Note != n.published.Load().Note {
@@ -260,27 +277,33 @@ func (n *notary) close(ctx context.Context) {
 	}
 }
 
-// judge marks a journal that contradicts itself.
-func (n *notary) judge(err error) error {
-	if errors.Is(err, journal.ErrTree) {
-		n.forked.Store(true)
-		return errForked
+// judge marks a journal that contradicts itself, and names the place if there is one.
+func (n *notary) judge(ctx context.Context, err error) error {
+	if !errors.Is(err, journal.ErrTree) {
+		return err
 	}
-	return err
+	n.forked.Store(true)
+	if damage, ok := errors.AsType[journal.DamageError](err); ok {
+		return damaged(damage)
+	}
+	if err := checkEdge(ctx, n.store); errors.Is(err, errDamaged) {
+		return err
+	}
+	return errForked
 }
 
 // say logs what keeps the journal from being sealed: a contradiction at once, anything else once it has
 // lasted, and neither every second.
-func (n *notary) say(err error) {
+func (n *notary) say(ctx context.Context, err error) {
 	text := ""
 	switch {
-	case errors.Is(err, errForked):
+	case errors.Is(err, errForked), errors.Is(err, errDamaged):
 		text = "journal forked"
 	case err != nil && n.stale() > staleAlarm:
 		text = "journal not sealed for a minute"
 	}
 	if text != n.said && text != "" {
-		n.log.Error(text, zap.Error(err), zap.Duration("stale", n.stale()))
+		n.log.Error(text, append(whoHolds(ctx, n.store), zap.Error(err), zap.Duration("stale", n.stale()))...)
 	} else if text != n.said {
 		n.log.Info("journal sealed again")
 	}

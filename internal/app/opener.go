@@ -7,13 +7,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/user"
 	"path/filepath"
 	"strconv"
 	"time"
 
-	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"go.uber.org/zap"
 
@@ -39,8 +39,6 @@ const (
 var (
 	errOpenerUser    = errors.New("opener.user is no account of this machine and no number, or it is root")
 	errOpenerCluster = errors.New("the embedded database is not running: start serve or the demo first")
-	errTerminal      = errors.New("this would show a message with a child's data on a terminal: say --print if that is meant, or redirect it to a file")
-	errOpenerID      = errors.New("an id is a UUID: of a receipt (IdRicevuta) or of a delivery (IdTrasmissione)")
 )
 
 // Opener runs the opener until ctx ends.
@@ -67,10 +65,15 @@ func runOpener(ctx context.Context, cfg config.Config, log *zap.Logger) error {
 	if err != nil {
 		return err
 	}
-	keys, err := pseudonym.LoadOpenerKeys(openerKeys(cfg), cfg.Env())
+	keys, codes, err := loadOpenerKeys(ctx, cfg, uid, gid)
 	if err != nil {
 		return fmt.Errorf("load the opener's keys: %w", err)
 	}
+	trust, err := opener.OpenTrust(openerPeople(cfg), starter, uid)
+	if err != nil {
+		return fmt.Errorf("read %s: %w", openerPeople(cfg), err)
+	}
+	defer func() { _ = trust.Close() }()
 	storeURL, vaultURL, err := openerURLs(ctx, cfg, gid)
 	if err != nil {
 		return err
@@ -84,24 +87,30 @@ func runOpener(ctx context.Context, cfg config.Config, log *zap.Logger) error {
 		return fmt.Errorf("listen on the opener's socket: %w", err)
 	}
 	defer func() { _ = listener.Close() }()
+	guard, err := openerGuard(cfg, log)
+	if err != nil {
+		return err
+	}
 	if starter == 0 {
 		if err := opener.Become(uid, gid); err != nil {
 			return fmt.Errorf("become the opener's user: %w", err)
 		}
 	}
-	store, vault, closeStores, err := openerStores(ctx, cfg, storeURL, vaultURL, log)
+	store, vault, closeStores, err := openerStores(ctx, cfg, storeURL, vaultURL, guard, log)
 	if err != nil {
 		return err
 	}
 	defer closeStores()
 	may := opener.Config{
-		Environment: cfg.Env(), UIDs: cfg.Opener.UIDs, GIDs: cfg.Opener.GIDs, Rate: cfg.Opener.Rate, CheckReason: CheckReason,
+		Environment: cfg.Env(), Hub: cfg.JournalOrigin(), UIDs: cfg.Opener.UIDs, GIDs: cfg.Opener.GIDs, Rate: cfg.Opener.Rate, CheckReason: CheckReason,
 	}
 	if len(may.UIDs)+len(may.GIDs) == 0 {
 		may.UIDs = []int{starter}
 	}
 	log.Info("opener listening", zap.String("socket", socket), zap.Int("uid", os.Getuid()), zap.Ints("uids", may.UIDs), zap.Ints("gids", may.GIDs))
-	return opener.New(may, opener.Parts{Keys: keys, Store: store, Vault: vault, Logger: log, Now: time.Now}).Serve(ctx, listener)
+	return opener.New(may, opener.Parts{
+		Keys: keys, Codes: codes, Trusted: trust.People, Store: store, Vault: vault, Logger: log, Now: time.Now,
+	}).Serve(ctx, listener)
 }
 
 // openerKeys is the folder of the private halves.
@@ -184,15 +193,33 @@ func openerURLs(ctx context.Context, cfg config.Config, gid int) (store, vault s
 	return store, vault, nil
 }
 
+// openerGuard is what serve knows of the database, where a serve ran on this machine: who looked must not
+// be written into a database that lacks what was acknowledged, and goes with it. An opener that was started
+// as another user than serve's may not read it.
+func openerGuard(cfg config.Config, log *zap.Logger) (*postgres.Guard, error) {
+	if !positionKept(cfg) {
+		return nil, nil //nolint:nilnil // nothing is known, which is no error
+	}
+	guard, err := postgres.ReadGuard(positionDir(cfg), log)
+	if errors.Is(err, fs.ErrPermission) {
+		log.Warn("the last known position is serve's only: the database is not held against it")
+		return nil, nil //nolint:nilnil // as above
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open last known position: %w", err)
+	}
+	return guard, nil
+}
+
 // openerStores connects to both and refuses what serve would refuse.
-func openerStores(ctx context.Context, cfg config.Config, storeURL, vaultURL string, log *zap.Logger) (
+func openerStores(ctx context.Context, cfg config.Config, storeURL, vaultURL string, guard *postgres.Guard, log *zap.Logger) (
 	*postgres.Store, *pseudonym.OpenerVault, func(), error,
 ) {
-	store, err := postgres.Open(ctx, postgres.Config{DSN: storeURL, Connections: openerConns, Logger: log})
+	store, err := postgres.Open(ctx, postgres.Config{DSN: storeURL, Connections: openerConns, Logger: log, Guard: guard})
 	if err != nil {
 		return nil, nil, nil, fmt.Errorf("open store: %w", err)
 	}
-	pool, err := openerVaultPool(ctx, vaultURL)
+	pool, err := openerVaultPool(ctx, vaultURL, guard)
 	if err == nil {
 		err = errors.Join(store.CheckServer(ctx), store.CheckVersion(ctx), postgres.CheckServer(ctx, pool))
 		for _, set := range migrations() {
@@ -207,62 +234,18 @@ func openerStores(ctx context.Context, cfg config.Config, storeURL, vaultURL str
 	return nil, nil, nil, fmt.Errorf("check database: %w", err)
 }
 
-func openerVaultPool(ctx context.Context, url string) (*pgxpool.Pool, error) {
+func openerVaultPool(ctx context.Context, url string, guard *postgres.Guard) (*pgxpool.Pool, error) {
 	cfg, err := pgxpool.ParseConfig(url)
 	if err != nil {
 		return nil, errors.New("opener.vault_url is no PostgreSQL URL")
 	}
 	cfg.MaxConns = openerConns
+	if guard != nil {
+		guard.Protect(cfg, false)
+	}
 	pool, err := pgxpool.NewWithConfig(ctx, cfg)
 	if err != nil {
 		return nil, errors.New("connect vault")
 	}
 	return pool, nil
-}
-
-// OpenOptions say what an operator wants to see, and why.
-type OpenOptions struct {
-	// ID is IdRicevuta or IdTrasmissione.
-	ID string
-	// Attempt is the number of an attempt; 0 for the last one kept.
-	Attempt int32
-	// Actor is who looks; empty for the account on this machine. Reason is why.
-	Actor, Reason string
-	// Print lets it go to a terminal.
-	Print bool
-}
-
-// OpenSealed asks the opener for one message and writes it to out as it was sealed.
-func OpenSealed(ctx context.Context, cfg config.Config, o OpenOptions, out *os.File) error {
-	id, err := uuid.Parse(o.ID)
-	if err != nil {
-		return errOpenerID
-	}
-	if o.Reason == "" {
-		return errNoReason
-	}
-	if err := CheckReason(o.Reason); err != nil {
-		return err
-	}
-	actor, err := ActorOf(o.Actor)
-	if err != nil {
-		return err
-	}
-	if IsTerminal(out) && !o.Print {
-		return errTerminal
-	}
-	socket, err := OpenerSocket(cfg)
-	if err != nil {
-		return err
-	}
-	client := opener.NewClient(socket)
-	defer client.Close()
-	answer, err := client.Open(ctx, opener.Question{Who: opener.Who{Actor: actor, Reason: o.Reason}, ID: id, Attempt: o.Attempt})
-	if err != nil {
-		return fmt.Errorf("open: %w", err)
-	}
-	if _, err := out.Write(answer.Plain); err != nil {
-		return fmt.Errorf("write what was opened: %w", err)
-	}
-	return nil
 }

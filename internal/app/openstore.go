@@ -33,6 +33,12 @@ const remembering = 5 * time.Second
 // to the embedded one. That is attached to if it runs, and else runs for as long as the command. Who
 // writes is refused by the same servers as serve.
 func openStore(ctx context.Context, cfg config.Config, use purpose) (store *postgres.Store, closeStore func(), err error) {
+	store, _, closeStore, err = openBoth(ctx, cfg, use)
+	return store, closeStore, err
+}
+
+// openBoth is openStore that also tells where the vault is, for its role.
+func openBoth(ctx context.Context, cfg config.Config, use purpose) (store *postgres.Store, vaultURL string, closeStore func(), err error) {
 	var undo []func()
 	end := func() {
 		for _, one := range slices.Backward(undo) {
@@ -45,12 +51,13 @@ func openStore(ctx context.Context, cfg config.Config, use purpose) (store *post
 		}
 	}()
 	url := cfg.Database.URL.Reveal()
+	vaultURL = cfg.Database.VaultURL.Reveal()
 	if cfg.Embedded() {
 		cluster, err := borrowCluster(ctx, cfg.Var, use)
 		if err != nil {
-			return nil, nil, err
+			return nil, "", nil, err
 		}
-		url = cluster.AppDSN()
+		url, vaultURL = cluster.AppDSN(), cluster.VaultDSN()
 		if !cluster.Attached() {
 			undo = append(undo, func() { _ = cluster.Stop(context.WithoutCancel(ctx)) })
 		}
@@ -58,16 +65,16 @@ func openStore(ctx context.Context, cfg config.Config, use purpose) (store *post
 	var guard *postgres.Guard
 	if use == writing && positionKept(cfg) {
 		if guard, err = postgres.OpenGuard(positionDir(cfg), zap.NewNop()); err != nil {
-			return nil, nil, fmt.Errorf("open last known position: %w", err)
+			return nil, "", nil, fmt.Errorf("open last known position: %w", err)
 		}
 		undo = append(undo, func() { _ = guard.Close() })
 	}
 	if store, err = postgres.Open(ctx, postgres.Config{DSN: url, Connections: 2, Guard: guard}); err != nil {
-		return nil, nil, fmt.Errorf("open store: %w", err)
+		return nil, "", nil, fmt.Errorf("open store: %w", err)
 	}
 	undo = append(undo, store.Close)
 	if err := store.CheckVersion(ctx); err != nil {
-		return nil, nil, fmt.Errorf("check database: %w", err)
+		return nil, "", nil, fmt.Errorf("check database: %w", err)
 	}
 	if guard != nil {
 		undo = append(undo, func() {
@@ -77,7 +84,7 @@ func openStore(ctx context.Context, cfg config.Config, use purpose) (store *post
 			_ = store.Remember(ending)
 		})
 	}
-	return store, end, nil
+	return store, vaultURL, end, nil
 }
 
 // borrowCluster starts the embedded cluster for a command, or attaches to it. It migrates only what

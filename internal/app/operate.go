@@ -17,6 +17,7 @@ import (
 	"github.com/sinbahub/sinbahub/internal/config"
 	"github.com/sinbahub/sinbahub/internal/hub"
 	"github.com/sinbahub/sinbahub/internal/postgres"
+	"github.com/sinbahub/sinbahub/internal/smallnumbers"
 )
 
 // The faults of an operator's command.
@@ -119,7 +120,7 @@ func ListDeliveries(ctx context.Context, cfg config.Config, o ListOptions, out i
 		if err != nil {
 			return err
 		}
-		return printCounts(out, counts, o.JSON)
+		return printCounts(out, tellableCounts(counts, o.DeliveryFilter, cfg.Privacy.Least()), o.JSON)
 	}
 	var after postgres.Place
 	if o.After != "" {
@@ -287,12 +288,37 @@ func printList(out io.Writer, page []postgres.ListedDelivery, o ListOptions) err
 	return err
 }
 
+// untoldCount stands for a number of an ente's deliveries that is too small to be told.
+const untoldCount = -1
+
+// tellableCounts leaves out the numbers that are too small to be told of one ente, with the age of the oldest,
+// which is a message's. No total is told beside them. All enti's are told: they are of the queue, not of children.
+func tellableCounts(counts []postgres.Backlog, f DeliveryFilter, least int64) []postgres.Backlog {
+	if f.Ente == "" {
+		return counts
+	}
+	cells := make([]int64, len(counts))
+	for i := range counts {
+		cells[i] = counts[i].Count
+	}
+	told := slices.Clone(counts)
+	for i, hidden := range smallnumbers.Suppress(cells, nil, least) {
+		if hidden {
+			told[i].Count, told[i].Oldest = untoldCount, 0
+		}
+	}
+	return told
+}
+
 // printCounts prints the numbers by state.
 func printCounts(out io.Writer, counts []postgres.Backlog, asJSON bool) error {
 	if asJSON {
 		lines := json.NewEncoder(out)
 		for _, c := range counts {
 			line := map[string]any{"state": c.State, "deliveries": c.Count, "oldest_seconds": int64(c.Oldest / time.Second)}
+			if c.Count == untoldCount {
+				line["deliveries"], line["oldest_seconds"] = nil, nil
+			}
 			if err := lines.Encode(line); err != nil {
 				return err
 			}
@@ -302,6 +328,10 @@ func printCounts(out io.Writer, counts []postgres.Backlog, asJSON bool) error {
 	table := tabwriter.NewWriter(out, 0, 8, 2, ' ', 0)
 	_, _ = fmt.Fprintln(table, "STATE\tDELIVERIES\tOLDEST")
 	for _, c := range counts {
+		if c.Count == untoldCount {
+			_, _ = fmt.Fprintf(table, "%s\t-\t-\n", c.State)
+			continue
+		}
 		_, _ = fmt.Fprintf(table, "%s\t%d\t%s\n", c.State, c.Count, age(c.Oldest))
 	}
 	return table.Flush()

@@ -107,13 +107,7 @@ type act struct {
 // its journal entry, and prints what came of each. It returns ErrRefused if at least one could not
 // be done.
 func OperateDeliveries(ctx context.Context, cfg config.Config, o ActOptions) error {
-	if strings.TrimSpace(o.Reason) == "" {
-		return errNoReason
-	}
-	if err := CheckReason(o.Reason); err != nil {
-		return err
-	}
-	actor, err := ActorOf(o.Actor)
+	actor, err := whoAndWhy(o.Actor, o.Reason)
 	if err != nil {
 		return err
 	}

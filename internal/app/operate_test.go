@@ -30,7 +30,12 @@ type desk struct {
 
 func newDesk(tb testing.TB) *desk {
 	tb.Helper()
-	db := hubtest.Database(tb)
+	return newDeskOn(tb, hubtest.Database(tb))
+}
+
+// newDeskOn is newDesk on a given database.
+func newDeskOn(tb testing.TB, db hubtest.DB) *desk {
+	tb.Helper()
 	cfg, err := config.Load("", []string{"SINBAHUB_DATABASE_URL=" + db.App, "SINBAHUB_DATABASE_VAULT_URL=" + db.Vault, "SINBAHUB_ENVIRONMENT=PROD"})
 	if err != nil {
 		tb.Fatal(err)

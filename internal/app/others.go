@@ -68,6 +68,9 @@ func (s *server) lookAcross(ctx context.Context) error {
 		if err := s.journalJoins(ctx); err != nil && ctx.Err() == nil {
 			s.log.Warn("joins not journalled yet", zap.Error(err))
 		}
+		if err := s.tellJoins(ctx); err != nil && ctx.Err() == nil {
+			s.log.Warn("joins not told yet", zap.Error(err))
+		}
 		if err := s.journalFindings(ctx); err != nil && ctx.Err() == nil {
 			s.log.Warn("cases of several enti not compared yet", zap.Error(err))
 		}
@@ -76,14 +79,17 @@ func (s *server) lookAcross(ctx context.Context) error {
 
 // journalJoins makes joins of what accepted events say, and an entry of every join.
 func (s *server) journalJoins(ctx context.Context) error {
-	err := s.stores.vault.JoinClaimed(ctx, func(ctx context.Context, messages []uuid.UUID) (map[uuid.UUID]bool, error) {
+	frozen, err := s.stores.vault.JoinClaimed(ctx, func(ctx context.Context, messages []uuid.UUID) (map[uuid.UUID]bool, error) {
 		found, err := s.stores.store.Origins(ctx, messages)
 		accepted := make(map[uuid.UUID]bool, len(found))
 		for id := range found {
 			accepted[id] = true
 		}
 		return accepted, err
-	})
+	}, s.joinable)
+	if frozen > 0 {
+		s.log.Warn("children were not joined: one of each pair was adopted", zap.Int("pairs", frozen))
+	}
 	if err != nil {
 		return err
 	}
@@ -131,4 +137,31 @@ func (s *server) writeJoins(ctx context.Context, joins []pseudonym.Join) error {
 		}
 	}
 	return s.stores.store.Journal(ctx, entries...)
+}
+
+// joinable tells whether children may be joined, as far as any ente's cases say.
+func (s *server) joinable(ctx context.Context, subjects []uuid.UUID) (pseudonym.Joinable, error) {
+	f, err := s.stores.store.Frozen(ctx, subjects)
+	switch {
+	case err != nil, len(f.Frozen) == 0 && len(f.Unknown) > 0:
+		return pseudonym.Unclear, err
+	case len(f.Frozen) > 0:
+		return pseudonym.Frozen, nil
+	}
+	return pseudonym.Free, nil
+}
+
+// tellJoins has SISS told which of its codes are of one child (comunicaCodici, UNIONE): each subject keeps its
+// code, and no ente is answered anything else. Without a national endpoint nobody is told, and the joins wait.
+func (s *server) tellJoins(ctx context.Context) error {
+	if s.teller == nil {
+		return nil
+	}
+	return s.stores.vault.TellJoins(ctx, func(ctx context.Context, pairs []pseudonym.Pair) ([]uuid.UUID, error) {
+		joined := make([]postgres.JoinedPair, len(pairs))
+		for i, p := range pairs {
+			joined[i] = postgres.JoinedPair{Entry: p.Entry, One: p.One, Other: p.Other}
+		}
+		return s.stores.store.PlanJoins(ctx, s.cfg.Env(), joined)
+	})
 }

@@ -37,7 +37,7 @@ func startDetached(binary, logFile string, environment []string, args ...string)
 	cmd := exec.Command(binary, args...) //nolint:gosec,noctx // our own binaries; it must outlive any context
 	cmd.Stdout, cmd.Stderr = out, out
 	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "TMPDIR=" + os.Getenv("TMPDIR"), "SINBAHUB_TEST_PROFILE=" + os.Getenv("SINBAHUB_TEST_PROFILE")}
-	cmd.Env = append(cmd.Env, environment...)
+	cmd.Env = append(append(cmd.Env, plantedEnvironment()...), environment...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	if err := cmd.Start(); err != nil {
 		return 0, fmt.Errorf("start %s: %w", filepath.Base(binary), err)

@@ -67,7 +67,7 @@ func ReplayParts(ctx context.Context, cfg config.Config, schema []byte) (_ *repl
 	}
 	undo = append(undo, pool.Close)
 	parts.Vault = pseudonym.NewVault(pool, keys)
-	if err := errors.Join(parts.Store.CheckVersion(ctx), parts.Store.CheckKeys(ctx, cfg.Env(), keys.Fingerprints()), parts.Store.EnsurePartitions(ctx, partitionsAhead), parts.Store.Warm(ctx)); err != nil {
+	if err := errors.Join(parts.Store.CheckVersion(ctx), parts.Store.CheckKeys(ctx, cfg.Env(), keys.Fingerprints()), useEpochs(ctx, keys, parts.Store, cfg.Env()), parts.Store.EnsurePartitions(ctx, partitionsAhead), parts.Store.Warm(ctx)); err != nil {
 		return nil, nil, fmt.Errorf("check database: %w", err)
 	}
 	undo = append(undo, runReplayStores(ctx, parts))

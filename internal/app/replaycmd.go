@@ -25,7 +25,9 @@ import (
 	"github.com/sinbahub/sinbahub/internal/config"
 	"github.com/sinbahub/sinbahub/internal/hub"
 	"github.com/sinbahub/sinbahub/internal/journal"
+	"github.com/sinbahub/sinbahub/internal/opener"
 	"github.com/sinbahub/sinbahub/internal/replay"
+	"github.com/sinbahub/sinbahub/internal/ticket"
 	"github.com/sinbahub/sinbahub/internal/validator"
 )
 
@@ -51,17 +53,22 @@ const (
 	replayDifferent  = 2
 	replayIncomplete = 3
 	replayUnusable   = 4
+	replayEmpty      = 5
 )
 
 // ReplayOptions say what to replay, and how to tell it.
 type ReplayOptions struct {
-	// From and To bound when messages were received; a zero To is now.
-	From, To time.Time
+	// From and To bound when messages were received: instants (RFC 3339), or days, which are Italian and
+	// whole; without To, until now.
+	From, To string
 	// Ente is the CodiceEnte of the only ente meant; empty for all.
 	Ente string
 	// IDs is a file of IdRicevuta, one a line; empty for all of the range.
 	IDs string
-	// Actor is who replays, empty for the account; Reason why.
+	// Ticket is the file of the ticket under which it opens, whose requester replays, for its reason, and
+	// whose range is meant if none is named.
+	Ticket string
+	// Actor and Reason are who replays and why where Opener is given, which needs no ticket.
 	Actor, Reason string
 	// Resume is the file that remembers how far the replay is; empty for none.
 	Resume string
@@ -82,9 +89,10 @@ type ReplayOptions struct {
 // The faults of a replay's options.
 var (
 	errReplayRange = errors.New("name the range by --from, or the messages by --ids")
-	errReplayOrder = errors.New("the range ends before it begins")
+	errReplayScope = errors.New("the ticket allows another range than the one to replay")
 	errReplayIDs   = errors.New("the file of ids needs one IdRicevuta a line, and at least one")
 	errReplayStop  = errors.New("the replay was interrupted")
+	errReplayEmpty = errors.New("there is nothing to verify: the journal has no entry in this range")
 )
 
 // replayRun is one run of a replay.
@@ -94,6 +102,8 @@ type replayRun struct {
 	parts *replay.Parts
 	what  string
 	actor string
+	// ticket is what allows the run to open.
+	ticket ticket.Signed
 	// schema is another one to validate by, nil for none.
 	schema []byte
 	undo   []func()
@@ -104,7 +114,7 @@ type replayRun struct {
 
 // ReplayVerify replays accepted events with what was recorded and tells what does not give the same. Its
 // error is an *ExitError: 2 if something differs, 3 if something could not be replayed, 4 if the replay
-// could not be done.
+// could not be done, 5 if there is nothing to verify.
 func ReplayVerify(ctx context.Context, cfg config.Config, o ReplayOptions) error {
 	r := &replayRun{cfg: cfg, o: o, what: "verify"}
 	defer r.close()
@@ -113,23 +123,28 @@ func ReplayVerify(ctx context.Context, cfg config.Config, o ReplayOptions) error
 	}
 	report, err := replay.Verify(ctx, r.parts, r.options)
 	code := verifyCode(&report)
-	if err := r.end(ctx, err, map[int]string{0: "equal", replayDifferent: "different", replayIncomplete: "incomplete"}[code], reportCodes(&report), report.Total()); err != nil {
+	if err := r.end(ctx, err, map[int]string{0: "equal", replayDifferent: "different", replayIncomplete: "incomplete", replayEmpty: "empty"}[code], reportCodes(&report), report.Total()); err != nil {
 		return &ExitError{replayUnusable, err}
 	}
 	if err := r.tellReport(&report); err != nil {
 		return &ExitError{replayUnusable, err}
 	}
-	if code != 0 {
-		return &ExitError{Code: code}
+	switch code {
+	case 0:
+		return nil
+	case replayEmpty:
+		return &ExitError{code, errReplayEmpty}
 	}
-	return nil
+	return &ExitError{Code: code}
 }
 
 // verifyCode is the exit code of a report.
 func verifyCode(r *replay.Report) int {
 	switch {
-	case r.Counts[replay.Different] > 0:
+	case r.Counts[replay.Different]+r.Ledger.Found > 0:
 		return replayDifferent
+	case r.Ledger.Entries+r.Total() == 0:
+		return replayEmpty
 	case r.Counts[replay.Equal] < r.Total():
 		return replayIncomplete
 	}
@@ -141,7 +156,7 @@ func reportCodes(r *replay.Report) (codes []hub.Code) {
 	for _, status := range replay.Statuses() {
 		codes = append(codes, hub.Code(string(status)+":"+strconv.FormatInt(r.Counts[status], 10)))
 	}
-	return codes
+	return append(codes, hub.Code("rows:"+strconv.FormatInt(r.Ledger.Found, 10)))
 }
 
 // close undoes what begin did.
@@ -154,14 +169,11 @@ func (r *replayRun) close() {
 // begin opens everything, notes in the journal that the replay begins, and gives up new connections.
 // prepare may add to the parts what needs files; candidate names what else the run depends on.
 func (r *replayRun) begin(ctx context.Context, candidate []string, prepare func(*replay.Parts) error) error {
-	if err := CheckReason(r.o.Reason); err != nil {
+	r.options.Began = time.Now()
+	if err := r.readTicket(); err != nil {
 		return err
 	}
-	var err error
-	if r.actor, err = ActorOf(r.o.Actor); err != nil {
-		return err
-	}
-	if err := r.readRange(); err != nil {
+	if err := r.findRange(); err != nil {
 		return err
 	}
 	if err := r.openCheckpoint(candidate); err != nil {
@@ -207,24 +219,51 @@ func (r *replayRun) begin(ctx context.Context, candidate []string, prepare func(
 	return nil
 }
 
-// readRange reads what is meant.
-func (r *replayRun) readRange() error {
-	r.options.From, r.options.To = r.o.From.UTC().Truncate(time.Microsecond), r.o.To.UTC().Truncate(time.Microsecond)
+// readTicket reads who replays, why and what: only the opener proves it.
+func (r *replayRun) readTicket() (err error) {
+	if r.o.Opener != nil {
+		r.actor, err = whoAndWhy(r.o.Actor, r.o.Reason)
+		return err
+	}
+	if r.ticket, err = readTicket(r.o.Ticket); err != nil {
+		return err
+	}
+	if r.ticket.Purpose != ticket.Replay {
+		return opener.ErrPurpose
+	}
+	if err := CheckReason(r.ticket.Reason); err != nil {
+		return err
+	}
+	r.actor, r.o.Reason = r.ticket.Requester, r.ticket.Reason
+	return nil
+}
+
+// findRange reads what is meant, and holds it against what the ticket allows: without flags all of that.
+func (r *replayRun) findRange() error {
+	allowed := r.ticket.Scope
 	if r.o.IDs != "" {
 		ids, err := readIDs(r.o.IDs)
 		r.options.IDs = ids
 		return err
 	}
-	if r.o.From.IsZero() {
+	under := r.o.Opener == nil
+	if under && r.o.From == "" && r.o.To == "" {
+		r.options.From, r.options.To = allowed.From, allowed.To
+		return nil
+	}
+	if r.o.From == "" {
 		return errReplayRange
 	}
-	if r.o.To.IsZero() {
-		r.options.To = time.Now().UTC().Truncate(time.Microsecond)
+	until := time.Now().UTC()
+	if under && allowed.To.Before(until) {
+		until = allowed.To
 	}
-	if !r.options.To.After(r.options.From) {
-		return errReplayOrder
+	var err error
+	r.options.From, r.options.To, err = readRange(r.o.From, cmp.Or(r.o.To, until.Format(time.RFC3339Nano)))
+	if err == nil && under && (r.options.From.Before(allowed.From) || r.options.To.After(allowed.To)) {
+		return errReplayScope
 	}
-	return nil
+	return err
 }
 
 // readIDs reads a file of ids; an id that comes twice is meant once.
@@ -298,7 +337,7 @@ func (r *replayRun) openCheckpoint(candidate []string) error {
 	if err := json.Unmarshal(first, &known); err != nil {
 		return replay.ErrOtherRun
 	}
-	if r.o.To.IsZero() {
+	if r.o.To == "" {
 		head.To = known.To
 	}
 	if !known.From.Equal(head.From) || !known.To.Equal(head.To) {
@@ -393,6 +432,7 @@ func (r *replayRun) tellReport(report *replay.Report) error {
 		}
 		return nil
 	}
+	tellLedger(out, report.Ledger)
 	for i := range report.Items {
 		tellItem(out, &report.Items[i])
 	}

@@ -42,6 +42,7 @@ type WhatIfOptions struct {
 var (
 	errNoCandidate     = errors.New("name what is tried: --xsd, --mapping, --severities or --reference")
 	errSeveritiesFile  = errors.New("the file of severities is no valid YAML of the keys cut_off and warning_only")
+	errNothingTried    = errors.New("there is nothing to try: no message was accepted or refused in this range")
 	errWhatIfFileTaken = errors.New("a file of the report is there already: name another one")
 )
 
@@ -155,7 +156,7 @@ func (f *candidateFiles) candidate(parts *replay.Parts) (*replay.Candidate, erro
 // ReplayWhatIf replays accepted events under another schema, rule set, mapping or reference data and
 // reports what would be otherwise, for each participant and product. Nothing is stored or sent. Its
 // error is an *ExitError: 2 if something would be otherwise, 3 if something could not be replayed, 4 if
-// the replay could not be done.
+// the replay could not be done, 5 if there is nothing to try.
 func ReplayWhatIf(ctx context.Context, cfg config.Config, o WhatIfOptions) error {
 	r := &replayRun{cfg: cfg, o: o.ReplayOptions, what: "what_if"}
 	defer r.close()
@@ -188,6 +189,8 @@ func ReplayWhatIf(ctx context.Context, cfg config.Config, o WhatIfOptions) error
 		return fail(err)
 	}
 	switch {
+	case all.Messages+all.Refused == 0:
+		return &ExitError{replayEmpty, errNothingTried}
 	case all.Fails+all.Different+all.MayPass > 0:
 		return &ExitError{Code: replayDifferent}
 	case all.NotTried > 0:
@@ -203,6 +206,7 @@ func whatIfSum(r *replay.WhatIfReport) (all replay.Tally) {
 		all.Fails += t.Fails
 		all.Different += t.Different
 		all.NotTried += t.NotTried
+		all.Refused += t.Refused
 		all.MayPass += t.MayPass
 	}
 	return all
@@ -229,7 +233,8 @@ func (r *replayRun) presentWhatIf(o *WhatIfOptions, files *candidateFiles, repor
 	}
 	p := &replay.Presented{
 		WhatIfReport: report, Title: "What if: " + strings.Join(files.names, ", "), Scope: scope + ".",
-		Made: "Environment " + r.cfg.Env().String() + ", hub " + o.Version + ".",
+		Made:  "Environment " + r.cfg.Env().String() + ", hub " + o.Version + ".",
+		Least: r.cfg.Privacy.Least(),
 	}
 	if o.CSV == "" && o.HTML == "" {
 		return p.CSV(o.Out)

@@ -27,7 +27,11 @@ func acceptJournal(ctx context.Context, cfg config.Config, vaultURL string, out 
 	if err != nil {
 		return err
 	}
-	known, err := lastSeen(cfg, witness)
+	key, err := journal.LoadKey(cfg.JournalKeys(), cfg.JournalOrigin())
+	if err != nil {
+		return fmt.Errorf("load journal key: %w", err)
+	}
+	known, err := lastSeen(witness, key)
 	if err != nil {
 		return err
 	}
@@ -73,14 +77,10 @@ func acceptJournal(ctx context.Context, cfg config.Config, vaultURL string, out 
 }
 
 // lastSeen is the last checkpoint of the witness, the zero one if it has none.
-func lastSeen(cfg config.Config, witness *journal.Witness) (journal.Checkpoint, error) {
+func lastSeen(witness *journal.Witness, key *journal.Key) (journal.Checkpoint, error) {
 	note, err := witness.Last()
 	if err != nil || note == "" {
 		return journal.Checkpoint{}, err
-	}
-	key, err := journal.LoadKey(cfg.JournalKeys(), cfg.JournalOrigin())
-	if err != nil {
-		return journal.Checkpoint{}, fmt.Errorf("load journal key: %w", err)
 	}
 	known, err := key.Open(note)
 	if err != nil {
@@ -89,15 +89,19 @@ func lastSeen(cfg config.Config, witness *journal.Witness) (journal.Checkpoint, 
 	return known, nil
 }
 
-// contradicts gives what serve would refuse to start with; err is another trouble.
+// contradicts gives what serve would refuse to start with and may be told to go on from; err is another
+// trouble, as a tree that nothing can go on from.
 func contradicts(ctx context.Context, store *postgres.Store, vault *pgxpool.Pool, cfg config.Config, known journal.Checkpoint) (contradiction, err error) {
+	if err := checkEdge(ctx, store); err != nil {
+		return nil, err
+	}
 	if err := store.CheckConsistent(ctx, known); errors.Is(err, journal.ErrTree) {
 		return errForked, nil
 	} else if err != nil {
 		return nil, fmt.Errorf("check the journal: %w", err)
 	}
 	err = checkMark(ctx, store, vault, cfg.Env())
-	if errors.Is(err, errJournalBehind) || errors.Is(err, errVaultBehind) {
+	if errors.Is(err, errJournalBehind) || errors.Is(err, errVaultBehind) || errors.Is(err, errDamaged) {
 		return err, nil
 	}
 	return nil, err

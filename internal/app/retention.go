@@ -218,12 +218,29 @@ func (r *retirer) release(ctx context.Context, m postgres.RetentionMonth, scope 
 	return err
 }
 
+// leafRuns says which leaves, as "leaf:7" or "leaf:7-9": what went one by one is told apart by it from
+// what somebody deleted.
+func leafRuns(leaves []int64) (runs []string) {
+	for i := 0; i < len(leaves); {
+		last := i
+		for last+1 < len(leaves) && leaves[last+1] == leaves[last]+1 {
+			last++
+		}
+		run := "leaf:" + strconv.FormatInt(leaves[i], 10)
+		if last > i {
+			run += "-" + strconv.FormatInt(leaves[last], 10)
+		}
+		runs, i = append(runs, run), last+1
+	}
+	return runs
+}
+
 func (r *retirer) refusals(ctx context.Context, days int) error {
 	for more := true; more; {
 		var done int64
 		var err error
-		done, more, err = r.store.RetireRefusals(ctx, r.lease, days, func(n int64) journal.Entry {
-			return r.entry(counted(string(postgres.RetainRefusals), n))
+		done, more, err = r.store.RetireRefusals(ctx, r.lease, days, func(n int64, leaves []int64) journal.Entry {
+			return r.entry(append([]string{counted(string(postgres.RetainRefusals), n)}, leafRuns(leaves)...)...)
 		})
 		if err != nil {
 			return err

@@ -44,12 +44,11 @@ type toldRetired struct {
 // tells what that would be. What was done is told also if not everything could be.
 func RunRetention(ctx context.Context, cfg config.Config, o RetentionOptions, out io.Writer) error {
 	r := &retirer{env: cfg.Env(), policy: cfg.Retention, reason: o.Reason, now: time.Now, log: zap.NewNop()}
-	if !o.DryRun {
-		if err := CheckReason(o.Reason); err != nil {
-			return fmt.Errorf("--reason: %w", err)
-		}
+	// A dry run is not journalled and needs no reason; one that is given is held against the same rules, so
+	// that the command means the same without --dry-run.
+	if !o.DryRun || o.Reason != "" {
 		var err error
-		if r.actor, err = ActorOf(o.Actor); err != nil {
+		if r.actor, err = whoAndWhy(o.Actor, o.Reason); err != nil {
 			return err
 		}
 	}

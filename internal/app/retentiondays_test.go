@@ -190,7 +190,7 @@ func (c *calendar) accept(t *testing.T, state hub.DeliveryState) *postgres.Accep
 	a := &postgres.Acceptance{
 		Key: postgres.Key{Environment: hub.Prod, Ente: c.ente, Event: uuid.New()}, Participant: 1,
 		ReceiptID: id, ReceivedAt: c.now, ContentMAC: digest, Commitment: digest, Subject: uuid.New(),
-		Case: postgres.AcceptedCase{ID: uuid.New(), Index: digest, SealedIDs: []byte("sealed"), FactsEpoch: 1, New: true},
+		Case: postgres.AcceptedCase{ID: uuid.New(), Index: digest, SealedIDs: []byte("sealed"), FactsEpoch: 1, NationEpoch: 1, New: true},
 		Type: sinba.AperturaCartella, Operation: sinba.Inserimento, Sequence: 1,
 		SchemaVersion: "1.0", MappingVersion: 1, RulesVersion: 1, RegionEpoch: 1, NationEpoch: 1,
 		Sealed: postgres.Sealed{Epoch: uuid.New(), Bytes: []byte("sealed message"), Digest: digest},

@@ -64,7 +64,7 @@ func (s *server) retain(ctx context.Context) error {
 	defer ticker.Stop()
 	for {
 		if err := s.retainDue(ctx, rome, figures, log); err != nil && ctx.Err() == nil {
-			log.Warn("retention did not come to its end; it is tried again in an hour", zap.Error(err))
+			log.Warn("retention did not come to its end; it is tried again in an hour", append(whoHolds(ctx, s.stores.store), zap.Error(err))...)
 		}
 		if err := s.readRetention(ctx, figures); err != nil && ctx.Err() == nil {
 			log.Warn("figures of retention not read", zap.Error(err))

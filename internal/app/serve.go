@@ -77,6 +77,9 @@ type server struct {
 	events *sinba.Catalogue
 	// reconciler is there where delivery is.
 	reconciler *delivery.Reconciler
+	// keyring keeps the keys up to date; teller tells SISS of codes that changed, where delivery is.
+	keyring *keyring
+	teller  *delivery.Teller
 
 	// told is the digest of the severities that the log tells of.
 	told    *[32]byte
@@ -175,6 +178,7 @@ func (s *server) build(ctx context.Context) error {
 	}
 	s.others = newOthers(s.registry)
 	s.sealer = pseudonym.NewSealer(s.keys, s.stores.vault.RecordEpoch, time.Now)
+	s.plantRoad()
 	if err := s.buildDelivery(); err != nil {
 		return err
 	}
@@ -214,7 +218,7 @@ func (s *server) buildGateway(ctx context.Context) error {
 		Contract: catalogue, Validator: s.pool, Registry: s.members, Keys: s.keys,
 		Vault: s.stores.vault, Sealer: s.sealer, Store: s.stores.store,
 		Logger: s.log, Registerer: s.registry, Now: time.Now,
-		Accepted: s.wake, JournalKeys: s.notary.key.Public(),
+		Accepted: s.wake, JournalKeys: s.notary.key.Published,
 		Checkpoint: func() journal.Checkpoint { return *s.notary.published.Load() },
 	})
 	// A hub that starts in a maintenance takes nothing before it knows of it.
@@ -265,11 +269,14 @@ func (s *server) run(ctx context.Context, stopping context.CancelCauseFunc) erro
 	taking, refuse := context.WithCancel(context.WithoutCancel(ctx))
 	defer refuse()
 	door := s.gateway.Server()
+	s.plantDoor(door)
 	admin := s.adminServer()
 	group.Go(func() error { return serveUntilShutdown(door, s.gateway.Guard(s.soap)) })
 	group.Go(func() error { return serveUntilShutdown(admin, s.admin) })
 	group.Go(func() error { return s.deliver(taking) })
 	group.Go(func() error { return s.reconcile(ctx) })
+	group.Go(func() error { return s.keyring.run(taking) })
+	group.Go(func() error { return s.tellCodes(ctx) })
 	group.Go(func() error {
 		s.watch.run(taking)
 		return nil
@@ -279,6 +286,10 @@ func (s *server) run(ctx context.Context, stopping context.CancelCauseFunc) erro
 	group.Go(func() error { return s.retain(ctx) })
 	group.Go(func() error { return s.keepCluster(taking) })
 	group.Go(func() error { return s.notary.run(taking) })
+	group.Go(func() error {
+		s.notary.patrol.run(taking)
+		return nil
+	})
 	group.Go(func() error {
 		<-ctx.Done()
 		stopping(context.Cause(ctx))

@@ -106,6 +106,10 @@ func (s *server) openStores(ctx context.Context) error {
 	if err := s.stores.store.CheckKeys(ctx, s.cfg.Env(), s.keys.Fingerprints()); err != nil {
 		return fmt.Errorf("check keys: %w", err)
 	}
+	s.keyring = newKeyring(s.cfg, s.keys, s.stores.store, s.log)
+	if err := s.keyring.look(ctx); err != nil {
+		return fmt.Errorf("check keys: %w", err)
+	}
 	return s.openVault(ctx, vaultURL)
 }
 
@@ -151,13 +155,15 @@ func (s *server) runStores(ctx context.Context) *errgroup.Group {
 }
 
 // housekeep does what is due from time to time: the registry and the reference data every ten
-// seconds and, with the configuration, on SIGHUP, the sweep of pending subjects and of those that
-// have no case any more every minute,
+// seconds and, with the configuration, on SIGHUP, the sweep of pending subjects, of those that have no
+// case any more and erasures that were begun every minute,
 // partitions every hour.
 func (s *server) housekeep(ctx context.Context) error {
+	open := newTransactions(s.stores.store, s.registry)
 	ticker := time.NewTicker(10 * time.Second)
 	defer ticker.Stop()
 	for n := 1; ; n++ {
+		open.look(ctx)
 		select {
 		case <-ctx.Done():
 			return nil
@@ -174,6 +180,7 @@ func (s *server) housekeep(ctx context.Context) error {
 			s.gateway.JournalStrangers(ctx)
 			s.releaseLeft(ctx)
 			s.sweep(ctx)
+			s.settleErasures(ctx)
 		}
 		if n%360 == 0 {
 			if err := s.stores.store.EnsurePartitions(ctx, partitionsAhead); err != nil {

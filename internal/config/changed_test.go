@@ -75,6 +75,7 @@ func liveKeys() []string {
 		"admission.memory", "log.level", "rules.cut_off", "rules.warning_only",
 		"retention.hour", "retention.messages_months", "retention.attempts_months", "retention.journal_months",
 		"retention.refusals_days", "retention.cases_years", "retention.reconciliations_months",
+		"retention.vault_backups_days",
 	}
 }
 
@@ -133,6 +134,8 @@ func other(t *testing.T, field reflect.Value) reflect.Value {
 		return reflect.ValueOf(v + time.Second)
 	case config.Secret:
 		return reflect.ValueOf(config.NewSecret("x"))
+	case []string:
+		return reflect.ValueOf(append(slices.Clone(v), "/x"))
 	case []int:
 		return reflect.ValueOf([]int{7})
 	case []config.WarningOnly:

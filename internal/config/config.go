@@ -55,6 +55,7 @@ type Config struct {
 	Retention Retention `yaml:"retention"`
 	Journal   Journal   `yaml:"journal"`
 	Opener    Opener    `yaml:"opener"`
+	Privacy   Privacy   `yaml:"privacy"`
 	// BasicAuth allows HTTP Basic on the SOAP listener. Only the demo's configuration sets it,
 	// and only a loopback listener takes it (default false).
 	BasicAuth bool `yaml:"basic_auth"`
@@ -136,6 +137,7 @@ func Default() Config {
 		Limits:   defaultLimits(), Admission: defaultAdmission(), Reconcile: defaultReconcile(), Opener: defaultOpener(),
 		Retention: defaultRetention(),
 		Journal:   defaultJournal(),
+		Privacy:   defaultPrivacy(),
 		Log:       Log{Level: "info"},
 	}
 }
@@ -256,6 +258,7 @@ func (c Config) check() error {
 	c.Retention.check(say)
 	c.Journal.check(say)
 	c.Opener.check(say)
+	c.Privacy.check(say)
 	return errors.Join(faults...)
 }
 

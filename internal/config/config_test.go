@@ -109,6 +109,9 @@ func TestEachFaultNamesItsKey(t *testing.T) {
 		{"an hour before midnight", "reconcile: {hour: -1}", "", "reconcile.hour:"},
 		{"no days to compare", "reconcile: {days: 0}", "", "reconcile.days:"},
 		{"more days than a leap year", "reconcile: {days: 367}", "", "reconcile.days:"},
+		{"two children told", "privacy: {small_numbers: 2}", "", "privacy.small_numbers:"},
+		{"small numbers told", "", "SINBAHUB_PRIVACY_SMALL_NUMBERS=0", "privacy.small_numbers:"},
+		{"nothing told", "privacy: {small_numbers: 1001}", "", "privacy.small_numbers:"},
 		{"no questions", "reconcile: {rate: 0}", "", "reconcile.rate:"},
 		{"no such hour of retention", "retention: {hour: 24}", "", "retention.hour:"},
 		{"messages for less than ever", "retention: {messages_months: -1}", "", "retention.messages_months:"},
@@ -116,6 +119,7 @@ func TestEachFaultNamesItsKey(t *testing.T) {
 		{"refusals for less than a week", "retention: {refusals_days: 6}", "", "retention.refusals_days:"},
 		{"cases for four years", "retention: {cases_years: 4}", "", "retention.cases_years:"},
 		{"comparisons for a year", "retention: {reconciliations_months: 13}", "", "retention.reconciliations_months:"},
+		{"no backups of the vault", "retention: {vault_backups_days: 0}", "", "retention.vault_backups_days:"},
 		{"negative backlog", "admission: {backlog: -1s}", "", "admission.backlog:"},
 		{"negative disk", "admission: {disk: -1}", "", "admission.disk:"},
 		{"negative size", "admission: {database_size: -1}", "", "admission.database_size:"},
@@ -169,6 +173,16 @@ func TestReconciliationTakesEveryHourOfTheDayAndDaysOfAYear(t *testing.T) {
 	} {
 		if c, err := load(t, text); err != nil || c.Reconcile != want {
 			t.Errorf("%s: %+v, %v", text, c.Reconcile, err)
+		}
+	}
+}
+
+// The threshold of small numbers is five unless said otherwise; three is the least.
+func TestSmallNumbersAreFiveUnlessSaidOtherwise(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]int64{"{}": 5, "environment: TEST": 5, "privacy: {small_numbers: 3}": 3, "privacy: {small_numbers: 1000}": 1000} {
+		if c, err := load(t, text); err != nil || c.Privacy.Least() != want {
+			t.Errorf("%s: %d, %v", text, c.Privacy.Least(), err)
 		}
 	}
 }

@@ -27,16 +27,23 @@ type Retention struct {
 	// Reconciliations is for how many months the outcomes of the comparisons with SISS are kept (default
 	// 24, at least 14).
 	Reconciliations int `yaml:"reconciliations_months"`
+	// VaultBackups is for how many days backups of the vault are kept, wherever they are made: only then an
+	// erased child can be found in none of them either. The hub says that day and deletes no backup (default
+	// 35, at least 1).
+	VaultBackups int `yaml:"vault_backups_days"`
 }
 
 func defaultRetention() Retention {
-	return Retention{Hour: 4, Messages: 24, Attempts: 24, Journal: 120, Refusals: 30, Cases: 5, Reconciliations: 24}
+	return Retention{Hour: 4, Messages: 24, Attempts: 24, Journal: 120, Refusals: 30, Cases: 5, Reconciliations: 24, VaultBackups: 35}
 }
 
 // check has the same least values as the functions of migration 00019, which go by their own.
 func (r Retention) check(say func(key string, err error)) {
 	if r.Hour < 0 || r.Hour > 23 {
 		say("retention.hour", errors.New("must be 0 to 23"))
+	}
+	if r.VaultBackups < 1 || r.VaultBackups > 3650 {
+		say("retention.vault_backups_days", errors.New("must be 1 to 3,650"))
 	}
 	for _, n := range []struct {
 		key                string

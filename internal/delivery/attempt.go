@@ -22,6 +22,7 @@ import (
 const (
 	reasonMapping   = "mapping_version"
 	reasonKey       = "key_epoch"
+	reasonUntold    = "code_untold"
 	reasonEvent     = "national_event"
 	reasonValidator = "validator"
 )
@@ -148,6 +149,9 @@ func (d *Dispatcher) prepare(ctx context.Context, c *postgres.Claimed) (national
 		return nil, d.park(c, []string{reasonMapping}, nil)
 	case err != nil:
 		return nil, d.park(c, []string{reasonEvent}, nil)
+	}
+	if may, err := d.maySend(ctx, c.Subject, c.NationEpoch); err != nil || !may {
+		return nil, &Verdict{Result: Retry, Codes: []string{reasonUntold}}
 	}
 	result, err := d.pool.Validate(ctx, validator.SissRicezione, validator.Judge, national)
 	var refusal *hub.Error

@@ -143,7 +143,7 @@ func (c *client) read(ctx context.Context, answer []byte, a *Answer) {
 	a.Root, a.Totals = result.Root, readTotals(document.Leaves)
 	for _, leaf := range document.Leaves {
 		switch name := leaf.Path[strings.LastIndexByte(leaf.Path, '/')+1:]; {
-		case leaf.Path == "/IdTrasmissione":
+		case leaf.Path == "/IdTrasmissione" || leaf.Path == "/IdComunicazione":
 			a.ID, _ = uuid.Parse(leaf.Value) // the schema gave it its form
 		case leaf.Path == "/Esito":
 			a.Esito = leaf.Value

@@ -102,6 +102,9 @@ type Parts struct {
 	// Keep seals the national event of a delivery about a subject, so that what was sent can be shown;
 	// nil keeps nothing.
 	Keep func(ctx context.Context, subject, delivery uuid.UUID, national []byte) (postgres.Sealed, error)
+	// MaySend tells whether SISS may get an event with a subject's code of an epoch: not before it was told
+	// which earlier code that continues. nil: always.
+	MaySend func(ctx context.Context, subject uuid.UUID, epoch int32) (bool, error)
 	// Version is the hub's, for the journal.
 	Version string
 }
@@ -118,6 +121,8 @@ type Dispatcher struct {
 	now     func() time.Time
 	owner   uuid.UUID
 	keep    func(ctx context.Context, subject, delivery uuid.UUID, national []byte) (postgres.Sealed, error)
+	// mayGo is Parts.MaySend.
+	mayGo   func(ctx context.Context, subject uuid.UUID, epoch int32) (bool, error)
 	version string
 
 	pace    *pace
@@ -157,7 +162,7 @@ func New(cfg Config, parts Parts) (*Dispatcher, error) {
 	}
 	d := &Dispatcher{
 		cfg: cfg, store: parts.Store, pool: parts.Validator, now: parts.Now, metrics: m, owner: uuid.New(),
-		keep: parts.Keep, version: parts.Version,
+		keep: parts.Keep, version: parts.Version, mayGo: parts.MaySend,
 		log:    parts.Logger.Named("delivery"),
 		maker:  maker{events: parts.Events, keys: parts.Keys},
 		client: &client{url: cfg.URL, http: &http.Client{Transport: transport, CheckRedirect: noRedirect}, validator: parts.Validator},

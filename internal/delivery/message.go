@@ -26,7 +26,7 @@ type maker struct {
 }
 
 // national makes the event that leaves, from the regional event, the subject, the case and the
-// epoch recorded at acceptance. Its errors hold no content.
+// epochs recorded at acceptance. Its errors hold no content.
 func (m maker) national(c *postgres.Claimed) ([]byte, error) {
 	if c.MappingVersion != sinba.MappingVersion {
 		return nil, errMapping
@@ -35,7 +35,11 @@ func (m maker) national(c *postgres.Claimed) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return m.events.National(c.Body, sinba.NationalCodes{Beneficiary: codes.Pseudonym(), Rekey: codes.Rekey})
+	ids, err := m.keys.Codes(pseudonym.Nation, c.IDsEpoch, c.Subject, c.Case)
+	if err != nil {
+		return nil, err
+	}
+	return m.events.National(c.Body, sinba.NationalCodes{Beneficiary: codes.Pseudonym(), Rekey: ids.Rekey})
 }
 
 // transmission is the request of trasmettiEvento, TrasmissioneType.

@@ -169,7 +169,7 @@ func (w *world) acceptAs(tb testing.TB, c *child, transmission uuid.UUID, change
 	result, err := w.store.Accept(tb.Context(), &postgres.Acceptance{
 		Key:         postgres.Key{Environment: hub.Prod, Ente: w.ente.ID, Event: event},
 		Participant: w.participant, EnteCode: w.ente.Code, Region: w.ente.Region, ReceiptID: a.message, ReceivedAt: now, Subject: c.subject,
-		Case: postgres.AcceptedCase{ID: c.id, Index: c.index, IndexEpoch: 1, SealedIDs: []byte("x"), FactsEpoch: 1, New: c.taken == 1},
+		Case: postgres.AcceptedCase{ID: c.id, Index: c.index, IndexEpoch: 1, SealedIDs: []byte("x"), FactsEpoch: 1, NationEpoch: 1, New: c.taken == 1},
 		Type: kind, Operation: read.Operation(), Sequence: c.taken,
 		SchemaVersion: sinba.SchemaVersion, MappingVersion: sinba.MappingVersion, RulesVersion: sinba.RulesVersion,
 		RegionEpoch: w.keys.Epoch(pseudonym.Region), NationEpoch: w.keys.Epoch(pseudonym.Nation),

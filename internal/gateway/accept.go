@@ -129,7 +129,7 @@ func (g *Gateway) answerRepeats(ctx context.Context, x *exchange, events []*sent
 		}
 		e.receipt = &told{Receipt: e.known.repeat.Receipt, outcome: hub.Duplicate}
 		if !secrets[i].IsZero() {
-			salt := pseudonym.Salt(secrets[i], e.receipt.ID)
+			salt := g.Keys.SaltOf(secrets[i], e.receipt.ID, e.known.content, e.receipt.Commitment)
 			e.receipt.salt = salt[:]
 		}
 	}
@@ -154,6 +154,8 @@ type opening struct {
 	id uuid.UUID
 	// child is whose case it is; its subject may change as long as the case is not accepted.
 	child *child
+	// factsEpoch and nationEpoch are the case's epochs, the same for all its events.
+	factsEpoch, nationEpoch int32
 }
 
 // accept is steps 8 and 9. The events are taken in their order: those that stand are accepted
@@ -342,7 +344,12 @@ func (g *Gateway) prepare(ctx context.Context, x *exchange, e *sent, openings ma
 	if err != nil {
 		return hub.NewError(hub.Internal, hub.CodeInternal, err)
 	}
-	a.Body = x.catalogue().Regional(e.event, sinba.RegionalCodes{Pseudonym: codes.Pseudonym(), Rekey: codes.Rekey})
+	// Ids stay those of the case's first epoch: what an event refers to is found under the same one.
+	ids, err := g.Keys.Codes(pseudonym.Region, file.FactsEpoch, subject.ID, file.ID)
+	if err != nil {
+		return hub.NewError(hub.Internal, hub.CodeInternal, err)
+	}
+	a.Body = x.catalogue().Regional(e.event, sinba.RegionalCodes{Pseudonym: codes.Pseudonym(), Rekey: ids.Rekey})
 	sealed, err := g.Sealer.Seal(ctx, subject, pseudonym.Label{Kind: pseudonym.SealedMessage, Message: receiptID, Schema: x.schema}, e.sealed)
 	if err != nil {
 		return err
@@ -364,7 +371,7 @@ func (g *Gateway) prepare(ctx context.Context, x *exchange, e *sent, openings ma
 	a.EnteCode, a.Region = e.ente.Code, e.ente.Region
 	a.Participant, a.ReceiptID, a.ReceivedAt = x.participant.ID, receiptID, x.receivedAt.UTC().Truncate(time.Microsecond)
 	a.ContentMAC, a.Subject, a.TransmissionID = k.mac, subject.ID, e.transmissionID
-	a.Salt = pseudonym.Salt(subject.Secret(), receiptID)
+	a.Salt = g.Keys.Salt(subject.Secret(), receiptID)
 	a.Commitment = pseudonym.Commitment(a.Salt, k.content)
 	a.SchemaVersion, a.MappingVersion, a.RulesVersion = x.schema, sinba.MappingVersion, sinba.RulesVersion
 	a.ReferenceVersion = x.catalogue().ReferenceVersion()
@@ -429,7 +436,7 @@ func (g *Gateway) accepted(ctx context.Context, x *exchange, events []*sent) {
 			reserved = append(reserved, e.child)
 		}
 		a, outcome := e.prepared, outcomeOf(e.found)
-		salt := pseudonym.Salt(e.child.subject.Secret(), a.ReceiptID)
+		salt := a.Salt
 		e.receipt = &told{
 			Receipt: hub.Receipt{
 				ID: a.ReceiptID, Event: a.Key.Event, Outcome: outcome, ReceivedAt: a.ReceivedAt,

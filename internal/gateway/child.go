@@ -30,7 +30,7 @@ func (g *Gateway) joinCase(x *exchange, e *sent, openings map[[32]byte]*opening)
 	if found := a.JudgeAsFirst(); refuses(found) {
 		return false, invalid(found)
 	}
-	openings[e.known.index] = &opening{uuid.New(), e.child}
+	openings[e.known.index] = &opening{uuid.New(), e.child, a.Case.FactsEpoch, a.Case.NationEpoch}
 	return false, nil
 }
 
@@ -113,16 +113,19 @@ func (g *Gateway) moved(ctx context.Context, e *sent, to *postgres.Case, opening
 		return
 	}
 	e.known.found, e.prepared, e.child = to, nil, &child{subject: own}
-	openings[e.known.index] = &opening{to.ID, e.child}
+	openings[e.known.index] = &opening{to.ID, e.child, to.FactsEpoch, to.NationEpoch}
 }
 
 // assumedCase is the case as it was found, or the one that this request opens.
 func (g *Gateway) assumedCase(e *sent, openings map[[32]byte]*opening) postgres.AcceptedCase {
-	file := postgres.AcceptedCase{Index: e.known.index, IndexEpoch: g.Keys.LocalEpoch(), FactsEpoch: g.Keys.Epoch(pseudonym.Region), New: true}
+	file := postgres.AcceptedCase{
+		Index: e.known.index, IndexEpoch: g.Keys.LocalEpoch(), FactsEpoch: g.Keys.Epoch(pseudonym.Region),
+		NationEpoch: g.Keys.Epoch(pseudonym.Nation), New: true,
+	}
 	if found := e.known.found; found != nil {
-		file.ID, file.FactsEpoch, file.New = found.ID, found.FactsEpoch, false
+		file.ID, file.FactsEpoch, file.NationEpoch, file.New = found.ID, found.FactsEpoch, found.NationEpoch, false
 	} else if o := openings[file.Index]; o != nil {
-		file.ID = o.id
+		file.ID, file.FactsEpoch, file.NationEpoch = o.id, o.factsEpoch, o.nationEpoch
 	}
 	return file
 }

@@ -60,8 +60,8 @@ type Parts struct {
 	// Checkpoint is the last published checkpoint of the journal, the zero one if there is none; nil
 	// for a hub without one.
 	Checkpoint func() journal.Checkpoint
-	// JournalKeys are the public keys of checkpoints.
-	JournalKeys []string
+	// JournalKeys are the lines that publish the public keys of checkpoints.
+	JournalKeys func() []string
 }
 
 // Reference is what the registry decides about events. It is replaced whole when the registry

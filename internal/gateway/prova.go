@@ -59,7 +59,7 @@ func (g *Gateway) appendProva(ctx context.Context, b []byte, registration uuid.U
 func (g *Gateway) describeJournal(w http.ResponseWriter, r *http.Request) {
 	text := g.checkpoint().Note
 	if r.URL.Path == keysPath {
-		text = strings.Join(append(append([]string(nil), g.JournalKeys...), ""), "\n")
+		text = strings.Join(append(append([]string(nil), g.JournalKeys()...), ""), "\n")
 	}
 	if text == "" {
 		http.Error(w, "no checkpoint yet", http.StatusNotFound)

@@ -4,11 +4,10 @@ package hubtest_test
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -17,28 +16,6 @@ import (
 	"github.com/sinbahub/sinbahub/internal/hubtest"
 	"github.com/sinbahub/sinbahub/pkg/soap"
 )
-
-// verifier builds sinbaverify and gives what runs it on a bundle: its exit code, and what it says.
-func verifier(t *testing.T) func(bundle string, flags ...string) (int, string) {
-	t.Helper()
-	binary := filepath.Join(t.TempDir(), "sinbaverify")
-	build := exec.CommandContext(t.Context(), "go", "build", "-mod=readonly", "-o", binary, "./cmd/sinbaverify")
-	build.Dir = hubtest.Root()
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, out)
-	}
-	return func(bundle string, flags ...string) (int, string) {
-		cmd := exec.CommandContext(t.Context(), binary, append(append([]string{"bundle"}, flags...), bundle)...)
-		out, err := cmd.CombinedOutput()
-		if ended, ok := errors.AsType[*exec.ExitError](err); ok {
-			return ended.ExitCode(), string(out)
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		return 0, string(out)
-	}
-}
 
 // sendEvents sends events of as many children from one on and waits until they are delivered and signed
 // for. It gives an instant that lies behind them and before the last checkpoint.
@@ -131,6 +108,64 @@ func TestE2EBundleIsGoodUntilTheDatabaseIsChanged(t *testing.T) {
 		// The same change again undoes it, where it is of the same row.
 		if _, err := h.Superuser().Exec(t.Context(), sql); err != nil {
 			t.Fatal(err)
+		}
+	}
+}
+
+// TestE2EBundleNamesWhatWasDeletedAndTakesAVendorsAnswer: what a vendor stored, as it is, is a checkpoint for the
+// auditor, and an entry or a message that somebody deleted is named, whoever's bundle it is.
+func TestE2EBundleNamesWhatWasDeletedAndTakesAVendorsAnswer(t *testing.T) {
+	t.Parallel()
+	h := hubtest.Start(t, "SINBAHUB_JOURNAL_EVERY=1s")
+	verify, folder := verifier(t), t.TempDir()
+	begin := time.Now().Add(-time.Hour).UTC().Format(time.RFC3339)
+	sender, db := h.Sender(hubtest.ChildEnte), h.Superuser()
+	sent := mustSend(t, sender, soap.V12, hubtest.Child(470).Event(uuid.New(), 1))
+	to := sendEvents(t, h, 471, 5)
+	answers := map[string][]byte{"ricevuta.xml": sent.Body}
+	hubtest.Await(t, patience, "a proof", func() bool {
+		proof := stato(t, sender, hubtest.ChildEnte, sent.Receipt.IDRicevuta)
+		if proof != nil {
+			answers["stato.xml"] = proof.whole
+		}
+		return proof != nil
+	})
+	flags := []string{}
+	for name, answer := range answers {
+		path := filepath.Join(folder, name)
+		if err := os.WriteFile(path, answer, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		flags = append(flags, "--checkpoint", path)
+	}
+	export := func(more ...string) string {
+		bundle := filepath.Join(folder, uuid.NewString()+".zip")
+		out, err := hubVerb(t, h, append([]string{"audit", "export", "--from", begin, "--to", to, "--reason", "prova", "-o", bundle}, more...)...)
+		if err != nil {
+			t.Fatal(err, out)
+		}
+		return bundle
+	}
+	for _, of := range [][]string{nil, {"--ente", hubtest.ChildEnte}} {
+		code, said := verify(export(of...), flags...)
+		if code != 0 || strings.Count(said, sent.Receipt.IDRicevuta+" agrees") != 2 || !strings.Contains(said, "stato.xml: agrees") && !strings.Contains(said, "stato.xml: newer") {
+			t.Errorf("exit code %d: %s", code, said)
+		}
+	}
+	for what, sql := range map[string]string{
+		"sealed message": `DELETE FROM hub.message WHERE id = $1`,
+		"entry":          `DELETE FROM hub.journal_entry WHERE message_id = $1 AND kind = 1`,
+	} {
+		if _, err := db.Exec(t.Context(), `SET session_replication_role = replica`); err != nil {
+			t.Fatal(err)
+		}
+		if tag, err := db.Exec(t.Context(), sql, sent.Receipt.IDRicevuta); err != nil || tag.RowsAffected() != 1 {
+			t.Fatal(tag, err)
+		}
+		for _, of := range [][]string{nil, {"--ente", hubtest.ChildEnte}} {
+			if code, said := verify(export(of...)); code != 3 || !strings.Contains(said, "Not there    "+what+" of leaf ") {
+				t.Errorf("exit code %d after a %s was deleted: %s", code, what, said)
+			}
 		}
 	}
 }

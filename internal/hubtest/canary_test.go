@@ -1,4 +1,4 @@
-//go:build e2e
+//go:build e2e || smoke
 
 package hubtest_test
 
@@ -34,6 +34,13 @@ type canary struct {
 	told []printed
 	// before are the events that others needed to have happened.
 	before int
+	// temp has the temporary files of the hub's processes, if it is not below the hub's folder.
+	temp string
+	// binaries are those of the commands; empty for those of all tests. environ is added to what they get.
+	binaries string
+	environ  []string
+	// searched are the bytes of files that were looked through.
+	searched int
 }
 
 // answered is an answer and what was asked.
@@ -90,12 +97,12 @@ func (c *canary) collect() []leak {
 		leaks = append(leaks, findAny("told by "+o.name, o.text, c.marks.secrets)...)
 		// By IdEvento an ente's product knows what an operator asks it about.
 		if o.name != "delivery show" && o.name != "flusso --ente" {
-			leaks = append(leaks, findAny("told by "+o.name, o.text, c.marks.ids)...)
+			leaks = append(leaks, findIDs("told by "+o.name, o.text, c.marks.ids)...)
 		}
 	}
 	metrics := c.hub.Metrics()
 	leaks = append(leaks, find("metrics", metrics)...)
-	leaks = append(leaks, findAny("metrics", metrics, append(c.marks.ids, c.marks.secrets...))...)
+	leaks = append(leaks, append(findIDs("metrics", metrics, c.marks.ids), findAny("metrics", metrics, c.marks.secrets)...)...)
 	leaks = append(leaks, c.searchTables()...)
 	leaks = append(leaks, c.searchFiles()...)
 	return append(leaks, c.searchNation()...)
@@ -107,7 +114,19 @@ func (c *canary) collect() []leak {
 func (c *canary) searchFiles() []leak {
 	c.t.Helper()
 	var leaks []leak
-	err := filepath.WalkDir(c.hub.Var, func(path string, entry fs.DirEntry, err error) error {
+	for _, folder := range []string{c.hub.Var, c.temp} {
+		if folder != "" {
+			leaks = append(leaks, c.searchFolder(folder)...)
+		}
+	}
+	return leaks
+}
+
+// searchFolder is searchFiles of one folder.
+func (c *canary) searchFolder(folder string) []leak {
+	c.t.Helper()
+	var leaks []leak
+	err := filepath.WalkDir(folder, func(path string, entry fs.DirEntry, err error) error {
 		if err != nil || !entry.Type().IsRegular() {
 			return nil //nolint:nilerr // a file of the database that went away
 		}
@@ -115,10 +134,11 @@ func (c *canary) searchFiles() []leak {
 		if err != nil {
 			return nil //nolint:nilerr // as above
 		}
-		name, err := filepath.Rel(c.hub.Var, path)
+		c.searched += len(data)
+		name, err := filepath.Rel(folder, path)
 		leaks = append(leaks, find(name, data)...)
 		if strings.HasSuffix(name, ".log") || strings.HasPrefix(name, "siss/") || strings.HasPrefix(name, "position/") {
-			leaks = append(leaks, findAny(name, data, append(c.marks.ids, c.marks.secrets...))...)
+			leaks = append(leaks, append(findIDs(name, data, c.marks.ids), findAny(name, data, c.marks.secrets)...)...)
 		}
 		if strings.HasPrefix(name, "position/") {
 			leaks = append(leaks, findRaw(name, data, c.marks.ids)...)
@@ -152,7 +172,7 @@ func (c *canary) searchTables() []leak {
 	for _, column := range c.columns() {
 		for _, cell := range c.cells(column) {
 			leaks = append(leaks, find(column.String(), cell)...)
-			if text, err := s2.Decode(nil, cell); err == nil {
+			if text := uns2Block(cell); text != nil {
 				leaks = append(leaks, find(column.String()+" unpacked", text)...)
 			}
 		}

@@ -1,4 +1,4 @@
-//go:build e2e
+//go:build e2e || smoke
 
 package hubtest_test
 
@@ -76,16 +76,8 @@ func (c *canary) sendAccepted() []*element {
 // then refers to it.
 func (c *canary) prepare(document *element, body string) *element {
 	c.t.Helper()
-	opened, taken := []string{"AperturaCartella"}, []string{"AperturaCartella", "PresaInCarico"}
-	before, ok := map[string][]string{
-		"AperturaCartella": {}, "Fotografia": {}, "PresaInCarico": opened, "ChiusuraCartella": opened,
-		"RiaperturaCartella": {"AperturaCartella", "ChiusuraCartella"}, "Annullamento": append(taken, "Intervento"),
-	}[body]
-	if !ok {
-		before = taken
-	}
 	last := ""
-	for _, b := range before {
+	for _, b := range before(body) {
 		first := c.full(b, "CodiceFiscale")
 		first.children[2], first.children[3] = document.children[2], document.children[3]
 		last = first.children[0].children[1].text
@@ -100,6 +92,18 @@ func (c *canary) prepare(document *element, body string) *element {
 		}
 		return text
 	})
+}
+
+// before are the bodies of the events that must have happened in a case before one of a body is accepted.
+func before(body string) []string {
+	opened, taken := []string{"AperturaCartella"}, []string{"AperturaCartella", "PresaInCarico"}
+	if first, ok := map[string][]string{
+		"AperturaCartella": {}, "Fotografia": {}, "PresaInCarico": opened, "ChiusuraCartella": opened,
+		"RiaperturaCartella": {"AperturaCartella", "ChiusuraCartella"}, "Annullamento": append(taken, "Intervento"),
+	}[body]; ok {
+		return first
+	}
+	return taken
 }
 
 // sendQuestions asks all that can be asked, with marks in every field.

@@ -18,6 +18,7 @@ import (
 
 	"github.com/sinbahub/sinbahub/internal/casefile"
 	"github.com/sinbahub/sinbahub/internal/hubtest"
+	"github.com/sinbahub/sinbahub/internal/journal"
 	"github.com/sinbahub/sinbahub/pkg/soap"
 )
 
@@ -288,4 +289,34 @@ func TestE2EAnswersSayNothingOfOtherEnti(t *testing.T) {
 	checkStates(t, h)
 	// The privacy officer learns of each pair: 4 and 3 elsewhere, then the child known as 1, 2 and 3 here.
 	checkJoins(t, h, 3)
+	separate(t, h, known(4))
+}
+
+// separate undoes the join of a child that was joined to one other, under a ticket, and waits until SISS is told.
+func separate(t *testing.T, h *hubtest.Hub, identifier string) {
+	t.Helper()
+	code, said, err := findChild(t, h, identifier)
+	if err != nil {
+		t.Fatal(said)
+	}
+	people := h.People(t)
+	if out, err := people.Try("subject", "unjoin", code); err == nil || !strings.Contains(out, "two people") {
+		t.Errorf("separated without a ticket: %s", out)
+	}
+	if out, err := people.Try("subject", "unjoin", "--ticket", people.Ticket("prova", "erase", "nation", code)); err == nil || !strings.Contains(out, "something else") {
+		t.Errorf("separated under a ticket to erase: %s", out)
+	}
+	people.Verb("subject", "unjoin", "--ticket", people.Ticket("congiunzione errata", "unjoin", "nation", code))
+	db := h.Superuser()
+	if n := hubtest.Number(t, db, "SELECT count(*) FROM vault.subject_join WHERE undone_at IS NOT NULL"); n != 1 {
+		t.Errorf("%d joins are undone", n)
+	}
+	entries := entriesOf(t, db, journal.SubjectsSeparated)
+	if len(entries) != 1 || entries[0].Actor != hubtest.Anna || entries[0].Count != 1 {
+		t.Errorf("%+v", entries)
+	}
+	hubtest.Await(t, othersPatience, "SISS is told of the separation", func() bool {
+		return hubtest.Number(t, db, "SELECT count(*) FROM hub.code_message WHERE motive = 'SEPARAZIONE' AND state = 'told'") == 1
+	})
+	checkNoSubjects(t, db)
 }

@@ -3,6 +3,7 @@
 package hubtest_test
 
 import (
+	"bytes"
 	"os"
 	"path/filepath"
 	"slices"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"github.com/sinbahub/sinbahub/internal/hubtest"
+	"github.com/sinbahub/sinbahub/pkg/soap"
 )
 
 // patience is how long a test waits for what must come.
@@ -37,4 +39,35 @@ func enteOf(t *testing.T, file string) string {
 	_, rest, _ := strings.Cut(string(text), "CodiceEnte>")
 	code, _, _ := strings.Cut(rest, "<")
 	return code
+}
+
+// written tells whether something stands in a file.
+func written(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.Size() > 0
+}
+
+// mustSend sends one document and gives the answer, whatever it says.
+func mustSend(t *testing.T, s hubtest.Sender, v soap.Version, document []byte) *hubtest.Answer {
+	t.Helper()
+	a, err := s.Send(t.Context(), v, document)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a
+}
+
+// waitForMetric waits until a sample is shown.
+func waitForMetric(t *testing.T, h *hubtest.Hub, sample string) {
+	t.Helper()
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	deadline := time.After(patience)
+	for !bytes.Contains(h.Metrics(), []byte(sample+"\n")) {
+		select {
+		case <-tick.C:
+		case <-deadline:
+			t.Fatal("never shown:", sample)
+		}
+	}
 }

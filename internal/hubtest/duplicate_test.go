@@ -65,15 +65,6 @@ func checkReceiptsOfSamples(t *testing.T, h *hubtest.Hub) {
 	}
 }
 
-func mustSend(t *testing.T, s hubtest.Sender, v soap.Version, document []byte) *hubtest.Answer {
-	t.Helper()
-	a, err := s.Send(t.Context(), v, document)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return a
-}
-
 // bigDocument is an event of every kind of value: days, instants, decimals, integers, ids, and
 // containers that repeat. It belongs to nobody else.
 func bigDocument(t *testing.T) *element {

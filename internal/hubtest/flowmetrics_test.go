@@ -40,12 +40,15 @@ func checkFigures(t *testing.T, h *hubtest.Hub, ente, day string) {
 			t.Fatal(err)
 		}
 		for _, want := range []string{
-			`hub_record_cases{ente="SDS-EM",standing="complete"} 0`, `hub_record_cases{ente="SDS-EM",standing="incomplete"} 2`,
-			`hub_record_missing_cases{attribute="ValutazioneMinore",ente="SDS-EM"} 2`, `hub_record_reference_timestamp_seconds{ente="SDS-EM"} 1.703`,
+			`hub_record_cases{ente="SDS-EM",standing="complete"} 0`, `hub_record_reference_timestamp_seconds{ente="SDS-EM"} 1.703`,
 		} {
 			if !strings.Contains(string(text), want) {
 				t.Errorf("no %s in\n%s", want, text)
 			}
+		}
+		// Two children are too few to be counted in a file that others read.
+		if strings.Contains(string(text), `standing="incomplete"`) || strings.Contains(string(text), "hub_record_missing_cases{") {
+			t.Errorf("small numbers are told:\n%s", text)
 		}
 		if !strings.Contains(string(out), "ValutazioneMinore") || !strings.Contains(string(out), "MISSING") {
 			t.Errorf("the summary does not say what is missing: %s", out)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -49,12 +50,38 @@ func Binaries(tb testing.TB) string {
 	return dir
 }
 
-var build = sync.OnceValues(func() (string, error) { //nolint:gochecknoglobals // one build a test process
-	if dir := os.Getenv("SINBAHUB_TEST_BIN"); dir != "" {
-		return dir, nil
+// LeakyBinaries is Binaries with the tag leak, which lets a request make the hub panic or leak.
+func LeakyBinaries(tb testing.TB) string {
+	tb.Helper()
+	others := Binaries(tb)
+	dir, err := buildLeaky()
+	if err != nil {
+		tb.Fatalf("build leaky binaries: %v", err)
 	}
+	// What else it starts or is looked at with has nothing to leak.
+	for _, name := range []string{"siss-sim", "sinbaverify"} {
+		if err := os.Symlink(filepath.Join(others, name), filepath.Join(dir, name)); err != nil && !errors.Is(err, fs.ErrExist) {
+			tb.Fatal(err)
+		}
+	}
+	return dir
+}
+
+//nolint:gochecknoglobals // one build a test process
+var (
+	build = sync.OnceValues(func() (string, error) {
+		if dir := os.Getenv("SINBAHUB_TEST_BIN"); dir != "" {
+			return dir, nil
+		}
+		return buildInto("bin", "./cmd/sinbahub", "./cmd/siss-sim", "./cmd/sinbaverify")
+	})
+	buildLeaky = sync.OnceValues(func() (string, error) { return buildInto("leaky", "-tags", "leak", "./cmd/sinbahub") })
+)
+
+// buildInto builds what is named into a folder of that kind, and gives it.
+func buildInto(kind string, args ...string) (string, error) {
 	// Two checkouts on one machine must not test each other's binaries.
-	dir := filepath.Join(os.TempDir(), fmt.Sprintf("sinbahub-test-bin-%08x", crc32.ChecksumIEEE([]byte(Root()))))
+	dir := filepath.Join(os.TempDir(), fmt.Sprintf("sinbahub-test-%s-%08x", kind, crc32.ChecksumIEEE([]byte(Root()))))
 	if err := os.MkdirAll(dir, 0o755); err != nil { //nolint:gosec // binaries are for everybody
 		return "", err
 	}
@@ -66,13 +93,13 @@ var build = sync.OnceValues(func() (string, error) { //nolint:gochecknoglobals /
 	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX); err != nil {
 		return "", err
 	}
-	cmd := exec.Command("go", "build", "-mod=readonly", "-o", dir+"/", "./cmd/sinbahub", "./cmd/siss-sim", "./cmd/sinbaverify") //nolint:gosec // a folder of ours
+	cmd := exec.Command("go", append([]string{"build", "-mod=readonly", "-o", dir + "/"}, args...)...) //nolint:gosec,noctx // a folder of ours; for all tests of the process
 	cmd.Dir = Root()
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", errors.New(string(out))
 	}
 	return dir, nil
-})
+}
 
 // Start starts a hub and stops it when the test ends. Environment variables (KEY=value) change
 // its configuration.

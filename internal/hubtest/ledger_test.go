@@ -82,6 +82,7 @@ func readLedger(t *testing.T, h *hubtest.Hub) *ledger {
 	db := h.Superuser()
 	advanceClock(t, db, "hub_app", "1 day")
 	hubtest.AwaitDelivered(t, db, drainPatience)
+	holdRows(t, h)
 	return lookAround(t, h, db)
 }
 

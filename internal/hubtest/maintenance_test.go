@@ -174,13 +174,6 @@ func echoWith(t *testing.T, sender hubtest.Sender, message string) *hubtest.Answ
 	return mustSend(t, sender, soap.V12, fmt.Appendf(nil, `<EchoRichiesta xmlns="urn:sinba:eventi:v1"><Messaggio>%s</Messaggio></EchoRichiesta>`, message))
 }
 
-// elementOf is the text of the first element of a name, as it is written.
-func elementOf(body []byte, name string) string {
-	_, rest, _ := strings.Cut(string(body), "<"+name+">")
-	text, _, _ := strings.Cut(rest, "</"+name+">")
-	return text
-}
-
 // admin reads a page of the admin listener.
 func admin(t *testing.T, h *hubtest.Hub, path string) (status int, body string) {
 	t.Helper()

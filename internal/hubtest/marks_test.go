@@ -1,4 +1,4 @@
-//go:build e2e
+//go:build e2e || smoke
 
 package hubtest_test
 
@@ -7,6 +7,7 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"fmt"
+	"regexp"
 	"strings"
 
 	"github.com/google/uuid"
@@ -37,6 +38,8 @@ type marks struct {
 	ids []string
 	// secrets are passwords.
 	secrets []string
+	// accents has names written with accents over the sign's letters too, composed and decomposed.
+	accents bool
 }
 
 // code is a codice fiscale with the right check character.
@@ -72,6 +75,16 @@ func (m *marks) foreign(kind string) string {
 func (m *marks) text(leaf string) string {
 	m.n++
 	return fmt.Sprintf("ZQXJVK.%s.%d", leaf[:min(len(leaf), 20)], m.n)
+}
+
+// name is a name of a person.
+func (m *marks) name() string {
+	m.n++
+	forms := []string{"Zqxjvk D'Angelò %d"}
+	if m.accents {
+		forms = append(forms, "ZQXJVK %d", "zqxjvk %d", "Zq\u1e8b\u0135vk %d", "ZQ\u1e8a\u0134VK %d", "Zqx\u0307j\u0302vk %d")
+	}
+	return fmt.Sprintf(forms[m.n%len(forms)], m.n)
 }
 
 // id is a UUID that a sender gives.
@@ -120,8 +133,7 @@ func (m *marks) value(path, typ string) string {
 	case "Testo50Type":
 		return map[string]string{"Fornitore": "Alias2k", "Prodotto": "Gesocial"}[leaf]
 	case "Testo100Type":
-		m.n++
-		return fmt.Sprintf("Zqxjvk D'Angelò %d", m.n)
+		return m.name()
 	}
 	return map[string]string{
 		"CodiceNazioneType": "504", "CodicePrestazioneType": "A1.20", "ImportoType": "8675.31", "PositivoType": "1",
@@ -147,7 +159,7 @@ func find(place string, data []byte) []leak {
 			leaks = append(leaks, leak{place, "base64 " + pattern, around(data, i)})
 		}
 	}
-	return leaks
+	return append(leaks, findDeep(place, data)...)
 }
 
 // patterns are the forms in which a mark may show, in lower case.
@@ -200,6 +212,24 @@ func findAny(place string, data []byte, texts []string) []leak {
 	for _, text := range texts {
 		if i := bytes.Index(lowered(data), []byte(strings.ToLower(text))); i >= 0 {
 			leaks = append(leaks, leak{place, text, around(data, i)})
+		}
+	}
+	return leaks
+}
+
+// uuids are UUIDs as they are written.
+var uuids = regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}`)
+
+// findIDs looks for some of very many UUIDs.
+func findIDs(place string, data []byte, ids []string) []leak {
+	known := make(map[string]bool, len(ids))
+	for _, id := range ids {
+		known[strings.ToLower(id)] = true
+	}
+	var leaks []leak
+	for _, at := range uuids.FindAllIndex(lowered(data), -1) {
+		if text := string(lowered(data[at[0]:at[1]])); known[text] {
+			leaks = append(leaks, leak{place, text, around(data, at[0])})
 		}
 	}
 	return leaks

@@ -5,6 +5,7 @@ package hubtest_test
 import (
 	"bytes"
 	"fmt"
+	"os"
 	"regexp"
 	"strconv"
 	"strings"
@@ -61,6 +62,13 @@ func checkJoins(t *testing.T, h *hubtest.Hub, want int) {
 	}
 	if counted := h.Samples()["hub_subjects_joined_total"]; counted != float64(want) {
 		t.Errorf("%v joins are counted, want %d", counted, want)
+	}
+	// SISS knows each pair of codes as one child's.
+	hubtest.Await(t, othersPatience, "SISS is told of every join", func() bool {
+		return hubtest.Number(t, db, "SELECT count(*) FROM hub.code_join j JOIN hub.code_message m ON m.id = j.message_id WHERE m.state = 'told' AND m.motive = 'UNIONE'") == int64(want)
+	})
+	if text, err := os.ReadFile(h.Run.SissReceivedFile + ".codici"); err != nil || strings.Count(string(text), `"precedente"`) != want {
+		t.Errorf("%v: not %d pairs: %s", err, want, text)
 	}
 	checkNoSubjects(t, db)
 }
@@ -172,6 +180,19 @@ func TestE2EOthersHistoryIsForThePrivacyOfficerOnly(t *testing.T) {
 	send(hubtest.ChildEnte, life(hubtest.ChildEnte, both, "06", "2024-01-15")[4:], life(hubtest.ChildEnte, elsewhere, "06", "2024-01-15")[4:])
 	send(neighbour, life(neighbour, later, "07", "2024-02-01")[3:], life(neighbour, laterHere, "07", "2024-02-01")[3:])
 	checkOthers(t, h, map[string]int{"14": 1, "22": 6})
+
+	// A child of the neighbour's that is said to have the adopted one's code is joined to nobody, and the
+	// neighbour is answered what it is for a code that nobody has.
+	third, fourth := hubtest.Child(27), hubtest.Child(28)
+	send(neighbour, []string{childAt(neighbour, third, 1, third.Code(), "")}, []string{childAt(neighbour, fourth, 1, fourth.Code(), "")})
+	send(neighbour, []string{childAt(neighbour, third, 2, elsewhere.Code(), third.Code())}, []string{childAt(neighbour, fourth, 2, hubtest.Child(29).Code(), fourth.Code())})
+	db := h.Superuser()
+	hubtest.Await(t, othersPatience, "what the events said of the child was looked at", func() bool {
+		return hubtest.Number(t, db, "SELECT count(*) FROM vault.subject_claim") == 0
+	})
+	if n := hubtest.Number(t, db, "SELECT (SELECT count(*) FROM vault.subject_join) + (SELECT count(*) FROM hub.code_join)"); n != 0 {
+		t.Errorf("an adopted child was joined to another, %d rows", n)
+	}
 	checkStates(t, h)
 }
 

@@ -213,16 +213,6 @@ func TestE2EVaultAndJournalOfDifferentTimesAreNoticed(t *testing.T) {
 	}
 }
 
-// hubVerb runs a command of the hub's binary over the hub's folder.
-func hubVerb(t *testing.T, h *hubtest.Hub, args ...string) (string, error) {
-	t.Helper()
-	cmd := exec.CommandContext(t.Context(), filepath.Join(hubtest.Binaries(t), "sinbahub"), args...)
-	cmd.Dir = hubtest.Root()
-	cmd.Env = append(os.Environ(), "SINBAHUB_VAR="+h.Var)
-	out, err := cmd.CombinedOutput()
-	return string(out), err
-}
-
 // serveLog is what serve has logged.
 func serveLog(t *testing.T, h *hubtest.Hub) string {
 	t.Helper()

@@ -13,7 +13,6 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/google/uuid"
 
@@ -133,19 +132,4 @@ func reference(t *testing.T, h *hubtest.Hub, verb, dir string) (code int, out []
 		t.Fatal(err)
 	}
 	return cmd.ProcessState.ExitCode(), out
-}
-
-// waitForMetric waits until a sample is shown.
-func waitForMetric(t *testing.T, h *hubtest.Hub, sample string) {
-	t.Helper()
-	tick := time.NewTicker(50 * time.Millisecond)
-	defer tick.Stop()
-	deadline := time.After(patience)
-	for !bytes.Contains(h.Metrics(), []byte(sample+"\n")) {
-		select {
-		case <-tick.C:
-		case <-deadline:
-			t.Fatal("never shown:", sample)
-		}
-	}
 }

@@ -227,7 +227,7 @@ func tryWhatIf(t *testing.T, h *hubtest.Hub, r replaying.Range) {
 	} {
 		var out bytes.Buffer
 		o := app.WhatIfOptions{ReplayOptions: app.ReplayOptions{
-			From: r.From, To: r.To, Reason: "prova", Version: "test", Out: &out, Together: true,
+			From: instantOf(r.From), To: instantOf(r.To), Reason: "prova", Version: "test", Out: &out, Together: true,
 			Opener: func(parts *replaying.Parts) (replaying.Opener, error) { return newInsider(t, h, parts) },
 		}}
 		c.change(&o)

@@ -24,8 +24,9 @@ func TestBenchReplay(t *testing.T) { //nolint:paralleltest // it measures the ma
 	b.load(seconds("BENCH_SECONDS", 20))
 	hubtest.AwaitDelivered(t, b.db, patienceOfBench)
 	accepted := b.count("SELECT count(*) FROM hub.event")
+	people := b.hub.People(t)
 	for round := range 3 {
-		cmd := exec.CommandContext(t.Context(), filepath.Join(hubtest.Binaries(t), "sinbahub"), "replay", "verify", "--from", began, "--reason", "misura")
+		cmd := exec.CommandContext(t.Context(), filepath.Join(hubtest.Binaries(t), "sinbahub"), "replay", "verify", "--from", began, "--ticket", people.ReplayTicket())
 		cmd.Env = append(os.Environ(), "SINBAHUB_VAR="+b.hub.Var)
 		since, opener, database := time.Now(), timeOf(openersOf(b.hub)), databaseTime(b.hub)
 		out, err := cmd.CombinedOutput()

@@ -6,6 +6,7 @@ import (
 	"context"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -104,3 +105,6 @@ func everything(t *testing.T, parts *replaying.Parts) replaying.Range {
 	}
 	return replaying.Range{From: entries[0].At, To: now.AddDate(0, 0, 1)}
 }
+
+// instantOf is how the command line takes an instant.
+func instantOf(at time.Time) string { return at.UTC().Format(time.RFC3339Nano) }

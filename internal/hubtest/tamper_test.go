@@ -97,7 +97,7 @@ func newEvidenceWorld(t *testing.T) *evidenceWorld {
 	if n := hubtest.Number(t, w.db, "SELECT size FROM hub.journal_head"); n != w.outside.Size || n < 300 {
 		t.Fatalf("%d leaves, and %d of them signed", n, w.outside.Size)
 	}
-	w.replay = replayOf(t, h)
+	w.replay = replayOf(t, h, w.began)
 	w.ente = int32(hubtest.Number(t, w.db, "SELECT id FROM hub.ente WHERE code = $1", hubtest.ChildEnte))
 	return w
 }
@@ -191,8 +191,8 @@ func (w *evidenceWorld) exec(t *testing.T, statement string, args ...any) {
 // The verdicts of a trial beside those of the verifier.
 const (
 	saysRefused = "export refused"
-	saysCounted = "good, more gone"
 	saysGood    = "good"
+	saysMissing = "incomplete, leaf named"
 )
 
 // judge exports everything and has the bundle verified with the checkpoint from outside. A key of nobody
@@ -218,12 +218,12 @@ func (w *evidenceWorld) judge(t *testing.T, cfg config.Config, ente string, key 
 	}
 	report := verify.Bundle(bytes.NewReader(bundle), int64(len(bundle)), options)
 	switch {
-	case report.Verdict != verify.Good:
-		return report.Verdict.String(), report
-	case w.intact != nil && ente == "" && report.Bundle.Gone+report.Bundle.SealedGone > w.intact.Gone+w.intact.SealedGone:
-		return saysCounted, report
+	case report.Verdict == verify.Good:
+		return saysGood, report
+	case report.Verdict == verify.Incomplete && report.Bundle != nil && len(report.Bundle.Absent) > 0:
+		return saysMissing, report
 	}
-	return saysGood, report
+	return report.Verdict.String(), report
 }
 
 // What a replay says, behind the verdict on the bundle.
@@ -233,10 +233,10 @@ const (
 )
 
 // replayOf gives what replays all messages.
-func replayOf(t *testing.T, h *hubtest.Hub) func() string {
+func replayOf(t *testing.T, h *hubtest.Hub, began time.Time) func() string {
 	t.Helper()
 	parts := replayer(t, h)
-	options := replaying.Options{Range: everything(t, parts)}
+	options := replaying.Options{Range: replaying.Range{From: began, To: everything(t, parts).To}}
 	return func() string {
 		report, err := replaying.Verify(t.Context(), parts, options)
 		switch {
@@ -246,6 +246,8 @@ func replayOf(t *testing.T, h *hubtest.Hub) func() string {
 			return replayTells + " that it cannot"
 		case report.Counts[replaying.Different] > 0:
 			return replayTells + " a difference"
+		case report.Ledger.Found > 0:
+			return replayTells + " a row"
 		case report.Counts[replaying.Equal] < report.Total():
 			return replayTells + " what lacks"
 		}
@@ -257,9 +259,9 @@ func replayOf(t *testing.T, h *hubtest.Hub) func() string {
 func (s standing) holds(verdict string) bool {
 	switch s {
 	case inLeaf, rederived:
-		return verdict != saysGood && verdict != saysCounted
-	case asGone:
 		return verdict != saysGood
+	case asMissing:
+		return verdict != saysGood && verdict != verify.Incomplete.String()
 	case byReplay:
 		return !strings.HasSuffix(verdict, replayEqual)
 	case noEvidence:
@@ -362,9 +364,6 @@ func texts(t *testing.T, db *pgx.Conn, query string, args ...any) ([]string, err
 	}
 	return pgx.CollectRows(rows, pgx.RowTo[string])
 }
-
-// instantOf is how the command line takes an instant.
-func instantOf(at time.Time) string { return at.UTC().Format(time.RFC3339Nano) }
 
 // cleanEnvironment is the environment without what configures a hub.
 func cleanEnvironment() []string {

@@ -73,6 +73,7 @@ func (b *battery) whole() map[string]func(context.Context, pgx.Tx) error {
 		"recompute and sign, own key, alone": func(ctx context.Context, tx pgx.Tx) error { return b.resign(ctx, tx, b.thiefKey) },
 		"recompute and sign, stolen key":     func(ctx context.Context, tx pgx.Tx) error { return b.resign(ctx, tx, b.key) },
 		"fork":                               b.fork,
+		"delete, and a false retirement":     b.coverUp,
 	}
 }
 
@@ -197,7 +198,7 @@ func (b *battery) one(kind string, c tamperable) error {
 		return fmt.Errorf("%s is not in the table", what)
 	}
 	if kind == "empty" && want == inLeaf {
-		want = asGone
+		want = asMissing
 	}
 	return b.try(trial{what: what, want: want, tables: []string{c.table}}, kind, func(ctx context.Context, tx pgx.Tx) error {
 		return b.single()[kind](ctx, tx, c)
@@ -260,7 +261,7 @@ func (b *battery) try(r trial, kind string, do func(context.Context, pgx.Tx) err
 
 // String names a standing.
 func (s standing) String() string {
-	return [...]string{"", "in the leaf", "re-derived", "as gone", "by replay", "not evidence"}[s]
+	return [...]string{"", "in the leaf", "re-derived", "as missing", "by replay", "not evidence"}[s]
 }
 
 // row finds a row at random that a verdict could be about: entries that have a leaf, attempts that have

@@ -41,10 +41,11 @@ const timeWord = "time "
 // Sign signs that the journal has size leaves and this root. The text has four lines: origin, size, root
 // in base64, and "time" with the moment.
 func (k *Key) Sign(size int64, root tlog.Hash, at time.Time) (Checkpoint, error) {
-	c := Checkpoint{Origin: k.signer.Name(), Size: size, Root: root, At: at.UTC().Truncate(time.Microsecond)}
+	signer := k.held.Load().signer
+	c := Checkpoint{Origin: k.origin, Size: size, Root: root, At: at.UTC().Truncate(time.Microsecond)}
 	text := c.Origin + "\n" + strconv.FormatInt(size, 10) + "\n" + base64.StdEncoding.EncodeToString(root[:]) + "\n" +
 		timeWord + c.At.Format(timeLayout) + "\n"
-	signed, err := note.Sign(&note.Note{Text: text}, k.signer)
+	signed, err := note.Sign(&note.Note{Text: text}, signer)
 	if err != nil {
 		return Checkpoint{}, ErrCheckpoint
 	}
@@ -54,15 +55,15 @@ func (k *Key) Sign(size int64, root tlog.Hash, at time.Time) (Checkpoint, error)
 
 // SignText signs another text of the journal's owner, whose last byte must be a line feed.
 func (k *Key) SignText(text string) ([]byte, error) {
-	return note.Sign(&note.Note{Text: text}, k.signer)
+	return note.Sign(&note.Note{Text: text}, k.held.Load().signer)
 }
 
 // Origin names the journal.
-func (k *Key) Origin() string { return k.signer.Name() }
+func (k *Key) Origin() string { return k.origin }
 
 // Open reads a checkpoint that one of the journal's keys signed. Everything else is ErrCheckpoint.
 func (k *Key) Open(signed string) (Checkpoint, error) {
-	n, err := note.Open([]byte(signed), k.verifiers)
+	n, err := note.Open([]byte(signed), k.held.Load().verifiers)
 	if err != nil {
 		return Checkpoint{}, ErrCheckpoint
 	}

@@ -139,6 +139,9 @@ func TestKeysAreKeptWhenThereIsANewOne(t *testing.T) {
 	if err != nil || len(both.Public()) != 2 {
 		t.Fatal(err)
 	}
+	if err := both.Use(2); err != nil {
+		t.Fatal(err)
+	}
 	second, err := both.Sign(2, tlog.Hash{}, time.Now())
 	if err != nil {
 		t.Fatal(err)

@@ -136,3 +136,13 @@ func subtree(list []tlog.Hash) tlog.Hash {
 	}
 	return tlog.NodeHash(subtree(list[:half]), subtree(list[half:]))
 }
+
+// TileHash is the hash over all hashes of a tile, which the tile of the next level has. The tile must have
+// whole hashes and at least one.
+func TileHash(hashes []byte) tlog.Hash {
+	list := make([]tlog.Hash, 0, TileWidth)
+	for h := range slices.Chunk(hashes, tlog.HashSize) {
+		list = append(list, tlog.Hash(h))
+	}
+	return subtree(list)
+}

@@ -46,7 +46,9 @@ const (
 	// and why. It stands in the transaction that did it.
 	OperatorActed Kind = 9
 	// MessageOpened is a person's look at what was sealed: written before it is opened. Outcome says what
-	// was asked for, Message is whose, Actor and Reason who and why.
+	// was asked for, Message is whose, Actor and Reason who and why. With a code ticket:id it was under a
+	// ticket, and Actor is the registered person who signed the request; without one it is older than
+	// tickets, and Actor is an account.
 	MessageOpened Kind = 10
 	// JournalRestored is an operator's word that the database is one restored from a backup: Reason has
 	// the last checkpoint known before (size and root), Count nothing.
@@ -56,8 +58,40 @@ const (
 	EvidenceExported Kind = 12
 	// MessagesReplayed is a replay: Outcome is verify or what-if and how it ended, Count how many messages.
 	MessagesReplayed Kind = 13
-	// RecordsRetired is a run of retention: Codes have class:number for each class, Reason the policy.
+	// RecordsRetired is a step of retention: Codes have class:number, then month:2026_01 for a class that
+	// goes by months, or leaf:7 and leaf:7-9 for entries that went one by one; Reason is the policy.
 	RecordsRetired Kind = 14
+	// PersonChanged is a person who may sign tickets: Outcome is added, trusted (by the opener) or retired;
+	// Codes have person:name, role:word for each role and key:fingerprint. Actor is the account that did it.
+	PersonChanged Kind = 15
+	// SubjectReidentified is the way back from one pseudonym, written before it is told. It names neither
+	// the subject nor the pseudonym: Commitment is the SHA-256 of the ticket, which does. Actor is the
+	// person who requested it, Codes have the rest as MessageOpened has under a ticket.
+	SubjectReidentified Kind = 16
+	// TicketRefused is a try with a ticket that was not good for it: Outcome says why, Codes have the user
+	// and, if it could be read, the ticket's id and purpose. What it says of people is not proven.
+	TicketRefused Kind = 17
+	// TicketRevoked is a ticket taken back: Commitment is its SHA-256, Codes have its id.
+	TicketRevoked Kind = 18
+	// KeyRotated is a step of an epoch of a key, written with it: Outcome is the state it comes into, Codes
+	// have key:name and epoch:number, Actor and Reason say who and why.
+	KeyRotated Kind = 20
+	// CodesTold is an attempt to tell SISS which codes continue which: Delivery is IdComunicazione, Count how
+	// many pairs it has, Outcome told, refused or pending. The subjects stand in the database only.
+	CodesTold Kind = 21
+	// SubjectErased orders that a child be forgotten: Count says how many of its cases lost what leads to
+	// them, Codes have subjects:number and backups_clean:day, the day from which no backup of the vault holds
+	// the child any more, and ticket:id and approved:name; Commitment is the ticket's digest. Who it was stands
+	// nowhere; Other is the order before, if something had come in between. Actor and Reason are the ticket's.
+	SubjectErased Kind = 25
+	// SubjectLooked is a person's look at what the hub holds of a child, or leave to erase it, written before
+	// anything is shown or destroyed: Outcome is find (from an identity to its code), report, erase or unjoin. The
+	// last three are the opener's, which took a ticket for it: Actor and Reason are the ticket's, Commitment is its
+	// digest, and Codes have uid:number, ticket:id and approved:name.
+	SubjectLooked Kind = 26
+	// SubjectsSeparated says that a subject was taken apart from those that it was joined to: Count is how many
+	// these were; Actor, Reason, Commitment and Codes are as of SubjectErased. The subjects stand in the vault.
+	SubjectsSeparated Kind = 27
 )
 
 // Entry is one record. A zero field means that it does not apply to the kind.

@@ -6,9 +6,12 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync/atomic"
 
 	"golang.org/x/mod/sumdb/note"
 )
@@ -16,17 +19,28 @@ import (
 // ErrKey says that a folder does not hold the journal's keys as MakeKey wrote them.
 var ErrKey = errors.New("the journal's signing key is missing, open to others, or another journal's")
 
-// Key signs the journal's checkpoints (Ed25519, C2SP signed-note) and knows all keys that ever did.
+// Key signs the journal's checkpoints (Ed25519, C2SP signed-note) and knows all keys that ever did. Which one
+// signs may change while it is used. Safe for concurrent use.
 type Key struct {
-	signer    note.Signer
-	verifiers note.Verifiers
-	public    []string
+	dir, origin string
+	held        atomic.Pointer[keys]
+}
+
+// keys are what a folder holds. They never change.
+type keys struct {
+	signers     map[int32]note.Signer
+	signer      note.Signer
+	using       int32
+	verifiers   note.Verifiers
+	public      []string
+	transitions []string
 }
 
 // The files of the n-th key of a folder.
 const (
-	privateName = "journal-%d.key"
-	publicName  = "journal-%d.pub"
+	privateName    = "journal-%d.key"
+	publicName     = "journal-%d.pub"
+	transitionName = "journal-%d.transition"
 )
 
 // MakeKey makes the next key of a journal in dir, which it makes too, and returns its number, from 1.
@@ -69,37 +83,66 @@ func writeKey(path, text string) error {
 
 // HasKey tells whether dir holds a key already.
 func HasKey(dir string) bool {
-	_, err := os.Lstat(filepath.Join(dir, fmt.Sprintf(privateName, 1)))
+	_, err := os.Lstat(filepath.Join(dir, fmt.Sprintf(publicName, 1)))
+	if err != nil {
+		_, err = os.Lstat(filepath.Join(dir, fmt.Sprintf(privateName, 1)))
+	}
 	return err == nil
 }
 
-// LoadKey reads the keys of a journal: the last one signs, all may have signed. Any fault is ErrKey.
+// LoadKey reads the keys of a journal: the first one that is there whole signs until Use says otherwise, all
+// may have signed. Any fault is ErrKey.
 func LoadKey(dir, origin string) (*Key, error) {
-	k := &Key{}
+	k := &Key{dir: dir, origin: origin}
+	held, err := readKeys(dir, origin)
+	if err != nil {
+		return nil, err
+	}
+	for _, n := range slices.Sorted(maps.Keys(held.signers)) {
+		held.signer, held.using = held.signers[n], n
+		break
+	}
+	k.held.Store(held)
+	return k, nil
+}
+
+// readKeys reads a folder. A public half stays when the private one was destroyed; a private half alone is
+// left of a making that did not end, and its number is spent.
+func readKeys(dir, origin string) (*keys, error) {
+	k := &keys{signers: map[int32]note.Signer{}}
 	var known []note.Verifier
-	for n := 1; ; n++ {
-		private, err := readKey(filepath.Join(dir, fmt.Sprintf(privateName, n)))
-		if errors.Is(err, fs.ErrNotExist) && n > 1 {
-			break
-		}
-		if err != nil {
-			return nil, ErrKey
-		}
-		public, err := readKey(filepath.Join(dir, fmt.Sprintf(publicName, n)))
-		if err != nil {
+	for n := int32(1); ; n++ {
+		private, errPrivate := readKey(filepath.Join(dir, fmt.Sprintf(privateName, n)))
+		public, errPublic := readKey(filepath.Join(dir, fmt.Sprintf(publicName, n)))
+		missing := errors.Is(errPrivate, fs.ErrNotExist)
+		switch {
+		case missing && errors.Is(errPublic, fs.ErrNotExist):
+			if len(k.signers) == 0 {
+				return nil, ErrKey
+			}
+			k.verifiers = note.VerifierList(known...)
+			return k, nil
+		case n > 1 && errPrivate == nil && errors.Is(errPublic, fs.ErrNotExist):
+			continue
+		case errPrivate != nil && !missing || errPublic != nil:
 			return nil, ErrKey
 		}
 		v, err := note.NewVerifier(public)
 		if err != nil || v.Name() != origin {
 			return nil, ErrKey
 		}
-		if k.signer, err = note.NewSigner(private); err != nil || k.signer.Name() != origin || k.signer.KeyHash() != v.KeyHash() {
-			return nil, ErrKey
+		if !missing {
+			signer, err := note.NewSigner(private)
+			if err != nil || signer.Name() != origin || signer.KeyHash() != v.KeyHash() {
+				return nil, ErrKey
+			}
+			k.signers[n] = signer
 		}
 		known, k.public = append(known, v), append(k.public, public)
+		if transition, err := readKey(filepath.Join(dir, fmt.Sprintf(transitionName, n))); err == nil {
+			k.transitions = append(k.transitions, transition)
+		}
 	}
-	k.verifiers = note.VerifierList(known...)
-	return k, nil
 }
 
 // readKey reads one line of a file that only its owner may read.
@@ -116,7 +159,7 @@ func readKey(path string) (string, error) {
 }
 
 // Public are all public keys in the form of C2SP signed-note verifier keys, in the order they were made.
-func (k *Key) Public() []string { return k.public }
+func (k *Key) Public() []string { return k.held.Load().public }
 
 // Format prints a placeholder for every verb: a key is never shown.
 func (*Key) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "journal key") }

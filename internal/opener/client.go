@@ -12,7 +12,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/google/uuid"
+	"github.com/sinbahub/sinbahub/internal/hub"
+	"github.com/sinbahub/sinbahub/internal/pseudonym"
 )
 
 // Client asks an opener. It is safe for concurrent use.
@@ -89,23 +90,42 @@ func (c *Client) Open(ctx context.Context, q Question) (*Answer, error) {
 
 // Session is a right to open batches.
 type Session struct {
+	Begun
+
 	client *Client
-	id     uuid.UUID
 }
 
-// Begin begins a session. End it.
-func (c *Client) Begin(ctx context.Context, scope Scope) (*Session, error) {
-	b, err := ask[begun](ctx, c, pathSessions, scope)
+// Begin begins a session for a ticket of a range. End it.
+func (c *Client) Begin(ctx context.Context, signed string) (*Session, error) {
+	b, err := ask[Begun](ctx, c, pathSessions, ticketOf{signed})
 	if err != nil {
 		return nil, err
 	}
-	return &Session{c, b.Session}, nil
+	return &Session{*b, c}, nil
+}
+
+// Reidentify asks for the identities behind the pseudonym that a ticket names. The answer stands in the
+// journal before it comes, and comes once.
+func (c *Client) Reidentify(ctx context.Context, signed string) (*Reidentified, error) {
+	answer, err := ask[identitiesOf](ctx, c, pathIdentify, ticketOf{signed})
+	if err != nil {
+		return nil, err
+	}
+	found := &Reidentified{Closed: answer.Closed}
+	for _, i := range answer.Identities {
+		if i.Ente != "" {
+			found.Identities = append(found.Identities, pseudonym.NewLocalIdentity(i.Ente, hub.NewIdentifier(i.Value)))
+			continue
+		}
+		found.Identities = append(found.Identities, pseudonym.NewIdentity(i.Kind, hub.NewIdentifier(i.Value)))
+	}
+	return found, nil
 }
 
 // Open opens at most MaxBatch things, in the order asked: what became of each stands in its place. An
 // error is of the whole batch, and what was answered before it is lost; asking again is another entry.
 func (s *Session) Open(ctx context.Context, asked []Request) ([]Opened, error) {
-	response, err := s.client.post(ctx, strings.Replace(pathBatch, "{session}", s.id.String(), 1), batchOf{asked})
+	response, err := s.client.post(ctx, strings.Replace(pathBatch, "{session}", s.Session.String(), 1), batchOf{asked})
 	if err != nil {
 		return nil, err
 	}
@@ -126,9 +146,18 @@ func (s *Session) Open(ctx context.Context, asked []Request) ([]Opened, error) {
 	return all, nil
 }
 
+// Hold keeps a session that rests: one that nobody uses ends by itself.
+func (s *Session) Hold(ctx context.Context) error {
+	response, err := s.client.ask(ctx, http.MethodPut, strings.Replace(pathSession, "{session}", s.Session.String(), 1), nil)
+	if err != nil {
+		return err
+	}
+	return response.Body.Close()
+}
+
 // End ends the session.
 func (s *Session) End(ctx context.Context) error {
-	response, err := s.client.ask(ctx, http.MethodDelete, strings.Replace(pathSession, "{session}", s.id.String(), 1), nil)
+	response, err := s.client.ask(ctx, http.MethodDelete, strings.Replace(pathSession, "{session}", s.Session.String(), 1), nil)
 	if err != nil {
 		return err
 	}

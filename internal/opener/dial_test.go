@@ -8,6 +8,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/sinbahub/sinbahub/internal/opener"
+	"github.com/sinbahub/sinbahub/internal/ticket"
 )
 
 // TestADialledClientNeverConnectsAgain takes the socket away behind the first connection: everything it asks
@@ -32,10 +33,11 @@ func TestADialledClientNeverConnectsAgain(t *testing.T) {
 		if err := client.Alive(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := client.Open(t.Context(), opener.Question{Who: who(), ID: uuid.New()}); !errors.Is(err, opener.ErrUnknown) {
+		nobody := uuid.New()
+		if _, err := client.Open(t.Context(), opener.Question{Ticket: sign(t, draft(ticket.Open, one(nobody))), ID: nobody}); !errors.Is(err, opener.ErrUnknown) {
 			t.Fatal(err)
 		}
-		if a, err := client.Open(t.Context(), opener.Question{Who: who(), ID: message}); err != nil || string(a.Plain) != "as it came" {
+		if a, err := client.Open(t.Context(), opener.Question{Ticket: sign(t, draft(ticket.Open, one(message))), ID: message}); err != nil || string(a.Plain) != "as it came" {
 			t.Fatalf("%v %v", a, err)
 		}
 	}

@@ -1,6 +1,10 @@
 package opener
 
-import "errors"
+import (
+	"errors"
+
+	"github.com/sinbahub/sinbahub/internal/ticket"
+)
 
 // Why something was not opened. None tells anything of its content. All of them pass the socket and are
 // the same on its other side.
@@ -14,13 +18,19 @@ var (
 	ErrUnavailable = errors.New("the opener's database does not answer: nothing was opened")
 
 	ErrMalformed = errors.New("the opener does not understand the request")
-	ErrActor     = errors.New("the actor must be an account name: 1 to 64 letters, digits and signs of .@_-")
-	ErrReason    = errors.New("the reason must be one line of at most 500 characters, without an identity")
-	ErrTicket    = errors.New("tickets are not understood yet: ask without")
-	ErrLimited   = errors.New("too many openings of single ids in a minute: wait, or have the rate raised")
+	ErrReason    = errors.New("the ticket's reason must be one line of at most 500 characters, without an identity")
+	ErrPurpose   = errors.New("the ticket is for something else than what was asked for")
+	ErrNoCodes   = errors.New("this opener has no keys of the domain's codes and re-identifies nobody (opener.codes)")
+	ErrLimited   = errors.New("too many tickets in a minute: wait, or have the rate raised")
 	ErrStranger  = errors.New("the opener does not answer this user")
 	ErrSession   = errors.New("no such session: it ended, or another user began it")
 	ErrCrowded   = errors.New("too many sessions at once")
+	// ErrNotHeld says that work on keys is for an epoch that this opener started without.
+	ErrNotHeld = errors.New("the opener does not hold that epoch of the key: see that it has the file and start it again; the ticket was not used")
+	// ErrReceipt says that an attempt was named of what has none.
+	ErrReceipt = errors.New("this is an IdRicevuta, and what came has no attempts: leave the attempt out, or name the IdTrasmissione whose attempt is meant")
+	// ErrAttempt says that nothing is kept of that attempt.
+	ErrAttempt = errors.New("nothing sealed is kept of an attempt of this number: only attempts that ended delivered, refused or uncertain and sent something are kept, until they are past their time; without a number the last one kept is opened")
 )
 
 // ErrUnreachable is the client's own.
@@ -46,13 +56,32 @@ func words() []word {
 		{"outside", 403, ErrOutside},
 		{"unavailable", 503, ErrUnavailable},
 		{"malformed", 400, ErrMalformed},
-		{"actor", 400, ErrActor},
 		{"reason", 400, ErrReason},
-		{"ticket", 400, ErrTicket},
 		{"limited", 429, ErrLimited},
 		{"stranger", 403, ErrStranger},
 		{"session", 404, ErrSession},
 		{"crowded", 429, ErrCrowded},
+		{"receipt", 400, ErrReceipt},
+		{"no_attempt", 410, ErrAttempt},
+		{"purpose", 403, ErrPurpose},
+		{"no_codes", 409, ErrNoCodes},
+		{"not_held", 409, ErrNotHeld},
+		{"trust", 503, ErrTrust},
+		{"ticket_format", 400, ticket.ErrFormat},
+		{"ticket_scope", 400, ticket.ErrScope},
+		{"ticket_life", 400, ticket.ErrLife},
+		{"ticket_reason", 400, ticket.ErrReason},
+		{"ticket_unsigned", 403, ticket.ErrUnsigned},
+		{"ticket_signature", 403, ticket.ErrSignature},
+		{"ticket_person", 403, ticket.ErrPerson},
+		{"ticket_same_person", 403, ticket.ErrSamePerson},
+		{"ticket_role", 403, ticket.ErrRole},
+		{"ticket_requester", 403, ticket.ErrRequester},
+		{"ticket_hub", 403, ticket.ErrHub},
+		{"ticket_used", 403, ticket.ErrUsed},
+		{"ticket_revoked", 403, ticket.ErrRevoked},
+		{"ticket_expired", 403, ticket.ErrExpired},
+		{"ticket_early", 403, ticket.ErrEarly},
 	}
 }
 

@@ -1,23 +1,23 @@
 // Package opener opens what was sealed. It is the other half of pseudonym and runs in a process of its
 // own, under a user of its own: the only one that holds the private half of the sealing pair. It is asked
-// over a Unix socket, by users that are named to it, and writes into the journal who asked, and why,
-// before it opens anything. If that entry cannot be committed, nothing is opened.
+// over a Unix socket, by users that are named to it, and opens nothing but what a ticket names that two
+// people signed (package ticket). It verifies the ticket itself, against the people whom the database has
+// and its own list repeats (Trust), and takes it in the same transaction that writes into the journal who
+// asked, who approved, and why. If that cannot be committed, nothing is opened; once it is, the ticket is
+// used up, whatever becomes of the answer.
 //
-// There are two ways to ask. A single id is an entry and an answer, so many a minute for each user. A
-// session is for replay: an entry at its begin, with the range of time it may look into, one for each
-// batch of at most MaxBatch ids, one at its end.
-//
-// A request has a place for a ticket, signed by two people. None is understood yet, and one that is given
-// is refused, so that nobody believes that it was looked at.
+// There are three things to have opened. A single message, or the identities behind one pseudonym, are an entry
+// and an answer, so many a minute for each user. A session is for replay: an entry at its begin, with the
+// range of time it may look into, one for each batch of at most MaxBatch ids, one at its end. It ends when
+// its ticket expires, is revoked, or one of its people is retired. Take opens nothing: it takes a ticket for
+// what a command does with the application's rights (a child's report, its erasure).
 //
 // Client is the other side of the socket.
 package opener
 
 import (
 	"context"
-	"regexp"
 	"slices"
-	"strconv"
 	"sync"
 	"time"
 
@@ -27,6 +27,7 @@ import (
 	"github.com/sinbahub/sinbahub/internal/hub"
 	"github.com/sinbahub/sinbahub/internal/journal"
 	"github.com/sinbahub/sinbahub/internal/pseudonym"
+	"github.com/sinbahub/sinbahub/internal/ticket"
 )
 
 // MaxBatch is the most ids of one batch, and so of one entry.
@@ -42,6 +43,13 @@ type Store interface {
 	SealedSent(ctx context.Context, env hub.Environment, asked []hub.SentKey) (map[hub.SentKey]hub.SealedRow, error)
 	// JournalOpening returns nil only when the entry is durable.
 	JournalOpening(ctx context.Context, e journal.Entry) error
+	// Signers are the registered people who were not retired.
+	Signers(ctx context.Context, env hub.Environment) ([]ticket.Person, error)
+	// UseTicket takes a ticket with its entry: nil only when both are durable, an *hub.Error if that is
+	// not known, another error if the ticket may not be used and nothing was written.
+	UseTicket(ctx context.Context, t ticket.Signed, e journal.Entry) error
+	// JournalUnderTicket is JournalOpening for as long as a used ticket holds, then ticket.ErrExpired.
+	JournalUnderTicket(ctx context.Context, env hub.Environment, id uuid.UUID, e journal.Entry) error
 }
 
 // Vault is pseudonym.OpenerVault.
@@ -50,15 +58,23 @@ type Vault interface {
 	Secrets(ctx context.Context, subjects []uuid.UUID) (map[uuid.UUID]pseudonym.Secret, error)
 	// EpochKeys gives the sealed epoch keys that there are.
 	EpochKeys(ctx context.Context, ids []uuid.UUID) (map[uuid.UUID]pseudonym.SealedEpochKey, error)
+	// SubjectOf finds the subject that has a code; ErrUnknownEpoch of package pseudonym if no key makes
+	// codes of the domain.
+	SubjectOf(ctx context.Context, keys *pseudonym.CodeKeys, d pseudonym.Domain, code string) (uuid.UUID, bool, error)
+	// SealedIdentities gives a subject's.
+	SealedIdentities(ctx context.Context, subject uuid.UUID) ([][]byte, error)
+	KeyVault
 }
 
 // Config says who may ask how much.
 type Config struct {
 	// Environment is whose messages are opened; those of the other one are unknown.
 	Environment hub.Environment
+	// Hub is the origin of the hub's journal, which tickets name.
+	Hub string
 	// UIDs and GIDs are the users and groups, as the kernel knows them, that may ask.
 	UIDs, GIDs []int
-	// Rate is how many single ids and beginnings of sessions a user has in a minute.
+	// Rate is how many tickets a user may show in a minute, good or bad.
 	Rate int
 	// CheckReason refuses a text that must not stand in the journal.
 	CheckReason func(string) error
@@ -66,11 +82,15 @@ type Config struct {
 
 // Parts are what an Opener works with.
 type Parts struct {
-	Keys   *pseudonym.OpenerKeys
-	Store  Store
-	Vault  Vault
-	Logger *zap.Logger
-	Now    func() time.Time
+	Keys *pseudonym.OpenerKeys
+	// Codes find the subject of a pseudonym; nil if this opener re-identifies nobody.
+	Codes *pseudonym.CodeKeys
+	// Trusted reads the opener's own list of people.
+	Trusted func() ([]ticket.Person, error)
+	Store   Store
+	Vault   Vault
+	Logger  *zap.Logger
+	Now     func() time.Time
 }
 
 // Opener opens. It is safe for concurrent use.
@@ -79,38 +99,28 @@ type Opener struct {
 
 	cfg   Config
 	rates *rates
-	actor *regexp.Regexp
+	// searching is held by the one search for a subject.
+	searching sync.Mutex
 
 	mu       sync.Mutex
 	sessions map[uuid.UUID]*session
+	// spent are the tickets that this process saw used, with their ends.
+	spent map[uuid.UUID]time.Time
 }
 
 // New makes an opener. Serve runs it.
 func New(cfg Config, parts Parts) *Opener {
-	return &Opener{
-		Parts: parts, cfg: cfg, rates: newRates(cfg.Rate), sessions: map[uuid.UUID]*session{},
-		actor: regexp.MustCompile(`^[A-Za-z0-9._@-]{1,64}$`),
-	}
+	return &Opener{Parts: parts, cfg: cfg, rates: newRates(cfg.Rate), sessions: map[uuid.UUID]*session{}, spent: map[uuid.UUID]time.Time{}}
 }
 
 // Question asks for one thing that was sealed.
 type Question struct {
-	Who
-
+	// Ticket is the signed ticket, whose scope is this id.
+	Ticket string `json:"ticket"`
 	// ID is IdRicevuta, for the message as it came, or IdTrasmissione, for what was sent to SISS.
 	ID uuid.UUID `json:"id"`
 	// Attempt is the number of the attempt whose bytes are meant; 0 is the last one that was kept.
 	Attempt int32 `json:"attempt,omitempty"`
-}
-
-// Who is who asks, and why.
-type Who struct {
-	// Actor is the name of the person's account. Besides it the entry has the user that the kernel says.
-	Actor string `json:"actor"`
-	// Reason is why, in the person's words.
-	Reason string `json:"reason"`
-	// Ticket is reserved; empty.
-	Ticket string `json:"ticket,omitempty"`
 }
 
 // The outcomes of entries of kind MessageOpened: what was asked for.
@@ -143,19 +153,23 @@ type Answer struct {
 
 // Open answers one question of a user.
 func (o *Opener) Open(ctx context.Context, uid uint32, q Question) (*Answer, error) {
-	if err := o.admit(uid, q.Who); err != nil {
-		return nil, err
-	}
-	if q.ID == uuid.Nil || q.Attempt < 0 {
-		return nil, ErrMalformed
-	}
-	outcome, f, err := o.find(ctx, q)
+	t, err := o.admit(ctx, uid, q.Ticket, ticket.Open)
 	if err != nil {
 		return nil, err
 	}
-	e := o.entry(uid, q.Who, outcome)
+	if q.Attempt < 0 {
+		return nil, ErrMalformed
+	}
+	if q.ID != t.Scope.ID {
+		return nil, o.refused(ctx, uid, t, ErrPurpose)
+	}
+	outcome, f, err := o.find(ctx, q)
+	if err != nil {
+		return nil, o.refused(ctx, uid, t, err)
+	}
+	e := o.entry(uid, t, journal.MessageOpened, outcome)
 	e.Participant, e.Ente, e.Message, e.Delivery, e.Attempt = f.row.Participant, f.row.Ente, f.row.Message, f.row.Delivery, f.row.Attempt
-	if err := o.journal(ctx, e); err != nil {
+	if err := o.use(ctx, uid, t, e); err != nil {
 		return nil, err
 	}
 	one := []found{f}
@@ -178,44 +192,19 @@ func (o *Opener) find(ctx context.Context, q Question) (outcome string, f found,
 		}
 	}
 	f = o.resolve(ctx, []Request{{Delivery: q.ID, Attempt: q.Attempt}})[0]
-	return OutcomeOutbound, f, f.err
-}
-
-// admit refuses who asks too often or does not say who and why.
-func (o *Opener) admit(uid uint32, w Who) error {
 	switch {
-	case w.Ticket != "":
-		return ErrTicket
-	case !o.actor.MatchString(w.Actor) || o.cfg.CheckReason(w.Actor) != nil:
-		return ErrActor
-	case o.cfg.CheckReason(w.Reason) != nil:
-		return ErrReason
-	case !o.rates.take(uid, o.Now()):
-		return ErrLimited
+	case q.Attempt == 0:
+	case f.err == ErrGone: //nolint:errorlint // as above
+		f.err = ErrAttempt
+	case f.err == ErrUnknown: //nolint:errorlint // as above
+		if m := o.resolve(ctx, []Request{{Message: q.ID}})[0]; m.err == nil || m.err == ErrGone { //nolint:errorlint // as above
+			f.err = ErrReceipt
+		}
 	}
-	return nil
+	return OutcomeOutbound, f, f.err
 }
 
 // allowed tells whether a user may ask.
 func (o *Opener) allowed(uid, gid uint32) bool {
 	return slices.Contains(o.cfg.UIDs, int(uid)) || slices.Contains(o.cfg.GIDs, int(gid))
-}
-
-// entry is the journal's, of a user who is also known as an actor.
-func (o *Opener) entry(uid uint32, w Who, outcome string) journal.Entry {
-	return journal.Entry{
-		ID: uuid.Must(uuid.NewV7()), At: o.Now().UTC().Truncate(time.Microsecond), Kind: journal.MessageOpened,
-		Environment: o.cfg.Environment, Outcome: outcome, Actor: w.Actor, Reason: w.Reason,
-		Codes: []hub.Code{hub.Code("uid:" + strconv.FormatUint(uint64(uid), 10))},
-	}
-}
-
-// journal writes an entry, or says that nothing may be opened.
-func (o *Opener) journal(ctx context.Context, e journal.Entry) error {
-	if err := o.Store.JournalOpening(ctx, e); err != nil {
-		o.Logger.Error("opening not journalled, nothing was opened", zap.Error(err), zap.Stringer("entry_id", e.ID))
-		return ErrUnavailable
-	}
-	o.Logger.Info("opening journalled", zap.String("outcome", e.Outcome), zap.Stringer("entry_id", e.ID), zap.Int32("ids", e.Count))
-	return nil
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/sinbahub/sinbahub/internal/journal"
 	"github.com/sinbahub/sinbahub/internal/opener"
 	"github.com/sinbahub/sinbahub/internal/pseudonym"
+	"github.com/sinbahub/sinbahub/internal/ticket"
 )
 
 // What was sealed comes back, and who looked stands in the journal.
@@ -51,8 +52,11 @@ func TestOpenGivesWhatWasSealedAndSaysWhoLooked(t *testing.T) {
 		e := all[before]
 		want := journal.Entry{
 			ID: e.ID, At: e.At, Kind: journal.MessageOpened, Environment: hub.Prod, Participant: 3, Ente: 7, Message: message,
-			Delivery: test.want.Delivery, Attempt: test.want.Attempt, Outcome: test.want.Outcome, Actor: "m.rossi", Reason: reason,
-			Codes: []hub.Code{hub.Code("uid:" + strconv.Itoa(os.Getuid()))},
+			Delivery: test.want.Delivery, Attempt: test.want.Attempt, Outcome: test.want.Outcome, Actor: "anna", Reason: reason,
+			Codes: []hub.Code{hub.Code("uid:" + strconv.Itoa(os.Getuid())), e.Codes[1], "approved:bruno"}, Commitment: e.Commitment,
+		}
+		if !strings.HasPrefix(string(e.Codes[1]), "ticket:") || e.Commitment != w.usedTicket(e) {
+			t.Errorf("%s: %v is not the ticket used", name, e.Codes)
 		}
 		if diff := cmp.Diff(want, e); diff != "" {
 			t.Errorf("%s: %s", name, diff)
@@ -86,7 +90,6 @@ func TestWhatDoesNotOpenSaysWhy(t *testing.T) {
 		want error
 	}{
 		"never accepted":        {uuid.New(), opener.ErrUnknown},
-		"nil id":                {uuid.Nil, opener.ErrMalformed},
 		"erased child":          {ofErased, opener.ErrErased},
 		"past its time":         {gone, opener.ErrGone},
 		"nothing was sent":      {bare, opener.ErrGone},
@@ -102,8 +105,19 @@ func TestWhatDoesNotOpenSaysWhy(t *testing.T) {
 			t.Errorf("%s: %v %v, want %v", name, got, err, test.want)
 		}
 	}
-	if got, err := w.open(message, 1); !errors.Is(err, opener.ErrUnknown) {
-		t.Errorf("an attempt of a message: %v %v", got, err)
+	for name, test := range map[string]struct {
+		id   uuid.UUID
+		want error
+	}{
+		"an attempt of a message":               {message, opener.ErrReceipt},
+		"an attempt of a message past its time": {gone, opener.ErrReceipt},
+		"an attempt that sent nothing":          {bare, opener.ErrAttempt},
+		"an attempt of nothing":                 {uuid.New(), opener.ErrUnknown},
+		"an attempt elsewhere":                  {elsewhere, opener.ErrUnknown},
+	} {
+		if got, err := w.open(test.id, 2); !errors.Is(err, test.want) || got != nil {
+			t.Errorf("%s: %v %v, want %v", name, got, err, test.want)
+		}
 	}
 	// Last, because all was sealed in one epoch.
 	w.exec("DELETE FROM vault.epoch_key")
@@ -138,6 +152,24 @@ func (s *spy) JournalOpening(ctx context.Context, e journal.Entry) error {
 		return errors.New("no disk")
 	}
 	err := s.Store.JournalOpening(ctx, e)
+	s.journalled.Add(1)
+	return err
+}
+
+func (s *spy) UseTicket(ctx context.Context, t ticket.Signed, e journal.Entry) error {
+	if s.refuse.Load() {
+		return errors.New("no disk")
+	}
+	err := s.Store.UseTicket(ctx, t, e)
+	s.journalled.Add(1)
+	return err
+}
+
+func (s *spy) JournalUnderTicket(ctx context.Context, env hub.Environment, id uuid.UUID, e journal.Entry) error {
+	if s.refuse.Load() {
+		return errors.New("no disk")
+	}
+	err := s.Store.JournalUnderTicket(ctx, env, id, e)
 	s.journalled.Add(1)
 	return err
 }
@@ -198,46 +230,35 @@ func TestAJournalThatTakesNothingKeepsEverythingClosed(t *testing.T) {
 	}
 }
 
-// Who does not say who and why is not answered, nor who is too fast, and none of it is an entry.
-func TestWhoDoesNotSayWhoAndWhyIsRefused(t *testing.T) {
+// Who shows too many tickets in a minute is not answered, and none of what is too much is an entry.
+func TestWhoIsTooFastIsRefused(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, options{rate: 2})
 	message := w.message(w.child(), "one")
-	ask := func(q opener.Question) error {
-		q.ID = message
-		_, err := w.client.Open(t.Context(), q)
+	ask := func() error {
+		_, err := w.open(message, 0)
 		return err
 	}
-	for name, test := range map[string]struct {
-		who  opener.Who
-		want error
-	}{
-		"nobody":        {opener.Who{Reason: reason}, opener.ErrActor},
-		"a line":        {opener.Who{Actor: "m rossi\n", Reason: reason}, opener.ErrActor},
-		"no reason":     {opener.Who{Actor: "m.rossi"}, opener.ErrReason},
-		"a long reason": {opener.Who{Actor: "m.rossi", Reason: strings.Repeat("x", 501)}, opener.ErrReason},
-		"a ticket":      {opener.Who{Actor: "m.rossi", Reason: reason, Ticket: "x"}, opener.ErrTicket},
-	} {
-		if err := ask(opener.Question{Who: test.who}); !errors.Is(err, test.want) {
-			t.Errorf("%s: %v, want %v", name, err, test.want)
-		}
-	}
-	if len(w.entries()) != 0 {
-		t.Fatalf("%d entries", len(w.entries()))
-	}
 	for i, want := range []error{nil, nil, opener.ErrLimited} {
-		if err := ask(opener.Question{Who: who()}); !errors.Is(err, want) {
+		if err := ask(); !errors.Is(err, want) {
 			t.Errorf("question %d: %v, want %v", i+1, err, want)
 		}
 	}
 	w.clock.add(31 * time.Second)
 	for i, want := range []error{nil, opener.ErrLimited} {
-		if err := ask(opener.Question{Who: who()}); !errors.Is(err, want) {
+		if err := ask(); !errors.Is(err, want) {
 			t.Errorf("half a minute later, question %d: %v, want %v", i+1, err, want)
 		}
 	}
-	if len(w.entries()) != 3 {
-		t.Errorf("%d entries", len(w.entries()))
+	// A ticket that is none counts, too: so nobody fills the journal with refusals.
+	w.clock.add(time.Hour)
+	for i, want := range []error{ticket.ErrFormat, ticket.ErrFormat, opener.ErrLimited} {
+		if _, err := w.client.Open(t.Context(), opener.Question{Ticket: "x", ID: message}); !errors.Is(err, want) {
+			t.Errorf("no ticket %d: %v, want %v", i+1, err, want)
+		}
+	}
+	if opened, refused := len(w.entries()), len(w.entriesOf(journal.TicketRefused)); opened != 3 || refused != 2 {
+		t.Errorf("%d and %d entries", opened, refused)
 	}
 }
 
@@ -254,8 +275,7 @@ func TestAStrangerIsRefused(t *testing.T) {
 	if err := w.client.Alive(t.Context()); !errors.Is(err, opener.ErrStranger) {
 		t.Error(err)
 	}
-	scope := opener.Scope{Who: who(), Purpose: opener.PurposeReplay, From: time.Now(), To: time.Now().Add(1)}
-	if s, err := w.client.Begin(t.Context(), scope); !errors.Is(err, opener.ErrStranger) || s != nil {
+	if s, err := w.client.Begin(t.Context(), sign(t, draft(ticket.Replay, today()))); !errors.Is(err, opener.ErrStranger) || s != nil {
 		t.Error(err)
 	}
 	if len(w.entries()) != 0 {

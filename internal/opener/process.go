@@ -3,11 +3,13 @@ package opener
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"net"
 	"os"
 	"path/filepath"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -22,7 +24,10 @@ const (
 var (
 	ErrRunning = errors.New("another opener answers on this socket")
 	errFolder  = errors.New("the socket's folder belongs to another user, or others may write in it")
-	errSocket  = errors.New("the socket's path is taken by something that is no socket")
+	// ErrNoSocket says that the socket's name is that of something else, which is left alone.
+	ErrNoSocket = errors.New("the socket's path is taken by something that is no socket: move it away, or name another path by opener.socket")
+	// errAnswers says that somebody listens there who does not hold the lock of an opener.
+	errAnswers = errors.New("another program listens on the socket's path: end it, or name another path by opener.socket")
 )
 
 // Harden closes the process: no core file, and nobody but root can look into its memory. Call it before
@@ -43,7 +48,8 @@ func Become(uid, gid int) error {
 }
 
 // Listen makes the socket, in a folder of its own that it makes too, for a user and group: those of this
-// process, or others if it is root. What a killed opener left there is taken away; one that runs is not.
+// process, or others if it is root. The socket that a killed opener left there is taken away; one on which
+// somebody answers, and whatever is no socket, is not.
 // A lock beside it is held until the listener is closed.
 func Listen(ctx context.Context, path string, uid, gid int) (net.Listener, error) {
 	dir := filepath.Dir(path)
@@ -76,7 +82,9 @@ func listen(ctx context.Context, path string, uid, gid int) (net.Listener, error
 	info, err := os.Lstat(path)
 	switch {
 	case err == nil && info.Mode().Type() != fs.ModeSocket:
-		return nil, errSocket
+		return nil, fmt.Errorf("%s: %w", path, ErrNoSocket)
+	case err == nil && !dead(ctx, path):
+		return nil, fmt.Errorf("%s: %w", path, errAnswers)
 	case err == nil:
 		if err := os.Remove(path); err != nil {
 			return nil, err
@@ -98,6 +106,18 @@ func listen(ctx context.Context, path string, uid, gid int) (net.Listener, error
 		return nil, err
 	}
 	return listener, nil
+}
+
+// dead tells whether nobody listens on a socket any more. Of one that cannot be told, somebody does.
+func dead(ctx context.Context, path string) bool {
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	var d net.Dialer
+	conn, err := d.DialContext(ctx, "unix", path)
+	if err == nil {
+		_ = conn.Close()
+	}
+	return errors.Is(err, syscall.ECONNREFUSED)
 }
 
 // ownFolder makes the folder, or checks the one that is there.

@@ -3,6 +3,8 @@ package opener_test
 import (
 	"bytes"
 	"context"
+	"crypto/ed25519"
+	"encoding/json"
 	"errors"
 	"io"
 	"net"
@@ -20,6 +22,7 @@ import (
 
 	"github.com/sinbahub/sinbahub/internal/journal"
 	"github.com/sinbahub/sinbahub/internal/opener"
+	"github.com/sinbahub/sinbahub/internal/ticket"
 )
 
 // The variables that make the test program a victim: an opener that is killed as soon as an entry is
@@ -33,8 +36,8 @@ const (
 // dying is a store that kills its process behind a commit.
 type dying struct{ opener.Store }
 
-func (d dying) JournalOpening(ctx context.Context, e journal.Entry) error {
-	if err := d.Store.JournalOpening(ctx, e); err != nil {
+func (d dying) UseTicket(ctx context.Context, t ticket.Signed, e journal.Entry) error {
+	if err := d.Store.UseTicket(ctx, t, e); err != nil {
 		return err
 	}
 	return syscall.Kill(os.Getpid(), syscall.SIGKILL)
@@ -53,8 +56,15 @@ func TestVictim(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	everybody := func() ([]ticket.Person, error) {
+		people := []ticket.Person{{Name: "anna", Roles: []ticket.Role{ticket.Operator, ticket.Auditor}}, {Name: "bruno", Roles: []ticket.Role{ticket.PrivacyOfficer}}}
+		for i := range people {
+			people[i].Key = key(people[i].Name).Public().(ed25519.PublicKey)
+		}
+		return people, nil
+	}
 	o := newOpener(t, os.Getenv(victimDSN), options{
-		keys: os.Getenv(victimKeys), store: func(s opener.Store) opener.Store { return dying{s} },
+		keys: os.Getenv(victimKeys), trusted: everybody, store: func(s opener.Store) opener.Store { return dying{s} },
 	}, time.Now, zap.NewNop())
 	if err := o.Serve(t.Context(), listener); err != nil {
 		t.Error(err)
@@ -76,7 +86,8 @@ func TestKilledBehindTheEntry(t *testing.T) {
 	ended := make(chan error, 1)
 	go func() { ended <- victim.Wait() }()
 	await(t, func() bool { return w.client.Alive(t.Context()) == nil })
-	got, err := w.open(message, 0)
+	used := opener.Question{Ticket: sign(t, draft(ticket.Open, one(message))), ID: message}
+	got, err := w.client.Open(t.Context(), used)
 	if !errors.Is(err, opener.ErrUnreachable) || got != nil {
 		t.Errorf("answered %v %v", got, err)
 	}
@@ -94,6 +105,14 @@ func TestKilledBehindTheEntry(t *testing.T) {
 		t.Fatalf("after a kill: %v", err)
 	}
 	_ = listener.Close()
+	// The ticket of a use that was interrupted is used up: whether anything was told is not known to anybody.
+	w.run(options{})
+	if got, err := w.client.Open(t.Context(), used); !errors.Is(err, ticket.ErrUsed) || got != nil {
+		t.Errorf("the same ticket again: %v", err)
+	}
+	if got, err := w.open(message, 0); err != nil || string(got.Plain) != "one" {
+		t.Errorf("another ticket: %v", err)
+	}
 }
 
 // await polls for what must come soon.
@@ -140,14 +159,57 @@ func TestListenTakesOnlyWhatIsItsOwn(t *testing.T) {
 	); err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{"file", "link"} {
-		if err := listen(name); err == nil {
-			t.Errorf("%s: listening", name)
-		}
+	if err := listen("link"); err == nil {
+		t.Error("listening behind a link")
+	}
+	if err := listen("file"); !errors.Is(err, opener.ErrNoSocket) || !strings.Contains(err.Error(), filepath.Join(dir, "file", "s")) {
+		t.Errorf("in the place of a file: %v", err)
 	}
 	if text, err := os.ReadFile(filepath.Join(dir, "file", "s")); err != nil || string(text) != "mine" {
 		t.Errorf("%q %v", text, err)
 	}
+}
+
+// A socket is taken away only if nobody answers on it, whoever holds the lock.
+func TestListenReplacesOnlyADeadSocket(t *testing.T) {
+	t.Parallel()
+	dir, err := os.MkdirTemp("", "opener-") //nolint:usetesting // a short path, for a socket
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	path := filepath.Join(dir, "s", "opener.sock")
+	if err := os.Mkdir(filepath.Dir(path), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	other, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	other.SetUnlinkOnClose(false)
+	before, err := os.Lstat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if l, err := opener.Listen(t.Context(), path, os.Getuid(), os.Getgid()); err == nil {
+		_ = l.Close()
+		t.Error("somebody else's socket was taken")
+	} else if !strings.Contains(err.Error(), path) {
+		t.Errorf("the path is not told: %v", err)
+	}
+	if after, err := os.Lstat(path); err != nil || !os.SameFile(before, after) {
+		t.Errorf("the other's socket is another: %v", err)
+	}
+	if err := other.Close(); err != nil {
+		t.Fatal(err)
+	}
+	// A process that another test is just starting has it, too, until it has its own program.
+	var l net.Listener
+	await(t, func() bool {
+		l, err = opener.Listen(t.Context(), path, os.Getuid(), os.Getgid())
+		return err == nil
+	})
+	_ = l.Close()
 }
 
 // A hardened process cannot be looked into, and leaves no core.
@@ -173,7 +235,11 @@ func TestHostileRequestsAreRefused(t *testing.T) {
 	caller := &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return new(net.Dialer).DialContext(ctx, "unix", w.socket)
 	}}}
-	good := `{"actor":"a","reason":"r","id":"` + message.String() + `"`
+	signed, err := json.Marshal(sign(t, draft(ticket.Open, one(message))))
+	if err != nil {
+		t.Fatal(err)
+	}
+	good := `{"ticket":` + string(signed) + `,"id":"` + message.String() + `"`
 	for name, test := range map[string]struct{ method, path, body string }{
 		"no body":          {"POST", "/v1/open", ""},
 		"no JSON":          {"POST", "/v1/open", "<id/>"},
@@ -181,13 +247,17 @@ func TestHostileRequestsAreRefused(t *testing.T) {
 		"unknown field":    {"POST", "/v1/open", good + `,"approved_by":"x"}`},
 		"two questions":    {"POST", "/v1/open", good + "}" + good + "}"},
 		"negative attempt": {"POST", "/v1/open", good + `,"attempt":-1}`},
-		"no id":            {"POST", "/v1/open", `{"actor":"a","reason":"r","id":"x"}`},
+		"no id":            {"POST", "/v1/open", `{"ticket":` + string(signed) + `,"id":"x"}`},
 		"a deep one":       {"POST", "/v1/open", strings.Repeat("[", 1<<20)},
-		"a huge one":       {"POST", "/v1/open", good + `,"ticket":"` + strings.Repeat("x", 4<<20) + `"}`},
+		"a huge one":       {"POST", "/v1/open", `{"ticket":"` + strings.Repeat("x", 4<<20) + `"}`},
 		"no session":       {"POST", "/v1/sessions/x/open", `{"items":[]}`},
 		"another's":        {"POST", "/v1/sessions/" + message.String() + "/open", `{"items":[{"message":"` + message.String() + `"}]}`},
 		"another end":      {"DELETE", "/v1/sessions/" + message.String(), ""},
-		"no such path":     {"POST", "/v1/reidentify", good + "}"},
+		"another verb's":   {"POST", "/v1/reidentify", `{"ticket":` + string(signed) + `}`},
+		"another's run":    {"POST", "/v1/sessions", `{"ticket":` + string(signed) + `}`},
+		"no ticket":        {"POST", "/v1/reidentify", `{}`},
+		"a person's word":  {"POST", "/v1/open", `{"actor":"a","reason":"r","id":"` + message.String() + `"}`},
+		"no such path":     {"POST", "/v1/rotate", good + "}"},
 		"no such method":   {"GET", "/v1/open", ""},
 	} {
 		request, err := http.NewRequestWithContext(t.Context(), test.method, "http://opener"+test.path, strings.NewReader(test.body))

@@ -29,6 +29,8 @@ const (
 const (
 	pathAlive    = "/v1/alive"
 	pathOpen     = "/v1/open"
+	pathIdentify = "/v1/reidentify"
+	pathTake     = "/v1/take"
 	pathSessions = "/v1/sessions"
 	pathBatch    = pathSessions + "/{session}/open"
 	pathSession  = pathSessions + "/{session}"
@@ -39,9 +41,23 @@ type batchOf struct {
 	Items []Request `json:"items"`
 }
 
-// begun is the answer to the beginning of a session.
-type begun struct {
-	Session uuid.UUID `json:"session"`
+// ticketOf is the body of what needs nothing but a ticket.
+type ticketOf struct {
+	Ticket string `json:"ticket"`
+}
+
+// identityOf is one identity in the answer to pathIdentify, which holds what was sealed in clear: it exists
+// between two programs of one machine only.
+type identityOf struct {
+	Kind  string `json:"kind"`
+	Ente  string `json:"ente,omitempty"`
+	Value string `json:"value"`
+}
+
+// identitiesOf is that answer.
+type identitiesOf struct {
+	Identities []identityOf `json:"identities"`
+	Closed     int          `json:"closed"`
 }
 
 // refusal is the body of every answer that is not what was asked for.
@@ -116,8 +132,12 @@ func (o *Opener) handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET "+pathAlive, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })
 	mux.HandleFunc("POST "+pathOpen, o.serveOpen)
+	mux.HandleFunc("POST "+pathIdentify, o.serveReidentify)
+	mux.HandleFunc("POST "+pathTake, o.serveTake)
 	mux.HandleFunc("POST "+pathSessions, o.serveBegin)
 	mux.HandleFunc("POST "+pathBatch, o.serveBatch)
+	mux.HandleFunc("PUT "+pathSession, o.serveHold)
+	mux.HandleFunc("POST "+pathWork, o.serveWork)
 	mux.HandleFunc("DELETE "+pathSession, o.serveEnd)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		peer, _ := r.Context().Value(peerKey{}).(*unix.Ucred)
@@ -159,17 +179,47 @@ func (o *Opener) serveOpen(w http.ResponseWriter, r *http.Request) {
 }
 
 func (o *Opener) serveBegin(w http.ResponseWriter, r *http.Request) {
-	scope, err := read[Scope](r)
+	asked, err := read[ticketOf](r)
 	if err != nil {
 		refuse(w, err)
 		return
 	}
-	id, err := o.Begin(r.Context(), uidOf(r), scope)
+	begun, err := o.Begin(r.Context(), uidOf(r), asked.Ticket)
 	if err != nil {
 		refuse(w, err)
 		return
 	}
-	write(w, begun{id})
+	write(w, begun)
+}
+
+func (o *Opener) serveReidentify(w http.ResponseWriter, r *http.Request) {
+	asked, err := read[ticketOf](r)
+	if err != nil {
+		refuse(w, err)
+		return
+	}
+	found, err := o.Reidentify(r.Context(), uidOf(r), asked.Ticket)
+	if err != nil {
+		refuse(w, err)
+		return
+	}
+	answer := identitiesOf{Closed: found.Closed}
+	for _, i := range found.Identities {
+		answer.Identities = append(answer.Identities, identityOf{i.Kind(), i.Ente(), i.Value().Reveal()})
+	}
+	write(w, answer)
+}
+
+func (o *Opener) serveHold(w http.ResponseWriter, r *http.Request) {
+	session, err := uuid.Parse(r.PathValue("session"))
+	if err == nil {
+		err = o.Hold(uidOf(r), session)
+	}
+	if err != nil {
+		refuse(w, ErrSession)
+		return
+	}
+	w.WriteHeader(http.StatusNoContent)
 }
 
 func (o *Opener) serveBatch(w http.ResponseWriter, r *http.Request) {

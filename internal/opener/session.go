@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
+	"errors"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -13,34 +15,32 @@ import (
 
 	"github.com/sinbahub/sinbahub/internal/hub"
 	"github.com/sinbahub/sinbahub/internal/journal"
+	"github.com/sinbahub/sinbahub/internal/ticket"
 )
 
 const (
 	// mostSessions is how many there are at once, of all users.
 	mostSessions = 16
-	// idleSession is how long one lasts that nobody uses. A replay that paused longer begins another.
+	// idleSession is how long one lasts that nobody uses or holds. It cannot be begun again: its ticket is used.
 	idleSession = 30 * time.Minute
 	// chunk is how many of a batch are read and opened at a time: messages can be large.
 	chunk = 64
 )
 
-// PurposeReplay is the only purpose of a session so far.
-const PurposeReplay = "replay"
-
-// Scope says what a session is for.
-type Scope struct {
-	Who
-
-	// Purpose is PurposeReplay.
-	Purpose string `json:"purpose"`
-	// From and To bound when the events were accepted; To does not belong to it.
+// Begun is the answer to the beginning of a session.
+type Begun struct {
+	// Session names it.
+	Session uuid.UUID `json:"session"`
+	// From and To bound when the events were accepted that it may open; To does not belong to it. Zero for
+	// work on keys.
 	From time.Time `json:"from"`
 	To   time.Time `json:"to"`
 }
 
 // session is one user's right to open batches.
 type session struct {
-	Scope
+	ticket   ticket.Signed
+	from, to time.Time
 
 	id  uuid.UUID
 	uid uint32
@@ -53,36 +53,55 @@ type session struct {
 	used atomic.Int64
 }
 
-// entry is the journal's for a session.
+// sessionEntry is the journal's for a session.
 func (o *Opener) sessionEntry(s *session, outcome string) journal.Entry {
-	e := o.entry(s.uid, s.Who, outcome)
-	e.Codes = append(e.Codes, hub.Code("session:"+s.id.String()), hub.Code("purpose:"+s.Purpose),
-		hub.Code("from:"+s.From.UTC().Format(time.RFC3339Nano)), hub.Code("to:"+s.To.UTC().Format(time.RFC3339Nano)))
+	e := o.entry(s.uid, s.ticket, journal.MessageOpened, outcome)
+	e.Codes = append(e.Codes, hub.Code("session:"+s.id.String()), hub.Code("purpose:"+string(s.ticket.Purpose)))
+	if s.works() {
+		e.Codes = append(e.Codes, hub.Code("key:"+s.ticket.Scope.Key), hub.Code("epoch:"+strconv.Itoa(int(s.ticket.Scope.Epoch))))
+		return e
+	}
+	e.Codes = append(e.Codes, hub.Code("from:"+s.from.Format(time.RFC3339Nano)), hub.Code("to:"+s.to.Format(time.RFC3339Nano)))
 	return e
 }
 
-// Begin begins a session.
-func (o *Opener) Begin(ctx context.Context, uid uint32, scope Scope) (uuid.UUID, error) {
-	if scope.Purpose != PurposeReplay || scope.From.IsZero() || !scope.To.After(scope.From) {
-		return uuid.Nil, ErrMalformed
+// Begin begins a session for a ticket of a range, or of the epoch of a key. It is the one run that the ticket
+// allows.
+func (o *Opener) Begin(ctx context.Context, uid uint32, text string) (*Begun, error) {
+	t, err := o.admit(ctx, uid, text, ticket.Replay, ticket.Rotate, ticket.Reseal)
+	if err != nil {
+		return nil, err
 	}
-	if err := o.admit(uid, scope.Who); err != nil {
-		return uuid.Nil, err
+	if !startable(t) {
+		return nil, o.refused(ctx, uid, t, ErrPurpose)
 	}
-	s := &session{Scope: scope, id: uuid.New(), uid: uid}
+	if !o.holds(t) {
+		return nil, ErrNotHeld
+	}
+	s := &session{ticket: t, from: t.Scope.From, to: t.Scope.To, id: uuid.New(), uid: uid}
 	s.used.Store(o.Now().UnixNano())
 	// Held until it is in the journal: no batch can come before.
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !o.keep(s) {
-		return uuid.Nil, ErrCrowded
+		return nil, ErrCrowded
 	}
-	if err := o.journal(ctx, o.sessionEntry(s, OutcomeBegin)); err != nil {
+	if err := o.use(ctx, uid, t, o.sessionEntry(s, OutcomeBegin)); err != nil {
 		s.ended = true
 		o.drop(s)
-		return uuid.Nil, err
+		return nil, err
 	}
-	return s.id, nil
+	return &Begun{s.id, s.from, s.to}, nil
+}
+
+// Hold keeps a user's session that rests.
+func (o *Opener) Hold(uid uint32, id uuid.UUID) error {
+	s, err := o.session(uid, id)
+	if err != nil {
+		return err
+	}
+	s.used.Store(o.Now().UnixNano())
+	return nil
 }
 
 // keep takes a session in, if there is room.
@@ -125,19 +144,19 @@ func (o *Opener) OpenBatch(ctx context.Context, uid uint32, id uuid.UUID, asked 
 	}
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	if s.ended {
+	if s.ended || s.works() {
 		return ErrSession
 	}
 	s.used.Store(o.Now().UnixNano())
 	defer func() { s.used.Store(o.Now().UnixNano()) }()
-	if err := o.journal(ctx, o.batchEntry(s, asked)); err != nil {
+	if err := o.journalBatch(ctx, s, o.batchEntry(s, asked)); err != nil {
 		return err
 	}
 	s.asked.Add(int64(len(asked)))
 	for begin := 0; begin < len(asked); begin += chunk {
 		part := o.resolve(ctx, asked[begin:min(begin+chunk, len(asked))])
 		for i := range part {
-			if f := &part[i]; f.err == nil && (f.row.ReceivedAt.Before(s.From) || !f.row.ReceivedAt.Before(s.To)) {
+			if f := &part[i]; f.err == nil && (f.row.ReceivedAt.Before(s.from) || !f.row.ReceivedAt.Before(s.to)) {
 				f.err = ErrOutside
 			}
 		}
@@ -148,6 +167,21 @@ func (o *Opener) OpenBatch(ctx context.Context, uid uint32, id uuid.UUID, asked 
 			}
 		}
 	}
+	return nil
+}
+
+// journalBatch writes a batch's entry, or says that nothing may be opened.
+func (o *Opener) journalBatch(ctx context.Context, s *session, e journal.Entry) error {
+	err := o.Store.JournalUnderTicket(ctx, o.cfg.Environment, s.ticket.ID, e)
+	switch {
+	case errors.Is(err, ticket.ErrExpired):
+		o.Logger.Warn("ticket of a session holds no more", zap.Stringer("session_id", s.id), zap.Stringer("ticket_id", s.ticket.ID))
+		return ticket.ErrExpired
+	case err != nil:
+		o.Logger.Error("opening not journalled, nothing was opened", zap.Error(err), zap.Stringer("entry_id", e.ID))
+		return ErrUnavailable
+	}
+	o.Logger.Info("opening journalled", zap.String("outcome", e.Outcome), zap.Stringer("entry_id", e.ID), zap.Int32("ids", e.Count))
 	return nil
 }
 
@@ -194,7 +228,12 @@ func (o *Opener) end(ctx context.Context, s *session) error {
 	o.drop(s)
 	e := o.sessionEntry(s, OutcomeEnd)
 	e.Count = int32(min(s.asked.Load(), 1<<31-1)) //nolint:gosec // bounded
-	return o.journal(ctx, e)
+	if err := o.Store.JournalOpening(ctx, e); err != nil {
+		o.Logger.Error("end of a session not journalled", zap.Error(err), zap.Stringer("entry_id", e.ID))
+		return ErrUnavailable
+	}
+	o.Logger.Info("opening journalled", zap.String("outcome", e.Outcome), zap.Stringer("entry_id", e.ID), zap.Int32("ids", e.Count))
+	return nil
 }
 
 // watch ends sessions that nobody uses, until ctx is done.

@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/uuid"
 
@@ -16,6 +15,7 @@ import (
 	"github.com/sinbahub/sinbahub/internal/journal"
 	"github.com/sinbahub/sinbahub/internal/opener"
 	"github.com/sinbahub/sinbahub/internal/pseudonym"
+	"github.com/sinbahub/sinbahub/internal/ticket"
 )
 
 // A batch answers each request in its place, whatever becomes of the others.
@@ -114,11 +114,14 @@ func TestASessionStandsInTheJournal(t *testing.T) {
 		{Outcome: "end", Count: 4},
 	} {
 		e := all[i]
+		if want.Commitment == [32]byte{} {
+			want.Commitment = w.usedTicket(all[0])
+		}
 		if e.Outcome != want.Outcome || e.Count != want.Count || e.Message != want.Message || e.Other != want.Other || e.Commitment != want.Commitment ||
-			e.Actor != "m.rossi" || e.Reason != reason || e.Kind != journal.MessageOpened {
+			e.Actor != "anna" || e.Reason != reason || e.Kind != journal.MessageOpened {
 			t.Errorf("entry %d: %+v, want %+v", i, e, want)
 		}
-		if len(e.Codes) != 5 || e.Codes[1] != all[0].Codes[1] || !strings.HasPrefix(string(e.Codes[1]), "session:") ||
+		if len(e.Codes) != 7 || !slices.Equal(e.Codes, all[0].Codes) || !strings.HasPrefix(string(e.Codes[3]), "session:") ||
 			!slices.Contains(e.Codes, hub.Code("purpose:replay")) {
 			t.Errorf("entry %d: codes %v", i, e.Codes)
 		}
@@ -150,12 +153,12 @@ func TestASessionIsOneUsers(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, options{})
 	message := w.message(w.child(), "one")
-	scope := opener.Scope{Who: who(), Purpose: opener.PurposeReplay, From: time.Now().Add(-time.Hour), To: time.Now().Add(time.Hour)}
 	const mine, other = 1, 2
-	id, err := w.openedBy.Begin(t.Context(), mine, scope)
+	begun, err := w.openedBy.Begin(t.Context(), mine, sign(t, draft(ticket.Replay, today())))
 	if err != nil {
 		t.Fatal(err)
 	}
+	id := begun.Session
 	open := func(uid uint32) (opened int, err error) {
 		err = w.openedBy.OpenBatch(t.Context(), uid, id, []opener.Request{{Message: message}}, func(o opener.Opened) error {
 			opened++
@@ -174,25 +177,10 @@ func TestASessionIsOneUsers(t *testing.T) {
 	}
 }
 
-// What is no scope of a session, or no batch, is refused before anything is written.
+// What is no batch is refused before anything is written, and a session too many before its ticket is used.
 func TestSessionsAndBatchesHaveBounds(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, options{})
-	now := time.Now()
-	for name, scope := range map[string]opener.Scope{
-		"another purpose": {Who: who(), Purpose: "curiosity", From: now, To: now.Add(time.Hour)},
-		"no time":         {Who: who(), Purpose: opener.PurposeReplay},
-		"backwards":       {Who: who(), Purpose: opener.PurposeReplay, From: now, To: now.Add(-time.Hour)},
-		"empty":           {Who: who(), Purpose: opener.PurposeReplay, From: now, To: now},
-		"nobody":          {Purpose: opener.PurposeReplay, From: now, To: now.Add(time.Hour)},
-	} {
-		if _, err := w.client.Begin(t.Context(), scope); err == nil {
-			t.Errorf("%s: begun", name)
-		}
-	}
-	if n := len(w.entries()); n != 0 {
-		t.Errorf("%d entries", n)
-	}
 	session := w.begin()
 	full := make([]opener.Request, opener.MaxBatch)
 	for i := range full {
@@ -211,7 +199,7 @@ func TestSessionsAndBatchesHaveBounds(t *testing.T) {
 	}
 	var err error
 	for range 16 {
-		_, err = w.client.Begin(t.Context(), opener.Scope{Who: who(), Purpose: opener.PurposeReplay, From: now, To: now.Add(time.Hour)})
+		_, err = w.client.Begin(t.Context(), sign(t, draft(ticket.Replay, today())))
 	}
 	if !errors.Is(err, opener.ErrCrowded) {
 		t.Errorf("one session too many: %v", err)

@@ -2,6 +2,8 @@ package opener_test
 
 import (
 	"context"
+	"crypto/ed25519"
+	"crypto/sha256"
 	"net"
 	"os"
 	"path/filepath"
@@ -21,13 +23,14 @@ import (
 	"github.com/sinbahub/sinbahub/internal/opener"
 	"github.com/sinbahub/sinbahub/internal/postgres"
 	"github.com/sinbahub/sinbahub/internal/pseudonym"
+	"github.com/sinbahub/sinbahub/internal/ticket"
 )
 
 // reason is why the tests look.
 const reason = "verifica di un reclamo"
 
-// who asks, in the tests.
-func who() opener.Who { return opener.Who{Actor: "m.rossi", Reason: reason} }
+// origin names the hub of the tests.
+const origin = "sinbahub/PROD"
 
 // world is a database with sealed things in it, and an opener beside it.
 type world struct {
@@ -36,6 +39,7 @@ type world struct {
 	keysDir  string
 	socket   string
 	dsn      string
+	vaultDSN string
 	vault    *pseudonym.Vault
 	keys     *pseudonym.Keys
 	sealer   *pseudonym.Sealer
@@ -44,6 +48,7 @@ type world struct {
 	stop     func()
 	openedBy *opener.Opener
 	clock    *clock
+	people   map[string]ed25519.PrivateKey
 }
 
 // clock is what the opener takes for the time.
@@ -71,13 +76,15 @@ type options struct {
 	keys  string
 	store func(opener.Store) opener.Store
 	vault func(opener.Vault) opener.Vault
+	// trusted is the opener's own list; nil for all who are registered.
+	trusted func() ([]ticket.Person, error)
 }
 
 // newWorld fills nothing yet; the opener runs.
 func newWorld(tb testing.TB, o options) *world {
 	tb.Helper()
 	db := hubtest.Database(tb)
-	w := &world{tb: tb, dsn: db.Opener, keysDir: filepath.Join(tb.TempDir(), "keys"), clock: &clock{}}
+	w := &world{tb: tb, dsn: db.Opener, vaultDSN: db.Vault, keysDir: filepath.Join(tb.TempDir(), "keys"), clock: &clock{}}
 	var err error
 	if err = pseudonym.InitKeys(w.keysDir, hub.Prod, time.Now()); err == nil {
 		w.keys, err = pseudonym.LoadKeys(w.keysDir, hub.Prod)
@@ -88,6 +95,10 @@ func newWorld(tb testing.TB, o options) *world {
 	w.super = pool(tb, db.Superuser)
 	w.vault = pseudonym.NewVault(pool(tb, db.Vault), w.keys)
 	background(tb, w.vault.Run)
+	w.people = map[string]ed25519.PrivateKey{}
+	w.register("anna", ticket.Operator, ticket.Auditor)
+	w.register("bruno", ticket.PrivacyOfficer)
+	w.register("carla", ticket.Operator)
 	w.sealer = pseudonym.NewSealer(w.keys, w.vault.RecordEpoch, time.Now)
 	w.run(o)
 	return w
@@ -110,6 +121,9 @@ func (w *world) run(o options) {
 	w.logs = logs
 	if o.keys == "" {
 		o.keys = filepath.Join(w.keysDir, "opener")
+	}
+	if o.trusted == nil {
+		o.trusted = w.listed
 	}
 	w.openedBy = newOpener(w.tb, w.dsn, o, w.clock.now, zap.New(core))
 	w.client = opener.NewClient(w.socket)
@@ -149,14 +163,79 @@ func newOpener(tb testing.TB, dsn string, o options, now func() time.Time, log *
 	if o.rate == 0 {
 		o.rate = 1000
 	}
-	return opener.New(opener.Config{Environment: hub.Prod, UIDs: o.uids, Rate: o.rate, CheckReason: checkReason}, opener.Parts{
-		Keys: keys, Store: store, Vault: vault, Logger: log, Now: now,
+	codes, err := pseudonym.LoadCodeKeys(filepath.Dir(o.keys), hub.Prod)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return opener.New(opener.Config{Environment: hub.Prod, Hub: origin, UIDs: o.uids, Rate: o.rate, CheckReason: checkReason}, opener.Parts{
+		Keys: keys, Codes: codes, Trusted: o.trusted, Store: store, Vault: vault, Logger: log, Now: now,
 	})
+}
+
+// key is a person's, the same in every process of a test.
+func key(name string) ed25519.PrivateKey {
+	seed := sha256.Sum256([]byte(name))
+	return ed25519.NewKeyFromSeed(seed[:])
+}
+
+// register makes a person known to the database.
+func (w *world) register(name string, roles ...ticket.Role) {
+	w.tb.Helper()
+	w.people[name] = key(name)
+	w.exec("INSERT INTO hub.person (environment, name, roles, public_key, added_entry) VALUES (1, $1, $2, $3, $4)",
+		name, roles, []byte(key(name).Public().(ed25519.PublicKey)), uuid.New())
+}
+
+// listed is a list that has everybody.
+func (w *world) listed() ([]ticket.Person, error) {
+	rows, err := w.super.Query(context.WithoutCancel(w.tb.Context()), "SELECT name, roles, public_key FROM hub.person")
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (p ticket.Person, err error) {
+		var public []byte
+		err = row.Scan(&p.Name, &p.Roles, &public)
+		p.Key = public
+		return p, err
+	})
+}
+
+// draft is a ticket that holds now.
+func draft(p ticket.Purpose, s ticket.Scope) ticket.Signed {
+	now := time.Now().UTC().Truncate(time.Second)
+	return ticket.Signed{Ticket: ticket.Ticket{
+		ID: uuid.New(), Hub: origin, Environment: hub.Prod, Purpose: p, Scope: s, Requester: "anna", Reason: reason,
+		NotBefore: now.Add(-time.Minute), Expires: now.Add(time.Hour),
+	}}
+}
+
+// sign is a ticket with the signatures of some people, anna's and bruno's if none is named.
+func sign(tb testing.TB, t ticket.Signed, by ...string) string {
+	tb.Helper()
+	if len(by) == 0 {
+		by = []string{"anna", "bruno"}
+	}
+	for _, name := range by {
+		var err error
+		if t, err = t.Sign(name, key(name)); err != nil {
+			tb.Fatal(err)
+		}
+	}
+	return string(t.Bytes())
+}
+
+// one is the scope of one id.
+func one(id uuid.UUID) ticket.Scope { return ticket.Scope{Kind: ticket.OneMessage, ID: id} }
+
+// today is the scope of a day around now.
+func today() ticket.Scope {
+	now := time.Now().UTC().Truncate(time.Microsecond)
+	return ticket.Scope{Kind: ticket.Entries, From: now.Add(-24 * time.Hour), To: now.Add(24 * time.Hour)}
 }
 
 // checkReason stands in for the hub's own.
 func checkReason(text string) error {
-	if text == "" || len(text) > 500 {
+	if text == "" || len(text) > 500 || text == forbidden {
 		return opener.ErrReason
 	}
 	return nil
@@ -253,11 +332,14 @@ VALUES ($1, $2, now(), '1 second', 'delivered', gen_random_uuid(), $3, $4)`, id,
 }
 
 // entries are the openings in the journal, in their order, each of them waiting for its leaf.
-func (w *world) entries() []journal.Entry {
+func (w *world) entries() []journal.Entry { return w.entriesOf(journal.MessageOpened) }
+
+// entriesOf are those of a kind.
+func (w *world) entriesOf(kind journal.Kind) []journal.Entry {
 	w.tb.Helper()
 	rows, err := w.super.Query(w.tb.Context(), `
 SELECT j.body FROM hub.journal_entry j JOIN hub.journal_queue q ON q.entry_id = j.id AND q.entry_at = j.at
-WHERE j.kind = 10 ORDER BY j.id`)
+WHERE j.kind = $1 ORDER BY j.id`, int16(kind))
 	if err != nil {
 		w.tb.Fatal(err)
 	}
@@ -274,18 +356,26 @@ WHERE j.kind = 10 ORDER BY j.id`)
 	return all
 }
 
+// usedTicket is the digest of the ticket whose use an entry is of.
+func (w *world) usedTicket(e journal.Entry) [sha256.Size]byte {
+	w.tb.Helper()
+	var file string
+	if err := w.super.QueryRow(w.tb.Context(), "SELECT ticket FROM hub.ticket_use WHERE used_entry = $1", e.ID).Scan(&file); err != nil {
+		w.tb.Fatal(err)
+	}
+	return sha256.Sum256([]byte(file))
+}
+
 // open asks for one id.
 func (w *world) open(id uuid.UUID, attempt int32) (*opener.Answer, error) {
 	w.tb.Helper()
-	return w.client.Open(w.tb.Context(), opener.Question{Who: who(), ID: id, Attempt: attempt})
+	return w.client.Open(w.tb.Context(), opener.Question{Ticket: sign(w.tb, draft(ticket.Open, one(id))), ID: id, Attempt: attempt})
 }
 
 // begin begins a session over today.
 func (w *world) begin() *opener.Session {
 	w.tb.Helper()
-	s, err := w.client.Begin(w.tb.Context(), opener.Scope{
-		Who: who(), Purpose: opener.PurposeReplay, From: time.Now().Add(-24 * time.Hour), To: time.Now().Add(24 * time.Hour),
-	})
+	s, err := w.client.Begin(w.tb.Context(), sign(w.tb, draft(ticket.Replay, today())))
 	if err != nil {
 		w.tb.Fatal(err)
 	}

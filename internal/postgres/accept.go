@@ -96,6 +96,8 @@ type AcceptedCase struct {
 	// FactsEpoch is the epoch of the keys that made the stand-ins in Facts: the case's own, stored
 	// with a new case.
 	FactsEpoch int32
+	// NationEpoch is the epoch of the keys that re-key the case's ids for SISS, stored with a new case.
+	NationEpoch int32
 	// New says that Lookup found no case.
 	New bool
 }
@@ -286,7 +288,7 @@ func (s *Store) acceptOnce(ctx context.Context, all []*ready) ([]batch.Result[Ac
 }
 
 const lockCasesSQL = `
-SELECT c.id, c.environment, c.ente_id, c.case_index, c.subject_id, c.events, c.facts_epoch, c.state
+SELECT c.id, c.environment, c.ente_id, c.case_index, c.subject_id, c.events, c.facts_epoch, c.nation_epoch, c.state
 FROM unnest($1::smallint[], $2::integer[], $3::bytea[]) AS i (environment, ente_id, case_index)
 JOIN hub.case_file c ON c.environment = i.environment AND c.ente_id = i.ente_id
   AND c.case_index = i.case_index

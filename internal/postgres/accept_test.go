@@ -61,7 +61,7 @@ func TestLookupFindsAcceptedEventAndItsCase(t *testing.T) {
 	want := postgres.Found{
 		Key: &postgres.KeyRow{Receipt: receiptOf(a), ContentMAC: a.ContentMAC, Subject: a.Subject},
 		Case: &postgres.Case{
-			ID: a.Case.ID, Subject: a.Subject, Events: 1, FactsEpoch: 1,
+			ID: a.Case.ID, Subject: a.Subject, Events: 1, FactsEpoch: 1, NationEpoch: a.Case.NationEpoch,
 			State: casefile.State{Status: casefile.Open, LastNumber: 1},
 		},
 	}

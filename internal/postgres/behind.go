@@ -50,10 +50,7 @@ WHERE w.id = ANY ($1) AND h.id <> w.id AND w.state NOT IN ('delivered', 'refused
 // What is final, on its way or first of its case is not in the answer. It is a look at one moment:
 // the next attempt may change it.
 func (s *Store) Behind(ctx context.Context, deliveries []uuid.UUID) (map[uuid.UUID]Waiting, error) {
-	var column uuids
-	for _, id := range deliveries {
-		column = column.add(id)
-	}
+	column := uuidColumn(deliveries)
 	rows, err := s.pool.Query(ctx, behindSQL, column)
 	if err != nil {
 		return nil, unavailable(err)

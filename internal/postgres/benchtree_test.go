@@ -85,3 +85,44 @@ func BenchmarkProve(b *testing.B) {
 		}
 	}
 }
+
+// BenchmarkPatrol is what serve looks at of a stored journal in a second: the new entries, a page of those
+// of a round and a tile, in a journal of 200,000 leaves over five months.
+func BenchmarkPatrol(b *testing.B) {
+	db := benchDatabase(b)
+	store := open(b, db)
+	if err := store.EnsurePartitions(b.Context(), 3); err != nil {
+		b.Fatal(err)
+	}
+	benchEntries(b, db, 200_000)
+	var head postgres.Head
+	for added := 1; added > 0; {
+		var err error
+		if head, added, err = store.Sequence(b.Context(), 4096); err != nil {
+			b.Fatal(err)
+		}
+	}
+	var entry postgres.EntryAt
+	var tile postgres.TileAt
+	more := false
+	b.ResetTimer()
+	for range b.N {
+		if !more {
+			tile, _ = head.TopTile()
+		}
+		_, next, looked, err := store.Leafless(b.Context(), entry, uuid.Max, 256)
+		if err != nil {
+			b.Fatal(err)
+		}
+		if entry = next; looked < 256 {
+			entry = postgres.EntryAt{}
+		}
+		if damage, err := store.CheckTile(b.Context(), head, tile); err != nil || len(damage) > 0 {
+			b.Fatal(damage, err)
+		}
+		tile, more = head.NextTile(tile)
+		if _, _, _, err := store.Leafless(b.Context(), postgres.EntryAt{ID: uuid.Max}, uuid.Max, 2048); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

@@ -65,8 +65,9 @@ type Claimed struct {
 	Subject uuid.UUID
 	// Case is the case's random id, which re-keyed ids derive from.
 	Case uuid.UUID
-	// NationEpoch is the epoch of the keys to use.
-	NationEpoch int32
+	// NationEpoch is the epoch of the key of the child's code, IDsEpoch that of the re-keyed ids: the
+	// case's own.
+	NationEpoch, IDsEpoch int32
 	// MappingVersion is the version of foglie.tsv to use.
 	MappingVersion int32
 	// Body is the regional event in clear bytes; nil if what is stored cannot be read, which only
@@ -109,7 +110,7 @@ func (s *Store) Claim(ctx context.Context, q ClaimQuery) ([]Claimed, error) {
 // (23505), or each waited for the other (40P01).
 func raced(err error) bool {
 	server, ok := errors.AsType[*ServerError](masked(err))
-	return ok && (server.State == "23505" || server.State == "40P01")
+	return ok && (server.State == uniqueViolation || server.State == "40P01")
 }
 
 const claimSQL = `
@@ -150,7 +151,7 @@ CROSS JOIN (SELECT hub.hub_now() AS now) AS clock
 WHERE d.id = due.id
 RETURNING d.id, d.lease, d.attempts, d.attempts - d.spared, d.state = 'uncertain', d.environment, e.participant_id,
   e.ente_id, n.code, n.region, e.id, e.event_id, e.type, e.sequence, e.received_at, e.subject_id,
-  e.case_id, d.nation_epoch, e.mapping_version, e.body`
+  e.case_id, d.nation_epoch, d.ids_epoch, e.mapping_version, e.body`
 
 // claimOnce claims in one statement. A warning on its COMMIT counts as a failure: what is sent
 // although only this server knows of it would be sent again as another event after a failover.
@@ -179,7 +180,7 @@ func (s *Store) claimOn(ctx context.Context, conn *pgx.Conn, q ClaimQuery) ([]Cl
 	columns := []any{
 		&c.ID, &c.Lease, &c.Attempt, &c.Spent, &c.Uncertain, &c.Environment, &c.Participant,
 		&c.Ente, &c.EnteCode, &c.Region, &c.Message, &c.Event, &c.Type, &c.Sequence, &c.ReceivedAt, &c.Subject,
-		&c.Case, &c.NationEpoch, &c.MappingVersion, &body,
+		&c.Case, &c.NationEpoch, &c.IDsEpoch, &c.MappingVersion, &body,
 	}
 	_, err = pgx.ForEachRow(rows, columns, func() error {
 		taken := c

@@ -68,7 +68,7 @@ func decide(
 			d.results[i].Value = AcceptResult{Status: StatusCaseMoved, Case: &moved}
 		default:
 			if file == nil {
-				file = &heldCase{Case: Case{ID: r.Case.ID, Subject: r.Subject, FactsEpoch: r.Case.FactsEpoch}, opener: r}
+				file = &heldCase{Case: Case{ID: r.Case.ID, Subject: r.Subject, FactsEpoch: r.Case.FactsEpoch, NationEpoch: r.Case.NationEpoch}, opener: r}
 			}
 			if d.results[i].Value = d.judge(r, file); d.results[i].Value.Status == StatusAccepted {
 				held[r.caseKey()], keys[r.Key] = file, r.keyRow()

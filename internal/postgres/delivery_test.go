@@ -88,7 +88,7 @@ func TestClaimCarriesAllThatTheNationalEventIsMadeFrom(t *testing.T) {
 		ID: a.TransmissionID, Lease: got.Lease, Attempt: 1, Spent: 1, Environment: hub.Prod, Participant: a.Participant,
 		Ente: ente.ID, EnteCode: ente.Code, Region: ente.Region, Message: a.ReceiptID, Event: a.Key.Event,
 		Type: a.Type, Sequence: a.Sequence, ReceivedAt: a.ReceivedAt, Subject: a.Subject, Case: a.Case.ID,
-		NationEpoch: a.NationEpoch, MappingVersion: a.MappingVersion, Body: a.Body,
+		NationEpoch: a.NationEpoch, IDsEpoch: a.Case.NationEpoch, MappingVersion: a.MappingVersion, Body: a.Body,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)

@@ -83,6 +83,18 @@ func OpenGuard(dir string, log *zap.Logger) (*Guard, error) {
 	return g, nil
 }
 
+// ReadGuard is OpenGuard for a process that belongs to another user and changes no position: it keeps no
+// file, so that it is in nobody's way, and what it learns ends with it.
+func ReadGuard(dir string, log *zap.Logger) (*Guard, error) {
+	g, err := OpenGuard(dir, log)
+	if err != nil {
+		return nil, err
+	}
+	err = g.file.close()
+	g.file = nil
+	return g, err
+}
+
 // Close gives the file free.
 func (g *Guard) Close() error { return g.file.close() }
 

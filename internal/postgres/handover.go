@@ -79,7 +79,7 @@ func (d *decision) begun(leases []uuid.UUID, stored map[uuid.UUID]bool) []Claime
 			Participant: r.Participant, Ente: r.Key.Ente, EnteCode: r.EnteCode, Region: r.Region,
 			Message: r.ReceiptID, Event: r.Key.Event, Type: r.Type, Sequence: r.Sequence,
 			ReceivedAt: r.ReceivedAt.UTC(), Subject: r.Subject, Case: r.Case.ID,
-			NationEpoch: r.NationEpoch, MappingVersion: r.MappingVersion, Body: r.Body,
+			NationEpoch: r.NationEpoch, IDsEpoch: r.Case.NationEpoch, MappingVersion: r.MappingVersion, Body: r.Body,
 		})
 	}
 	return taken

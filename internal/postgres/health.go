@@ -6,7 +6,6 @@ import (
 	"syscall"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 )
 
 // Headroom is the space on a disk, in bytes.
@@ -39,28 +38,14 @@ SELECT count(*) FROM generate_series(1, 20000)`
 // standby answers SELECT gladly. A disk that was full is known to have room again after it.
 func (s *Store) CanCommit(ctx context.Context) error {
 	begun := s.full.begin()
-	err := s.withConn(ctx, func(conn *pgx.Conn) error {
-		delete(conn.PgConn().CustomData(), warned)
-		var trip pgx.Batch
-		trip.Queue("BEGIN")
-		trip.Queue("SET LOCAL work_mem = '64kB'")
-		trip.Queue("SET LOCAL temp_tablespaces = ''")
-		trip.Queue(roomSQL)
-		trip.Queue(canCommitSQL)
-		trip.Queue("COMMIT")
-		answers := conn.SendBatch(ctx, &trip)
-		var tag pgconn.CommandTag
-		var err error
-		for range trip.Len() {
-			if tag, err = answers.Exec(); err != nil {
-				break
-			}
-		}
-		if closed := answers.Close(); err == nil {
-			err = closed
-		}
-		return checkCommit(conn, tag, err)
-	})
+	var trip pgx.Batch
+	trip.Queue("BEGIN")
+	trip.Queue("SET LOCAL work_mem = '64kB'")
+	trip.Queue("SET LOCAL temp_tablespaces = ''")
+	trip.Queue(roomSQL)
+	trip.Queue(canCommitSQL)
+	trip.Queue("COMMIT")
+	err := s.inTrip(ctx, &trip)
 	if err != nil {
 		return fmt.Errorf("commit a probe: %w", masked(err))
 	}

@@ -62,10 +62,7 @@ func readHistoriesWith(
 	if len(cases) == 0 {
 		return nil, nil
 	}
-	var column uuids
-	for _, id := range cases {
-		column = column.add(id)
-	}
+	column := uuidColumn(cases)
 	rows, err := q.Query(ctx, historySQL, column)
 	if err != nil {
 		return nil, err

@@ -49,6 +49,8 @@ type Case struct {
 	Events int32
 	// FactsEpoch is the epoch of the keys that make the stand-ins in State.
 	FactsEpoch int32
+	// NationEpoch is the epoch of the keys that re-key the case's ids for SISS.
+	NationEpoch int32
 	// State is what has become of it.
 	State casefile.State
 }
@@ -218,7 +220,7 @@ func readKeys(answers pgx.BatchResults) (map[Key]*KeyRow, error) {
 }
 
 const findCasesSQL = `
-SELECT c.id, c.environment, c.ente_id, c.case_index, c.subject_id, c.events, c.facts_epoch, c.state
+SELECT c.id, c.environment, c.ente_id, c.case_index, c.subject_id, c.events, c.facts_epoch, c.nation_epoch, c.state
 FROM unnest($1::smallint[], $2::integer[], $3::bytea[]) AS i (environment, ente_id, case_index)
 JOIN hub.case_file c ON c.environment = i.environment AND c.ente_id = i.ente_id
   AND c.case_index = i.case_index`
@@ -234,7 +236,7 @@ func readCases(answers pgx.BatchResults) (map[caseKey]*Case, error) {
 	var key caseKey
 	var index, state []byte
 	columns := []any{
-		&file.ID, &key.environment, &key.ente, &index, &file.Subject, &file.Events, &file.FactsEpoch, &state,
+		&file.ID, &key.environment, &key.ente, &index, &file.Subject, &file.Events, &file.FactsEpoch, &file.NationEpoch, &state,
 	}
 	_, err = pgx.ForEachRow(rows, columns, func() error {
 		copied := file

@@ -91,7 +91,7 @@ func acceptance(ente int32) *postgres.Acceptance {
 		ContentMAC:     randomDigest(),
 		Commitment:     randomDigest(),
 		Subject:        uuid.New(),
-		Case:           postgres.AcceptedCase{ID: uuid.New(), Index: randomDigest(), SealedIDs: []byte("sealed"), FactsEpoch: 1, New: true},
+		Case:           postgres.AcceptedCase{ID: uuid.New(), Index: randomDigest(), SealedIDs: []byte("sealed"), FactsEpoch: 1, NationEpoch: 2, New: true},
 		Type:           sinba.AperturaCartella,
 		Operation:      sinba.Inserimento,
 		Sequence:       1,

@@ -112,7 +112,8 @@ func (s *Store) act(ctx context.Context, entry journal.Entry, do func(pgx.Tx) er
 		return checkWarning(conn)
 	})
 	switch {
-	case err == nil, errors.Is(err, ErrMaintenancePast), errors.Is(err, errNothing):
+	case err == nil, errors.Is(err, ErrMaintenancePast), errors.Is(err, errNothing),
+		errors.Is(err, ErrPersonTaken), errors.Is(err, ErrNoPerson), errors.Is(err, ErrTicketDone):
 		return err
 	}
 	return unavailable(err)

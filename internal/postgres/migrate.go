@@ -75,9 +75,9 @@ func (m MigrationSet) newest() (int64, error) {
 
 // MigrateConfig says what to bring where.
 type MigrateConfig struct {
-	// DSN connects as a superuser to the database to migrate.
+	// DSN connects to the database to migrate, as a superuser or, where one ran RolesSQL, as RoleMigrate.
 	DSN string
-	// AppPassword and VaultPassword are given to the login roles.
+	// AppPassword and VaultPassword are given to the login roles; only a superuser can.
 	AppPassword   string
 	VaultPassword string
 	// OpenerPassword is the opener's; empty leaves its role as it is.
@@ -100,9 +100,6 @@ const migrationLock = 0x73696e6261
 // nothing but the passwords.
 func Migrate(ctx context.Context, cfg MigrateConfig) error {
 	log := orNop(cfg.Logger).Named("migrate")
-	if cfg.AppPassword == "" || cfg.VaultPassword == "" {
-		return errors.New("migrate: the login roles need passwords")
-	}
 	conn, err := connect(ctx, cfg.DSN)
 	if err != nil {
 		return err
@@ -113,7 +110,7 @@ func Migrate(ctx context.Context, cfg MigrateConfig) error {
 	if _, err := conn.Exec(ctx, "SELECT pg_advisory_lock($1)", int64(migrationLock)); err != nil {
 		return fmt.Errorf("lock the database for migration: %w", masked(err))
 	}
-	if err := prepare(ctx, conn, cfg, sets); err != nil {
+	if err := prepareAs(ctx, conn, cfg, sets); err != nil {
 		return err
 	}
 	for i, set := range sets {
@@ -129,6 +126,21 @@ func Migrate(ctx context.Context, cfg MigrateConfig) error {
 		return fmt.Errorf("make partitions: %w", masked(err))
 	}
 	return nil
+}
+
+// prepareAs makes roles and schemas as a superuser; anybody else must find them there.
+func prepareAs(ctx context.Context, conn *pgx.Conn, cfg MigrateConfig, sets []MigrationSet) error {
+	var super bool
+	if err := conn.QueryRow(ctx, "SELECT rolsuper FROM pg_roles WHERE rolname = current_user").Scan(&super); err != nil {
+		return fmt.Errorf("look for the roles: %w", masked(err))
+	}
+	if !super {
+		return prepared(ctx, conn, sets)
+	}
+	if cfg.AppPassword == "" || cfg.VaultPassword == "" {
+		return errors.New("migrate: the login roles need passwords")
+	}
+	return prepare(ctx, conn, cfg, sets)
 }
 
 // migrateSet runs one set as its owner, up to a version.

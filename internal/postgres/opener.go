@@ -38,10 +38,7 @@ func (s *Store) SealedOrigins(ctx context.Context, env hub.Environment, ids []uu
 }
 
 func (s *Store) sealedOf(ctx context.Context, sql string, env hub.Environment, ids []uuid.UUID) (map[uuid.UUID]hub.SealedRow, error) {
-	var column uuids
-	for _, id := range ids {
-		column = column.add(id)
-	}
+	column := uuidColumn(ids)
 	found := make(map[uuid.UUID]hub.SealedRow, len(ids))
 	rows, err := s.pool.Query(ctx, sql, column, env)
 	if err != nil {

@@ -16,7 +16,8 @@ import (
 )
 
 // What the opener's role must never be able to do, whatever a defect makes it send: it sees neither
-// events, cases nor entries, no identity and no link, and changes nothing.
+// events, cases nor entries, no identity and no join, and changes nothing but the link index and the sealed
+// epoch keys, which it makes anew for another key.
 func TestOpenerRoleIsDeniedAllButLookingAndJournalling(t *testing.T) {
 	t.Parallel()
 	db := hubtest.Database(t)
@@ -33,11 +34,16 @@ func TestOpenerRoleIsDeniedAllButLookingAndJournalling(t *testing.T) {
 		"SELECT sealed FROM hub.message_" + month(t, db), "INSERT INTO hub.message (id) VALUES (gen_random_uuid())",
 		"INSERT INTO hub.event (id) VALUES (gen_random_uuid())", "UPDATE hub.delivery SET state = 'parked'",
 		// the vault: secrets and epoch keys to read, and nothing else
-		"SELECT * FROM vault.subject", "SELECT state FROM vault.subject", "SELECT link_index FROM vault.subject_link",
-		"SELECT sealed_identity FROM vault.subject_link", "SELECT subject_id FROM vault.subject_join", "SELECT subject_id FROM vault.subject_claim",
+		"SELECT * FROM vault.subject", "SELECT state FROM vault.subject", "SELECT * FROM vault.subject_link",
+		"SELECT created_at FROM vault.subject_link", "DELETE FROM vault.subject_link", "UPDATE vault.subject_link SET link_index = link_index",
+		"UPDATE vault.subject_link SET subject_id = subject_id", "DELETE FROM vault.link_state", "INSERT INTO vault.link_state DEFAULT VALUES",
+		"SELECT oldest_epoch FROM vault.seal_state", "UPDATE vault.seal_state SET oldest_epoch = 1", "UPDATE vault.subject_link SET sealed_identity = sealed_identity",
+		"SELECT ticket FROM hub.ticket_use", "UPDATE hub.ticket_use SET used_at = NULL", "DELETE FROM hub.ticket_use",
+		"SELECT added_entry FROM hub.person", "INSERT INTO hub.person (name) VALUES ('x')", "UPDATE hub.person SET retired_at = NULL", "DELETE FROM hub.person",
+		"SELECT subject_id FROM vault.subject_join", "SELECT subject_id FROM vault.subject_claim",
 		"UPDATE vault.subject SET secret = secret", "DELETE FROM vault.subject", "INSERT INTO vault.subject DEFAULT VALUES",
-		"DELETE FROM vault.epoch_key", "UPDATE vault.epoch_key SET sealed_key = sealed_key", "INSERT INTO vault.epoch_key DEFAULT VALUES",
-		"SELECT created_at FROM vault.epoch_key", "SELECT vault.now()",
+		"DELETE FROM vault.epoch_key", "UPDATE vault.epoch_key SET id = id", "INSERT INTO vault.epoch_key DEFAULT VALUES",
+		"SELECT created_at FROM vault.epoch_key",
 		// making and changing things
 		"SELECT hub.ensure_partitions(1)", "CREATE TABLE hub.x (a int)", "CREATE TABLE public.x (a int)", "CREATE TEMPORARY TABLE x (a int)",
 		"CREATE SCHEMA x", "DROP TABLE hub.message", "SET ROLE hub_owner", "SET ROLE hub_app", "SET ROLE hub_vault", "SET ROLE postgres",

@@ -445,9 +445,9 @@ WITH clock AS MATERIALIZED (
 ), renewed AS (
   -- the same event at the same place of its case, made with the same keys
   INSERT INTO hub.delivery (id, message_id, environment, case_id, sequence, position, received_at,
-    nation_epoch, state, attempts, changed_at, due_at, ready_at)
+    nation_epoch, ids_epoch, state, attempts, changed_at, due_at, ready_at)
   SELECT $2, d.message_id, d.environment, d.case_id, d.sequence, d.position, d.received_at,
-    d.nation_epoch, 'pending', 0, clock.now AS changed_at, clock.now AS due_at, clock.now AS ready_at
+    d.nation_epoch, d.ids_epoch, 'pending', 0, clock.now AS changed_at, clock.now AS due_at, clock.now AS ready_at
   FROM hub.delivery d CROSS JOIN clock WHERE d.id = $1
 ), entered AS (
   INSERT INTO hub.journal_entry (id, at, kind, message_id, body) VALUES ($3, $4, $7, $5, $6)

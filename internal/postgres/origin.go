@@ -29,10 +29,7 @@ WHERE e.id = ANY ($1::uuid[])`
 // Origins tells of messages, by IdRicevuta, where they came from; those that were not accepted are
 // not there. Errors are *hub.Error of kind Unavailable.
 func (s *Store) Origins(ctx context.Context, messages []uuid.UUID) (map[uuid.UUID]Origin, error) {
-	var column uuids
-	for _, id := range messages {
-		column = column.add(id)
-	}
+	column := uuidColumn(messages)
 	rows, err := s.pool.Query(ctx, originsSQL, column)
 	if err != nil {
 		return nil, unavailable(err)

@@ -110,10 +110,7 @@ ORDER BY j.id`
 // AcceptedEntries reads the entries with which events were accepted, by their IdRicevuta. One that is
 // not there is left out.
 func (s *Store) AcceptedEntries(ctx context.Context, receipts []uuid.UUID) ([]JournalRow, error) {
-	var column uuids
-	for _, id := range receipts {
-		column = column.add(id)
-	}
+	column := uuidColumn(receipts)
 	rows, err := s.pool.Query(ctx, acceptedEntriesSQL, column)
 	return readEntries(rows, err)
 }
@@ -160,6 +157,8 @@ type Stored struct {
 	Case        uuid.UUID
 	// FactsEpoch is the epoch of the case's stand-ins.
 	FactsEpoch int32
+	// IDsEpoch is the epoch of the case's re-keyed ids for SISS.
+	IDsEpoch int32
 	// FactsBytes are the facts as they are stored.
 	FactsBytes                   []byte
 	SchemaVersion                string
@@ -189,6 +188,7 @@ const storedSQL = `
 SELECT e.id, e.received_at, e.environment, e.participant_id, e.ente_id, e.event_id, e.case_id, e.subject_id,
   e.type, e.operation, e.refers_to, e.sequence, e.position, e.facts, e.schema_version, e.mapping_version,
   e.rules_version, coalesce(e.reference_version, ''), e.region_epoch, e.body, coalesce(c.facts_epoch, 0),
+  coalesce(c.nation_epoch, 0),
   coalesce(k.outcome, 0), k.commitment, m.sealed, m.digest
 FROM hub.event e
 LEFT JOIN hub.case_file c ON c.id = e.case_id
@@ -204,10 +204,7 @@ func (s *Store) StoredEvents(ctx context.Context, receipts []uuid.UUID) (map[uui
 	if len(receipts) == 0 {
 		return found, nil
 	}
-	var column uuids
-	for _, id := range receipts {
-		column = column.add(id)
-	}
+	column := uuidColumn(receipts)
 	rows, err := s.pool.Query(ctx, storedSQL, column)
 	if err == nil {
 		err = readStored(rows, found)
@@ -253,7 +250,7 @@ func readStored(rows pgx.Rows, into map[uuid.UUID]*Stored) error {
 	columns := []any{
 		&e.Receipt, &e.ReceivedAt, &environment, &e.Participant, &e.Ente, &e.ID, &e.Case, &e.Subject, &e.Type, &e.Operation,
 		&refersTo, &e.Sequence, &e.Position, &e.FactsBytes, &e.SchemaVersion, &e.MappingVersion, &e.RulesVersion,
-		&e.ReferenceVersion, &e.RegionEpoch, &body, &e.FactsEpoch, &outcome, &commitment, &e.Sealed, &digest,
+		&e.ReferenceVersion, &e.RegionEpoch, &body, &e.FactsEpoch, &e.IDsEpoch, &outcome, &commitment, &e.Sealed, &digest,
 	}
 	_, err := pgx.ForEachRow(rows, columns, func() error {
 		read := e

@@ -247,55 +247,32 @@ func (s *Store) RetireMonth(ctx context.Context, lease uuid.UUID, m RetentionMon
 	if entry.ID == uuid.Nil {
 		return hub.NewError(hub.Internal, hub.CodeInternal, errNoEntry)
 	}
-	err := s.withConn(ctx, func(conn *pgx.Conn) error {
-		delete(conn.PgConn().CustomData(), warned)
-		// In one trip: nobody waits for this process while the locks are held.
-		var trip pgx.Batch
-		trip.Queue("BEGIN")
-		trip.Queue("SET LOCAL statement_timeout = '1h'")
-		trip.Queue(retireMonthSQL, lease, m.Class.parent(), m.Month, scope.Records, scope.Held)
-		if scope.Records > 0 {
-			trip.Queue(journalSQL, uuids{}.add(entry.ID), []time.Time{entry.At}, []int16{int16(entry.Kind)},
-				uuids{}.addNullable(entry.Message), [][]byte{entry.Bytes()})
-		}
-		trip.Queue("COMMIT")
-		answers := conn.SendBatch(ctx, &trip)
-		var tag pgconn.CommandTag
-		var err error
-		for range trip.Len() {
-			if tag, err = answers.Exec(); err != nil {
-				break
-			}
-		}
-		if closed := answers.Close(); err == nil {
-			err = closed
-		}
-		return checkCommit(conn, tag, err)
-	})
-	return retentionError(err)
+	// In one trip: nobody waits for this process while the locks are held.
+	var trip pgx.Batch
+	trip.Queue("BEGIN")
+	trip.Queue("SET LOCAL statement_timeout = '1h'")
+	trip.Queue(retireMonthSQL, lease, m.Class.parent(), m.Month, scope.Records, scope.Held)
+	if scope.Records > 0 {
+		trip.Queue(journalSQL, uuids{}.add(entry.ID), []time.Time{entry.At}, []int16{int16(entry.Kind)},
+			uuids{}.addNullable(entry.Message), [][]byte{entry.Bytes()})
+	}
+	trip.Queue("COMMIT")
+	return retentionError(s.inTrip(ctx, &trip))
 }
 
 // retire does one step in a transaction that ends with the entry of what it did; nothing done, no entry.
 func (s *Store) retire(ctx context.Context, entryOf func(int64) journal.Entry, do func(pgx.Tx) (int64, error)) (n int64, err error) {
-	err = s.withConn(ctx, func(conn *pgx.Conn) error {
-		delete(conn.PgConn().CustomData(), warned)
-		err := pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
-			if _, err := tx.Exec(ctx, longSQL); err != nil {
-				return err
-			}
-			var err error
-			if n, err = do(tx); err != nil || n == 0 {
-				return err
-			}
-			entry := entryOf(n)
-			_, err = tx.Exec(ctx, journalSQL, uuids{}.add(entry.ID), []time.Time{entry.At}, []int16{int16(entry.Kind)},
-				uuids{}.addNullable(entry.Message), [][]byte{entry.Bytes()})
-			return err
-		})
-		if err != nil {
+	err = s.inTx(ctx, func(tx pgx.Tx) (err error) {
+		if _, err = tx.Exec(ctx, longSQL); err != nil {
 			return err
 		}
-		return checkWarning(conn)
+		if n, err = do(tx); err != nil || n == 0 {
+			return err
+		}
+		entry := entryOf(n)
+		_, err = tx.Exec(ctx, journalSQL, uuids{}.add(entry.ID), []time.Time{entry.At}, []int16{int16(entry.Kind)},
+			uuids{}.addNullable(entry.Message), [][]byte{entry.Bytes()})
+		return err
 	})
 	return n, retentionError(err)
 }

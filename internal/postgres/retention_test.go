@@ -234,7 +234,7 @@ func TestRetentionRefusesWhatIsTooYoungAndWhoHasNoTurn(t *testing.T) {
 		}
 	}
 	entry := func(int64) journal.Entry { return a.entry() }
-	if _, _, err := a.store.RetireRefusals(t.Context(), a.lease, 6, entry); !errors.Is(err, postgres.ErrTooYoung) {
+	if _, _, err := a.store.RetireRefusals(t.Context(), a.lease, 6, func(int64, []int64) journal.Entry { return a.entry() }); !errors.Is(err, postgres.ErrTooYoung) {
 		t.Errorf("refusals: %v", err)
 	}
 	if _, err := a.store.RetireReconciliations(t.Context(), a.lease, 13, entry); !errors.Is(err, postgres.ErrTooYoung) {

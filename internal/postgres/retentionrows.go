@@ -64,20 +64,59 @@ func (s *Store) rowScope(ctx context.Context, query string, period int) (scope R
 	return scope, err
 }
 
-// retirePage is how many rows one step deletes.
-const retirePage = 5000
+// retirePage is how many rows one step deletes. Its entry names the leaf of each, and must not be longer
+// than a leaf in a bundle can be.
+const retirePage = 1000
+
+// Those that hub.retire_refusals takes are among twice as many of the oldest, but for an odd crowd at one
+// instant.
+const overdueRefusalsSQL = `
+SELECT l.leaf_index FROM (
+  SELECT j.id FROM hub.journal_entry j
+  -- the literal is journal.RequestRefused: a parameter would not find the index
+  WHERE j.kind = 2 AND j.at < (SELECT hub.hub_now()) - make_interval(days => $1) + interval '1 minute'
+  ORDER BY j.at LIMIT 2 * $2
+) AS old
+JOIN hub.journal_leaf l ON l.entry_id = old.id`
 
 const retireRefusalsSQL = `
 SELECT hub.retire_refusals($1, $2, $3)`
 
-// RetireRefusals deletes the next entries of refusals of so many days ago, and journals how many. more
-// says that there may be others.
-func (s *Store) RetireRefusals(ctx context.Context, lease uuid.UUID, days int, entryOf func(int64) journal.Entry) (n int64, more bool, err error) {
-	n, err = s.retire(ctx, entryOf, func(tx pgx.Tx) (n int64, err error) {
-		err = tx.QueryRow(ctx, retireRefusalsSQL, lease, days, retirePage).Scan(&n)
+const refusalsGoneSQL = `
+SELECT l.leaf_index FROM hub.journal_leaf l
+WHERE l.leaf_index = ANY ($1::bigint[]) AND NOT EXISTS (SELECT FROM hub.journal_entry j WHERE j.id = l.entry_id AND j.at = l.entry_at)
+ORDER BY l.leaf_index`
+
+// RefusalsEntry makes the entry of refusals that went, with the leaves of all of them; without, if they
+// could not be told.
+type RefusalsEntry func(n int64, leaves []int64) journal.Entry
+
+// RetireRefusals deletes the next entries of refusals of so many days ago, and journals which. more says
+// that there may be others.
+func (s *Store) RetireRefusals(ctx context.Context, lease uuid.UUID, days int, entryOf RefusalsEntry) (n int64, more bool, err error) {
+	var leaves []int64
+	n, err = s.retire(ctx, func(n int64) journal.Entry { return entryOf(n, leaves) }, func(tx pgx.Tx) (n int64, err error) {
+		overdue, err := leafNumbers(ctx, tx, overdueRefusalsSQL, days, retirePage)
+		if err != nil {
+			return 0, err
+		}
+		if err := tx.QueryRow(ctx, retireRefusalsSQL, lease, days, retirePage).Scan(&n); err != nil {
+			return 0, err
+		}
+		if leaves, err = leafNumbers(ctx, tx, refusalsGoneSQL, overdue); int64(len(leaves)) != n {
+			leaves = nil
+		}
 		return n, err
 	})
 	return n, n == retirePage, err
+}
+
+func leafNumbers(ctx context.Context, tx pgx.Tx, query string, args ...any) ([]int64, error) {
+	rows, err := tx.Query(ctx, query, args...)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, pgx.RowTo[int64])
 }
 
 const retireReconciliationsSQL = `
@@ -121,10 +160,7 @@ func (s *Store) RetireCases(ctx context.Context, lease uuid.UUID, years int, aft
 	}); err != nil || len(ids) == 0 {
 		return 0, uuid.Nil, err
 	}
-	var column uuids
-	for _, id := range ids {
-		column = column.add(id)
-	}
+	column := uuidColumn(ids)
 	var events int64
 	n, err = s.retire(ctx, func(n int64) journal.Entry { return entryOf(n, events) }, func(tx pgx.Tx) (n int64, err error) {
 		err = tx.QueryRow(ctx, retireCasesSQL, lease, column, years).Scan(&n, &events)
@@ -159,10 +195,7 @@ func (s *Store) EachLeft(ctx context.Context, env hub.Environment, release func(
 		if err := release(ctx, ids); err != nil {
 			return err
 		}
-		var column uuids
-		for _, id := range ids {
-			column = column.add(id)
-		}
+		column := uuidColumn(ids)
 		if _, err := s.pool.Exec(ctx, forgetLeftSQL, column); err != nil {
 			return unavailable(err)
 		}

@@ -7,8 +7,10 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 
 	"github.com/jackc/pgx/v5"
 )
@@ -21,7 +23,13 @@ const (
 	RoleVault = "hub_vault"
 	// RoleOpener is the opener's, for both schemas: it reads what is sealed and writes who looked.
 	RoleOpener = "hub_opener"
+	// RoleReader cannot log in: RoleApp takes it for a transaction that answers one participant.
+	RoleReader = "hub_reader"
 )
+
+// RoleMigrate is for a server whose superuser is somebody else's: it is a member of the schemas' owners, and
+// Migrate runs as it once deploy/postgres/roles.sql was run.
+const RoleMigrate = "hub_migrate"
 
 // prepare makes what migrations need: roles, schemas with their owners, the schema of versions.
 func prepare(ctx context.Context, conn *pgx.Conn, cfg MigrateConfig, sets []MigrationSet) error {
@@ -47,17 +55,9 @@ func prepare(ctx context.Context, conn *pgx.Conn, cfg MigrateConfig, sets []Migr
 		if err != nil {
 			return err
 		}
-		statements = append(statements, loginRole(login.role, verifier)...)
+		statements = append(statements, loginRole(login.role, " PASSWORD '"+verifier+"'")...)
 	}
-	statements = append(statements, "CREATE SCHEMA IF NOT EXISTS version")
-	for _, set := range sets {
-		statements = append(statements, ownedSchema(set.Name)...)
-	}
-	statements = append(statements,
-		"GRANT USAGE ON SCHEMA version TO "+RoleApp+", "+RoleVault+", "+RoleOpener,
-		// Temporary tables would be the only tables the login roles can make.
-		`DO $$ BEGIN EXECUTE format('REVOKE TEMPORARY ON DATABASE %I FROM PUBLIC', current_database()); END $$`)
-	for _, statement := range statements {
+	for _, statement := range append(statements, schemas(sets)...) {
 		if _, err := tx.Exec(ctx, statement, pgx.QueryExecModeSimpleProtocol); err != nil {
 			return fmt.Errorf("prepare roles and schemas: %w", masked(err))
 		}
@@ -68,13 +68,79 @@ func prepare(ctx context.Context, conn *pgx.Conn, cfg MigrateConfig, sets []Migr
 	return nil
 }
 
+// schemas makes what Migrate needs besides the login roles.
+func schemas(sets []MigrationSet) []string {
+	statements := append(readerRole(), "CREATE SCHEMA IF NOT EXISTS version")
+	for _, set := range sets {
+		statements = append(statements, ownedSchema(set.Name)...)
+	}
+	return append(statements,
+		// For hub.oldest_transaction alone: nobody can be that role. Where whoever migrates may not give it
+		// (a rented server), the function sees the application's own transactions only.
+		`DO $$ BEGIN GRANT pg_read_all_stats TO hub_owner; EXCEPTION WHEN insufficient_privilege THEN NULL; END $$`,
+		"GRANT USAGE ON SCHEMA version TO "+RoleApp+", "+RoleVault+", "+RoleOpener,
+		// Temporary tables would be the only tables the login roles can make.
+		`DO $$ BEGIN EXECUTE format('REVOKE TEMPORARY ON DATABASE %I FROM PUBLIC', current_database()); END $$`)
+}
+
+// RolesSQL is what a superuser runs, in each database of the hub, on a server where the hub is never given a
+// superuser: the roles without their passwords, the schemas and their owners, and RoleMigrate, as which
+// Migrate does the rest. It is deploy/postgres/roles.sql.
+func RolesSQL(sets ...MigrationSet) string {
+	statements := []string{"BEGIN"}
+	for _, role := range []string{RoleApp, RoleVault, RoleOpener} {
+		statements = append(statements, loginRole(role, "")...)
+	}
+	statements = append(statements, schemas(append([]MigrationSet{Migrations()}, sets...))...)
+	statements = append(statements, createRole(RoleMigrate),
+		"ALTER ROLE "+RoleMigrate+" LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS")
+	for _, set := range append([]MigrationSet{Migrations()}, sets...) {
+		statements = append(statements, "GRANT "+set.Name+"_owner TO "+RoleMigrate)
+	}
+	return rolesHead + strings.Join(append(statements, "COMMIT"), ";\n") + ";\n"
+}
+
+const rolesHead = `-- For the DBA of a server on which the hub gets no superuser. Run it as one in the hub's database (and, where
+-- the vault has a server of its own, in the vault's), before the first start and after each upgrade:
+--
+--   psql -d hub -f roles.sql
+--
+-- Then give the login roles their passwords (\password hub_app, hub_vault, hub_opener, hub_migrate) and run
+-- the migrations as hub_migrate: sinbahub migrate --admin-url-file FILE, with its address in FILE.
+-- Written by internal/postgres (RolesSQL), whose tests hold this file against it: do not edit.
+
+`
+
+// prepared tells whether a superuser made the roles of the sets, and this connection's may run their
+// migrations.
+func prepared(ctx context.Context, conn *pgx.Conn, sets []MigrationSet) error {
+	for _, set := range sets {
+		var member bool
+		err := conn.QueryRow(ctx, `
+SELECT EXISTS (
+  SELECT FROM pg_roles r JOIN pg_namespace n ON n.nspowner = r.oid AND n.nspname = $1
+  WHERE r.rolname = $1 || '_owner' AND pg_has_role(r.oid, 'MEMBER')
+)`, set.Name).Scan(&member)
+		if err != nil {
+			return fmt.Errorf("look for the roles: %w", masked(err))
+		}
+		if !member {
+			return errNotPrepared
+		}
+	}
+	return nil
+}
+
+// errNotPrepared says what is to be done.
+var errNotPrepared = errors.New("migrate: neither a superuser nor a server on which deploy/postgres/roles.sql was run")
+
 // loginRole makes a role or takes from it what it must not have, and bounds what it can hold up:
 // a hub that is frozen inside a transaction gives its locks back.
-func loginRole(role, verifier string) []string {
+func loginRole(role, password string) []string {
 	return []string{
 		createRole(role),
 		"ALTER ROLE " + role + " LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS" +
-			" PASSWORD '" + verifier + "'",
+			password,
 		"ALTER ROLE " + role + " SET statement_timeout = '15s'",
 		"ALTER ROLE " + role + " SET lock_timeout = '10s'",
 		"ALTER ROLE " + role + " SET idle_in_transaction_session_timeout = '15s'",
@@ -88,6 +154,17 @@ func loginRole(role, verifier string) []string {
 		"ALTER ROLE " + role + " SET enable_bitmapscan = off",
 		"ALTER ROLE " + role + " SET enable_hashjoin = off",
 		"ALTER ROLE " + role + " SET enable_mergejoin = off",
+	}
+}
+
+// readerRole makes the role of what is read for one participant. Nobody has its rights by being a member:
+// they are taken, and with them goes what RoleApp may do.
+func readerRole() []string {
+	return []string{
+		createRole(RoleReader),
+		"ALTER ROLE " + RoleReader + " NOLOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS",
+		"ALTER ROLE " + RoleApp + " NOINHERIT",
+		"GRANT " + RoleReader + " TO " + RoleApp,
 	}
 }
 

@@ -21,9 +21,6 @@ type Head struct {
 	Root tlog.Hash
 }
 
-// errBodyGone says that an entry waits for its leaf whose bytes are no longer there.
-var errBodyGone = errors.New("an entry without a leaf has lost its bytes")
-
 // Sequence gives entries that have none their leaves, in the order of their ids, at most so many. One
 // does so at a time, over all instances: another gets no leaves and no error. It tells the head
 // afterwards and how many leaves were added; the same number as asked for may mean that there are more.
@@ -33,28 +30,21 @@ var errBodyGone = errors.New("an entry without a leaf has lost its bytes")
 func (s *Store) Sequence(ctx context.Context, most int) (head Head, added int, err error) {
 	ctx, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
-	err = s.withConn(ctx, func(conn *pgx.Conn) error {
-		delete(conn.PgConn().CustomData(), warned)
-		tx, err := conn.Begin(ctx)
-		if err != nil {
-			return err
-		}
+	err = s.inTx(ctx, func(tx pgx.Tx) (err error) {
 		head, added, err = sequence(ctx, tx, most)
-		if err != nil {
-			return errors.Join(err, tx.Rollback(context.WithoutCancel(ctx)))
-		}
-		if err := tx.Commit(ctx); err != nil {
-			return err
-		}
-		return checkWarning(conn)
+		return err
 	})
 	return head, added, treeError(err)
 }
 
-// treeError keeps journal.ErrTree and makes everything else Unavailable.
+// treeError keeps journal.ErrTree, with what is damaged if that is known, and makes everything else
+// Unavailable.
 func treeError(err error) error {
 	if err == nil {
 		return nil
+	}
+	if damage, ok := errors.AsType[journal.DamageError](err); ok {
+		return damage
 	}
 	if errors.Is(err, journal.ErrTree) {
 		return journal.ErrTree
@@ -139,7 +129,8 @@ func dequeue(ctx context.Context, tx pgx.Tx, most int) (all []*queued, err error
 	var q queued
 	_, err = pgx.ForEachRow(rows, []any{&q.id, &q.at, &q.body}, func() error {
 		if q.body == nil {
-			return errBodyGone
+			// Nothing of the hub removes an entry that has no leaf.
+			return journal.DamageError{Part: journal.PartBody, Entry: q.id}
 		}
 		taken := q
 		taken.leaf.Entry = taken.body
@@ -185,8 +176,16 @@ func placeLeaves(ctx context.Context, tx pgx.Tx, index int64, taken []*queued) (
 		seqs = append(seqs, q.leaf.Seq)
 	}
 	_, err = tx.Exec(ctx, insertLeavesSQL, index, ids, at, participants, enti, seqs)
+	if server, ok := errors.AsType[*pgconn.PgError](err); ok && server.Code == uniqueViolation {
+		// Under the head's lock nobody else gives leaves: one that stands where the next belongs, or for an
+		// entry that waited, was put there by somebody, or a pair's count was changed.
+		return nil, journal.DamageError{Part: journal.PartPlace, Number: index}
+	}
 	return hashes, err
 }
+
+// uniqueViolation is PostgreSQL's SQLSTATE.
+const uniqueViolation = "23505"
 
 // countPairs adds the entries to their pairs' counts and gives each pair's count before.
 func countPairs(ctx context.Context, tx pgx.Tx, taken []*queued) (map[journal.Pair]int64, error) {
@@ -286,7 +285,7 @@ func readTiles(ctx context.Context, q session, tiles []tlog.Tile) ([][]byte, err
 	}
 	for i, t := range tiles {
 		if len(data[i]) != t.W*tlog.HashSize {
-			return nil, journal.ErrTree
+			return nil, journal.DamageError{Part: journal.PartTile, Level: t.L, Number: t.N}
 		}
 	}
 	return data, nil

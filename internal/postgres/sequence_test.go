@@ -299,6 +299,13 @@ func TestChangedTreeIsNoticed(t *testing.T) {
 		"a tile gone":                "DELETE FROM hub.journal_tile WHERE level = 0 AND number = 0",
 		"a checkpoint of no key":     "INSERT INTO hub.journal_checkpoint (size, root, at, note) SELECT size, root, now(), 'x' FROM hub.journal_head",
 		"a checkpoint's size":        "UPDATE hub.journal_checkpoint SET size = size + 1",
+		"a forged leaf at the next number": `INSERT INTO hub.journal_leaf (leaf_index, entry_id, entry_at, participant_id, ente_id, seq)
+			VALUES (300, gen_random_uuid(), now(), 77, 77, 1)`,
+		"a forged leaf of the entry that waits": `INSERT INTO hub.journal_leaf (leaf_index, entry_id, entry_at, participant_id, ente_id, seq)
+			SELECT 9000, q.entry_id, q.entry_at, 77, 77, 1 FROM hub.journal_queue q LIMIT 1`,
+		"a forged leaf in the sequence of the entry that waits": `INSERT INTO hub.journal_leaf (leaf_index, entry_id, entry_at, participant_id, ente_id, seq)
+			VALUES (9000, gen_random_uuid(), now(), 9, 9, 1)`,
+		"a pair's count gone": "DELETE FROM hub.journal_pair WHERE participant_id = 1",
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -323,10 +330,10 @@ func TestChangedTreeIsNoticed(t *testing.T) {
 			if name == "tail cut and head moved" {
 				sql = strings.ReplaceAll(sql, "%s", root)
 			}
+			record(t, store, note(journal.OperatorActed, 9, 9), note(journal.OperatorActed, 1, 1))
 			if _, err := conn.Exec(t.Context(), sql); err != nil {
 				t.Fatal(err)
 			}
-			record(t, store, note(journal.OperatorActed, 9, 9))
 			_, _, sequenced := store.Sequence(t.Context(), 100)
 			c, signed := always(t, store, key, known)
 			_, proven := store.Prove(t.Context(), oldest.ID, known)
@@ -350,7 +357,8 @@ func TestEntryThatLostItsBytesIsNotLeftOut(t *testing.T) {
 	if _, err := superuser(t, db).Exec(t.Context(), "DELETE FROM hub.journal_entry"); err != nil {
 		t.Fatal(err)
 	}
-	if _, added, err := store.Sequence(t.Context(), 10); err == nil || added != 0 {
+	want := journal.DamageError{Part: journal.PartBody, Entry: e.ID}
+	if _, added, err := store.Sequence(t.Context(), 10); !errors.Is(err, want) || !errors.Is(err, journal.ErrTree) || added != 0 {
 		t.Errorf("%d leaves, %v", added, err)
 	}
 }

@@ -219,6 +219,12 @@ func joinCodes(codes []string) *string {
 	if len(codes) == 0 {
 		return nil
 	}
+	text := strings.Join(PlainCodes(codes), " ")
+	return &text
+}
+
+// PlainCodes are codes as the rows of attempts have them.
+func PlainCodes(codes []string) []string {
 	kept := make([]string, 0, len(codes))
 	for _, code := range codes[:min(len(codes), 100)] {
 		if !plain(code, "_.-", 40) {
@@ -226,8 +232,7 @@ func joinCodes(codes []string) *string {
 		}
 		kept = append(kept, code)
 	}
-	text := strings.Join(kept, " ")
-	return &text
+	return kept
 }
 
 // someDigest is NULL for the zero digest.

@@ -106,7 +106,7 @@ WHERE k.environment = $1 AND k.ente_id = ANY ($2) AND k.event_id = $3
 ORDER BY k.ente_id LIMIT 1`
 
 func (s *Store) stateByEvent(ctx context.Context, q StateQuery) (EventState, error) {
-	return scanState(s.pool.QueryRow(ctx, stateByEventSQL, q.Environment, q.Enti, q.Event))
+	return readRow(ctx, s, q.Enti, scanState, stateByEventSQL, q.Environment, q.Enti, q.Event)
 }
 
 const stateByReceiptSQL = stateColumns + `
@@ -116,7 +116,7 @@ JOIN hub.event_key k ON k.environment = e.environment AND k.ente_id = e.ente_id
 WHERE e.environment = $1 AND e.ente_id = ANY ($2) AND e.id = $3`
 
 func (s *Store) stateByReceipt(ctx context.Context, q StateQuery) (EventState, error) {
-	return scanState(s.pool.QueryRow(ctx, stateByReceiptSQL, q.Environment, q.Enti, q.Receipt))
+	return readRow(ctx, s, q.Enti, scanState, stateByReceiptSQL, q.Environment, q.Enti, q.Receipt)
 }
 
 func scanState(row pgx.Row) (EventState, error) {
@@ -139,10 +139,7 @@ SELECT DISTINCT subject_id FROM hub.event WHERE subject_id = ANY ($1)`
 
 // EventsOf tells which of the subjects have at least one event, for the vault's sweep.
 func (s *Store) EventsOf(ctx context.Context, subjects []uuid.UUID) (map[uuid.UUID]bool, error) {
-	var column uuids
-	for _, id := range subjects {
-		column = column.add(id)
-	}
+	column := uuidColumn(subjects)
 	rows, err := s.pool.Query(ctx, eventsOfSQL, column)
 	if err != nil {
 		return nil, unavailable(err)

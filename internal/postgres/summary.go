@@ -113,6 +113,11 @@ func (s *Store) Summary(ctx context.Context, q SummaryQuery) (Summary, error) {
 	var page Summary
 	snapshot := pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}
 	err := pgx.BeginTxFunc(ctx, s.pool, snapshot, func(tx pgx.Tx) (err error) {
+		var trip pgx.Batch
+		readAs(&trip, []int32{q.Ente})
+		if err := tx.SendBatch(ctx, &trip).Close(); err != nil {
+			return err
+		}
 		page, err = summarise(ctx, tx, q)
 		return err
 	})

@@ -23,24 +23,28 @@ func (s *Store) JournalHead(ctx context.Context) (Head, error) {
 type tileReader struct {
 	q   session
 	ctx func() context.Context
+	// read are all that were asked for.
+	read *[]tlog.Tile
 }
 
 func (tileReader) Height() int { return journal.TileHeight }
 
 func (r tileReader) ReadTiles(tiles []tlog.Tile) ([][]byte, error) {
+	*r.read = append(*r.read, tiles...)
 	return readTiles(r.ctx(), r.q, tiles)
 }
 
 func (tileReader) SaveTiles([]tlog.Tile, [][]byte) {}
 
-// hashesOf reads the hashes of a tree of that head; every one is checked against the root.
-func hashesOf(ctx context.Context, q session, head Head) tlog.HashReader {
-	reader := tileReader{q: q, ctx: func() context.Context { return ctx }}
-	return tlog.TileHashReader(tlog.Tree{N: head.Size, Hash: head.Root}, reader)
+// hashesOf reads the hashes of a tree of that head; every one is checked against the root. It tells the
+// tiles that were read for that.
+func hashesOf(ctx context.Context, q session, head Head) (hashes tlog.HashReader, read *[]tlog.Tile) {
+	reader := tileReader{q: q, ctx: func() context.Context { return ctx }, read: new([]tlog.Tile)}
+	return tlog.TileHashReader(tlog.Tree{N: head.Size, Hash: head.Root}, reader), reader.read
 }
 
 // CheckConsistent tells whether a checkpoint that was signed once is a beginning of the journal as it is
-// now: journal.ErrTree if it is not, or if what is stored is no tree of its root.
+// now: journal.ErrTree if it is not, a journal.DamageError if what is stored is no tree of its root.
 func (s *Store) CheckConsistent(ctx context.Context, c journal.Checkpoint) error {
 	head, err := s.JournalHead(ctx)
 	if err != nil {
@@ -53,7 +57,8 @@ func (s *Store) consistent(ctx context.Context, q session, head Head, c journal.
 	if c.Note == "" {
 		return nil
 	}
-	err := c.Consistent(head.Size, head.Root, hashesOf(ctx, q, head))
+	hashes, read := hashesOf(ctx, q, head)
+	err := c.Consistent(head.Size, head.Root, hashes)
 	if err == nil || errors.Is(err, journal.ErrTree) {
 		return err
 	}
@@ -64,6 +69,9 @@ func (s *Store) consistent(ctx context.Context, q session, head Head, c journal.
 	// comes again.
 	if pingErr := s.pool.Ping(ctx); pingErr != nil {
 		return unavailable(err)
+	}
+	if damage, ok := blame(ctx, q, head, *read); ok {
+		return damage
 	}
 	return journal.ErrTree
 }
@@ -104,19 +112,9 @@ SELECT hub.hub_now()`
 func (s *Store) Checkpoint(ctx context.Context, n Notary, due CheckpointDue) (last journal.Checkpoint, err error) {
 	ctx, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
-	err = s.withConn(ctx, func(conn *pgx.Conn) error {
-		delete(conn.PgConn().CustomData(), warned)
-		tx, err := conn.Begin(ctx)
-		if err != nil {
-			return err
-		}
-		if last, err = s.checkpoint(ctx, tx, n, due); err != nil {
-			return errors.Join(err, tx.Rollback(context.WithoutCancel(ctx)))
-		}
-		if err := tx.Commit(ctx); err != nil {
-			return err
-		}
-		return checkWarning(conn)
+	err = s.inTx(ctx, func(tx pgx.Tx) (err error) {
+		last, err = s.checkpoint(ctx, tx, n, due)
+		return err
 	})
 	return last, treeError(err)
 }
@@ -134,10 +132,12 @@ func (s *Store) checkpoint(ctx context.Context, tx pgx.Tx, n Notary, due Checkpo
 	if err != nil {
 		return journal.Checkpoint{}, err
 	}
-	for _, c := range []journal.Checkpoint{last, n.Known} {
-		if err := s.consistent(ctx, tx, head, c); err != nil {
-			return journal.Checkpoint{}, err
-		}
+	err = s.consistent(ctx, tx, head, last)
+	if err == nil && n.Known.Note != last.Note {
+		err = s.consistent(ctx, tx, head, n.Known)
+	}
+	if err != nil {
+		return journal.Checkpoint{}, err
 	}
 	if last.Note != "" && head.Size-last.Size < due.Leaves && now.Sub(last.At) < due.Age {
 		return last, nil
@@ -229,7 +229,7 @@ func (s *Store) Prove(ctx context.Context, entry uuid.UUID, c journal.Checkpoint
 		return nil, unavailable(err)
 	}
 	p.Leaf = leaf.Bytes()
-	hashes := hashesOf(ctx, s.pool, Head{Size: c.Size, Root: c.Root})
+	hashes, _ := hashesOf(ctx, s.pool, Head{Size: c.Size, Root: c.Root})
 	if p.Hashes, err = tlog.ProveRecord(c.Size, p.Index, hashes); err != nil {
 		return nil, hub.NewError(hub.Internal, hub.CodeInternal, journal.ErrTree)
 	}
@@ -240,16 +240,19 @@ func (s *Store) Prove(ctx context.Context, entry uuid.UUID, c journal.Checkpoint
 }
 
 const queueAgeSQL = `
-SELECT coalesce(extract(epoch FROM hub.hub_now() - min(q.entry_at)), 0)::float8
+SELECT extract(epoch FROM hub.hub_now() - q.entry_at)::float8
 FROM hub.journal_queue q
-JOIN hub.journal_entry e ON e.id = q.entry_id AND e.at = q.entry_at
-WHERE e.kind NOT IN ($1, $2)
-  OR q.entry_at < date_trunc('day', hub.hub_now() AT TIME ZONE 'UTC') AT TIME ZONE 'UTC'`
+LEFT JOIN hub.journal_entry e ON e.id = q.entry_id AND e.at = q.entry_at
+-- the sequencer waits for one whose bytes are gone, too
+WHERE e.kind IS NULL OR e.kind NOT IN ($1, $2)
+  OR q.entry_at < date_trunc('day', hub.hub_now() AT TIME ZONE 'UTC') AT TIME ZONE 'UTC'
+ORDER BY q.entry_id LIMIT 1`
 
-// QueueAge is the age of the oldest entry that could have its leaf and has none.
+// QueueAge is the age of the first entry that could have its leaf and has none; 0 if there is none.
 func (s *Store) QueueAge(ctx context.Context) (time.Duration, error) {
 	var age float64
-	if err := s.pool.QueryRow(ctx, queueAgeSQL, int16(journal.SubjectsJoined), int16(journal.OthersHistory)).Scan(&age); err != nil {
+	err := s.pool.QueryRow(ctx, queueAgeSQL, int16(journal.SubjectsJoined), int16(journal.OthersHistory)).Scan(&age)
+	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
 		return 0, unavailable(err)
 	}
 	return max(0, time.Duration(age*float64(time.Second))), nil

@@ -85,15 +85,15 @@ func (d *decision) keyArgs() []any {
 
 const insertCasesSQL = `
 INSERT INTO hub.case_file (id, environment, ente_id, case_index, index_epoch, subject_id,
-  sealed_ids, facts_epoch, events, created_at, last_event_at, state, status, incongruent)
+  sealed_ids, facts_epoch, nation_epoch, events, created_at, last_event_at, state, status, incongruent)
 SELECT i.id, i.environment, i.ente_id, i.case_index, i.index_epoch, i.subject_id,
-  i.sealed_ids, i.facts_epoch, i.events, i.last_event_at AS created_at, i.last_event_at, i.state, i.status,
+  i.sealed_ids, i.facts_epoch, i.nation_epoch, i.events, i.last_event_at AS created_at, i.last_event_at, i.state, i.status,
   i.incongruent
 FROM unnest($1::smallint[], $2::integer[], $3::bytea[], $4::uuid[], $5::integer[], $6::uuid[],
-  $7::bytea[], $8::integer[], $9::integer[], $10::timestamptz[], $11::bytea[], $12::smallint[],
-  $13::integer[])
+  $7::bytea[], $8::integer[], $9::integer[], $10::integer[], $11::timestamptz[], $12::bytea[],
+  $13::smallint[], $14::integer[])
   AS i (environment, ente_id, case_index, id, index_epoch, subject_id, sealed_ids, facts_epoch,
-    events, last_event_at, state, status, incongruent)
+    nation_epoch, events, last_event_at, state, status, incongruent)
 -- as with keys: a new case may be another process's too
 ORDER BY i.environment, i.ente_id, i.case_index`
 
@@ -101,7 +101,7 @@ ORDER BY i.environment, i.ente_id, i.case_index`
 func (d *decision) openedArgs() []any {
 	var cases caseColumns
 	var subjects uuids
-	var indexEpochs, factsEpochs []int32
+	var indexEpochs, factsEpochs, nationEpochs []int32
 	var sealed [][]byte
 	var taken takenColumns
 	for _, c := range d.cases {
@@ -112,13 +112,14 @@ func (d *decision) openedArgs() []any {
 		subjects = subjects.add(c.Subject)
 		indexEpochs = append(indexEpochs, c.opener.Case.IndexEpoch)
 		factsEpochs = append(factsEpochs, c.opener.Case.FactsEpoch)
+		nationEpochs = append(nationEpochs, c.opener.Case.NationEpoch)
 		sealed = append(sealed, c.opener.Case.SealedIDs)
 		taken.add(c)
 	}
 	if len(taken.ids.FlatArray) == 0 {
 		return nil
 	}
-	return append(cases.args(), taken.ids, indexEpochs, subjects, sealed, factsEpochs,
+	return append(cases.args(), taken.ids, indexEpochs, subjects, sealed, factsEpochs, nationEpochs,
 		taken.events, taken.last, taken.states, taken.statuses, taken.incongruent)
 }
 
@@ -170,7 +171,7 @@ WITH i AS MATERIALIZED (
     u.facts, u.schema_version,
     u.mapping_version, u.rules_version, u.region_epoch, u.nation_epoch, u.body, u.seal_epoch,
     u.digest, u.sealed, u.transmission_id, u.entry_id, u.entry_at, u.entry_kind, u.entry_body,
-    u.reference_version, u.turn,
+    u.reference_version, u.turn, u.ids_epoch,
     -- begun at once only if nothing of its case waits: we hold the case, so nothing joins it now
     CASE WHEN u.lease IS NULL THEN NULL WHEN (
       SELECT e.id FROM hub.delivery e
@@ -181,12 +182,12 @@ WITH i AS MATERIALIZED (
     $13::integer[], $14::text[], $15::integer[], $16::integer[], $17::integer[], $18::integer[],
     $19::bytea[], $20::uuid[], $21::bytea[], $22::bytea[], $23::uuid[], $24::uuid[],
     $25::timestamptz[], $26::smallint[], $27::bytea[], $28::uuid[], $29::bytea[], $30::text[],
-    $31::integer[], $32::uuid[])
+    $31::integer[], $32::integer[], $33::uuid[])
     AS u (id, received_at, environment, participant_id, ente_id, event_id, case_id,
       subject_id, type, operation, refers_to, sequence, position, schema_version,
       mapping_version, rules_version, region_epoch, nation_epoch, body, seal_epoch,
       digest, sealed, transmission_id, entry_id, entry_at, entry_kind, entry_body, original_id,
-      facts, reference_version, turn, lease)
+      facts, reference_version, turn, ids_epoch, lease)
 ), stored_message AS (
   INSERT INTO hub.message (id, received_at, environment, participant_id, ente_id, seal_epoch,
     digest, sealed)
@@ -206,12 +207,12 @@ WITH i AS MATERIALIZED (
 ), stored_delivery AS (
   -- due at once, by the database's clock; sequence is the turn, which is not always the event's number
   INSERT INTO hub.delivery (id, message_id, environment, case_id, sequence, position, received_at,
-    nation_epoch, state, attempts, changed_at, due_at, ready_at, lease, owner)
+    nation_epoch, ids_epoch, state, attempts, changed_at, due_at, ready_at, lease, owner)
   SELECT i.transmission_id, i.id, i.environment, i.case_id, i.turn, i.position, i.received_at,
-    i.nation_epoch, CASE WHEN i.lease IS NULL THEN 'pending' ELSE 'sending' END,
+    i.nation_epoch, i.ids_epoch, CASE WHEN i.lease IS NULL THEN 'pending' ELSE 'sending' END,
     CASE WHEN i.lease IS NULL THEN 0 ELSE 1 END,
     CASE WHEN i.lease IS NULL THEN i.received_at ELSE clock.now END,
-    CASE WHEN i.lease IS NOT NULL THEN clock.now + $34::bigint * interval '1 microsecond'
+    CASE WHEN i.lease IS NOT NULL THEN clock.now + $35::bigint * interval '1 microsecond'
       -- with two before it, it is put off until it is the next: a claim must not meet what cannot go.
       -- Not with one: that may be settled while we write, and its settlement not see this row.
       WHEN EXISTS (
@@ -221,7 +222,7 @@ WITH i AS MATERIALIZED (
         OFFSET 1
       ) THEN clock.now + interval '5 minutes'
       ELSE clock.now END,
-    clock.now, i.lease, CASE WHEN i.lease IS NULL THEN NULL ELSE $33::uuid END
+    clock.now, i.lease, CASE WHEN i.lease IS NULL THEN NULL ELSE $34::uuid END
   FROM i CROSS JOIN (SELECT hub.hub_now() AS now) AS clock
   RETURNING id, lease
 ), stored_entry AS (
@@ -245,7 +246,7 @@ func (d *decision) leaseArgs(leases []uuid.UUID, room Room) []any {
 func (d *decision) eventArgs() []any {
 	n := len(d.fresh)
 	var ids, events, cases, subjects, refers, originals, epochs, transmissions, entryIDs uuids
-	var sequences, positions, turns, mappings, rules, regions, nations []int32
+	var sequences, positions, turns, mappings, rules, regions, nations, inIDs []int32
 	at, entryAt := make([]time.Time, 0, n), make([]time.Time, 0, n)
 	environments, kinds := make([]int16, 0, n), make([]int16, 0, n)
 	participants, enti := make([]int32, 0, n), make([]int32, 0, n)
@@ -264,6 +265,7 @@ func (d *decision) eventArgs() []any {
 		turns = append(turns, r.turn)
 		mappings, rules = append(mappings, r.MappingVersion), append(rules, r.RulesVersion)
 		regions, nations = append(regions, r.RegionEpoch), append(nations, r.NationEpoch)
+		inIDs = append(inIDs, r.Case.NationEpoch)
 		at, entryAt = append(at, r.ReceivedAt), append(entryAt, r.Entry.At)
 		environments = append(environments, int16(r.Key.Environment))
 		kinds = append(kinds, int16(r.Entry.Kind))
@@ -277,7 +279,7 @@ func (d *decision) eventArgs() []any {
 		ids, at, environments, participants, enti, events, cases, subjects, types, operations, refers,
 		sequences, positions, schemas, mappings, rules, regions, nations, bodies, epochs, digests, sealed,
 		transmissions, entryIDs, entryAt, kinds, entries, originals, facts, references,
-		turns,
+		turns, inIDs,
 	}
 }
 
@@ -286,6 +288,15 @@ type uuids struct{ pgtype.FlatArray[pgtype.UUID] }
 
 func (u uuids) add(id uuid.UUID) uuids {
 	return uuids{append(u.FlatArray, pgtype.UUID{Bytes: id, Valid: true})}
+}
+
+// uuidColumn is ids as the column of unnest.
+func uuidColumn(ids []uuid.UUID) uuids {
+	var column uuids
+	for _, id := range ids {
+		column = column.add(id)
+	}
+	return column
 }
 
 // addNullable turns the nil id into NULL.

@@ -34,22 +34,30 @@ const (
 // ErrUnknownEpoch is returned when no key of that domain and epoch was loaded.
 var ErrUnknownEpoch = errors.New("keys: unknown domain or epoch")
 
-// LinkIndex stands for an identity in the vault: HMAC(K_link, type ‖ 0x1F ‖ value). A new
-// canonical form would come with a new epoch of the key, which is stored beside each index.
+// LinkIndex stands for an identity in the vault: HMAC(K_link, type ‖ 0x1F ‖ value) under each key
+// of the link index that is held. A new canonical form would come with a new epoch of the key,
+// which is stored beside each index.
 func (k *Keys) LinkIndex(id Identity) LinkIndex {
-	return LinkIndex(k.link.sum(id.Bytes()))
+	var index LinkIndex
+	held := k.held.Load()
+	text := id.Bytes()
+	defer clear(text)
+	for i, epoch := range held.linkEpochs {
+		index.of[i] = linkSum{epoch, held.link[epoch].sum(text)}
+	}
+	return index
 }
 
 // CaseIndex stands for an ente's IdCartella, which is an identifier too.
 func (k *Keys) CaseIndex(enteCode string, idCartella hub.Identifier) [32]byte {
-	return k.local.sumFrame("IdCartella", enteCode, idCartella.Reveal())
+	return k.held.Load().local.sumFrame("IdCartella", enteCode, idCartella.Reveal())
 }
 
 // LocalEpoch is the epoch of the key that makes CaseIndex.
-func (k *Keys) LocalEpoch() int32 { return k.localEpoch }
+func (k *Keys) LocalEpoch() int32 { return k.held.Load().localEpoch }
 
 // ContentMAC compares the content of two messages with the same id (contract, "Duplicates").
-func (k *Keys) ContentMAC(content []byte) [32]byte { return k.content.sum(content) }
+func (k *Keys) ContentMAC(content []byte) [32]byte { return k.held.Load().content.sum(content) }
 
 // cursorKey makes a key of its own for cursors: no file holds it, and no other purpose's sum is one
 // of its.
@@ -60,10 +68,10 @@ func cursorKey(local macKey) macKey {
 
 // CursorMAC proves that a cursor was given by this hub (riepilogoEventi). Each part goes with its
 // length.
-func (k *Keys) CursorMAC(parts ...string) [32]byte { return k.cursor.sumFrame(parts...) }
+func (k *Keys) CursorMAC(parts ...string) [32]byte { return k.held.Load().cursor.sumFrame(parts...) }
 
-// Epoch is the epoch under which a domain's codes are made now: the highest loaded.
-func (k *Keys) Epoch(d Domain) int32 { return k.current[d] }
+// Epoch is the epoch under which a domain's codes are made now.
+func (k *Keys) Epoch(d Domain) int32 { return k.held.Load().current[d] }
 
 // Code is a subject's code for the recipients of a domain, 20 characters of [A-Z2-7]:
 // base32(HMAC(K_domain and epoch, "v1|domain|subject")), cut.
@@ -98,7 +106,7 @@ type Codes struct {
 
 // Codes gives the maker of codes; ErrUnknownEpoch if that key was not loaded.
 func (k *Keys) Codes(d Domain, epoch int32, subject, caseID uuid.UUID) (Codes, error) {
-	key, ok := k.codes[codeKey{d, epoch}]
+	key, ok := k.held.Load().codes[codeKey{d, epoch}]
 	if !ok {
 		return Codes{}, ErrUnknownEpoch
 	}
@@ -126,12 +134,33 @@ func Commitment(salt [16]byte, content []byte) [32]byte {
 	return [32]byte(h.Sum(nil))
 }
 
-// Salt is the receipt's SaleImpronta: the first 16 bytes of HMAC(subject's secret, IdRicevuta).
-// It dies with the secret.
-func Salt(secret Secret, receipt uuid.UUID) [16]byte {
+// saltKey makes a key of its own for salts: no file holds it, and no other purpose's sum is one of its.
+func saltKey(local macKey) macKey {
+	derived := local.sumFrame("derive", "SaleImpronta")
+	return newMACKey(derived[:])
+}
+
+// Salt is the receipt's SaleImpronta: the first 16 bytes of HMAC(K, subject's secret ‖ IdRicevuta), each with
+// its length. It dies with the secret. K keeps who has both databases, but no key, from trying codes against
+// the commitment of an event of which all else is known.
+func (k *Keys) Salt(secret Secret, receipt uuid.UUID) [16]byte {
+	mac := k.held.Load().salt.sumFrame(string(secret.reveal()), string(receipt[:]))
+	return [16]byte(mac[:16])
+}
+
+// SaltOf is the salt under which a commitment is of a content: Salt, or for receipts that were given before
+// it had a key, the first 16 bytes of HMAC(subject's secret, IdRicevuta). It is Salt if neither is.
+func (k *Keys) SaltOf(secret Secret, receipt uuid.UUID, content []byte, commitment [32]byte) [16]byte {
+	salt := k.Salt(secret, receipt)
+	if Commitment(salt, content) == commitment {
+		return salt
+	}
 	h := hmac.New(sha256.New, secret.reveal())
 	h.Write(receipt[:])
-	return [16]byte(h.Sum(nil))
+	if earlier := [16]byte(h.Sum(nil)); Commitment(earlier, content) == commitment {
+		return earlier
+	}
+	return salt
 }
 
 // short is the text of a code.

@@ -56,8 +56,8 @@ func TestFormulasMatchTheirDescription(t *testing.T) {
 				t.Errorf("%s differs", what)
 			}
 		}
-		same("link index", keys.LinkIndex(pseudonym.NewIdentity("CF", id)), mac(link, "CF\x1f", value))
-		same("local link index", keys.LinkIndex(pseudonym.NewLocalIdentity(ente, id)), mac(link, "NI\x1f", long(ente), long(value)))
+		same("link index", sum(keys.LinkIndex(pseudonym.NewIdentity("CF", id))), mac(link, "CF\x1f", value))
+		same("local link index", sum(keys.LinkIndex(pseudonym.NewLocalIdentity(ente, id))), mac(link, "NI\x1f", long(ente), long(value)))
 		same("case index", keys.CaseIndex(ente, id), mac(local, long("IdCartella"), long(ente), long(value)))
 		same("content MAC", keys.ContentMAC([]byte(value)), mac(content, value))
 		if got, err := keys.Code(pseudonym.Nation, 1, subject); err != nil || got != code20(mac(nation, "v1|nation|", subject.String())) {
@@ -76,17 +76,45 @@ func TestFormulasMatchTheirDescription(t *testing.T) {
 
 func TestSaltAndCommitment(t *testing.T) {
 	t.Parallel()
-	subject, receipt := pseudonym.NewSubject(), uuid.New()
-	salt := pseudonym.Salt(subject.Secret(), receipt)
-	if salt != pseudonym.Salt(subject.Secret(), receipt) {
+	keys, subject, receipt := newKeys(t, hub.Prod), pseudonym.NewSubject(), uuid.New()
+	salt := keys.Salt(subject.Secret(), receipt)
+	if salt != keys.Salt(subject.Secret(), receipt) {
 		t.Error("the salt of a repeated receipt differs")
 	}
-	if salt == pseudonym.Salt(subject.Secret(), uuid.New()) || salt == pseudonym.Salt(pseudonym.NewSubject().Secret(), receipt) {
-		t.Error("the salt does not depend on both secret and receipt")
+	if salt == keys.Salt(subject.Secret(), uuid.New()) || salt == keys.Salt(pseudonym.NewSubject().Secret(), receipt) ||
+		salt == newKeys(t, hub.Prod).Salt(subject.Secret(), receipt) {
+		t.Error("the salt does not depend on secret, receipt and key")
 	}
 	content := []byte("Testata/IdEvento=x\n")
-	if pseudonym.Commitment(salt, content) != sha256.Sum256(append(salt[:], content...)) {
+	commitment := pseudonym.Commitment(salt, content)
+	if commitment != sha256.Sum256(append(salt[:], content...)) {
 		t.Error("the commitment is not SHA-256(salt ‖ content)")
+	}
+	if keys.SaltOf(subject.Secret(), receipt, content, commitment) != salt {
+		t.Error("the salt of a commitment is not found")
+	}
+}
+
+// A receipt that was given before salts had a key is repeated with the salt that it had.
+func TestEarlierSaltsAreFound(t *testing.T) {
+	t.Parallel()
+	keys, receipt, content := newKeys(t, hub.Prod), uuid.New(), []byte("Testata/IdEvento=x\n")
+	subject := pseudonym.NewSubject()
+	d := newDatabase(t)
+	v := d.vault(t, keys)
+	subject = mustReserve(t, v, anyone(keys), subject)
+	var secret []byte
+	if err := d.super.QueryRow(t.Context(), "SELECT secret FROM vault.subject WHERE id = $1", [16]byte(subject.ID)).Scan(&secret); err != nil {
+		t.Fatal(err)
+	}
+	mac := hmac.New(sha256.New, secret)
+	mac.Write(receipt[:])
+	earlier := [16]byte(mac.Sum(nil))
+	if keys.SaltOf(subject.Secret(), receipt, content, pseudonym.Commitment(earlier, content)) != earlier {
+		t.Error("the earlier salt is not found")
+	}
+	if keys.SaltOf(subject.Secret(), receipt, content, [32]byte{1}) != keys.Salt(subject.Secret(), receipt) {
+		t.Error("a commitment of nothing has another salt than that of today")
 	}
 }
 
@@ -164,10 +192,10 @@ func TestIndexesDifferByEnvironmentKindAndEnte(t *testing.T) {
 	}
 	for env, keys := range map[string]*pseudonym.Keys{"prod": prod, "test": test} {
 		for _, kind := range []string{"CF", "CFP", "STP", "ENI"} {
-			add(env+kind, keys.LinkIndex(pseudonym.NewIdentity(kind, id)))
+			add(env+kind, sum(keys.LinkIndex(pseudonym.NewIdentity(kind, id))))
 		}
-		add(env+"NI a", keys.LinkIndex(pseudonym.NewLocalIdentity("a", id)))
-		add(env+"NI b", keys.LinkIndex(pseudonym.NewLocalIdentity("b", id)))
+		add(env+"NI a", sum(keys.LinkIndex(pseudonym.NewLocalIdentity("a", id))))
+		add(env+"NI b", sum(keys.LinkIndex(pseudonym.NewLocalIdentity("b", id))))
 		add(env+"case a", keys.CaseIndex("a", id))
 		add(env+"case b", keys.CaseIndex("b", id))
 		add(env+"content", keys.ContentMAC([]byte("12345678901")))

@@ -7,8 +7,10 @@ import (
 	"encoding/json"
 	"errors"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"syscall"
 	"time"
 
@@ -78,28 +80,39 @@ func writeFirstKeys(dir string, env hub.Environment, now time.Time) error {
 // AddEpoch makes the next key of a domain's codes (PurposeCode), or the opener's next key pair
 // (PurposeSeal, no domain), beside the earlier ones in a folder with a complete set, and
 // returns its epoch. A new private half stands in dir/opener and goes where the others went. A
-// running process goes on with what it loaded. Link, local and content keys are not rotated
-// this way: their indexed values would have to be hashed anew.
+// running process goes on with what it uses until the database says otherwise (Keys.Use). A new key
+// of the link index (PurposeLink, no domain) stands in dir/opener too: the opener hashes the known
+// identities anew. Local and content keys are not rotated: what they were made of is not kept.
 func AddEpoch(dir string, env hub.Environment, p Purpose, d Domain, now time.Time) (int32, error) {
 	id := keyID{environment: env, purpose: p, domain: d}
-	if !id.known() || (p != PurposeCode && p != PurposeSeal) {
-		return 0, keyError(dir, "can only get a new epoch of codes or of the seal")
+	if !id.known() || p == PurposeLocal || p == PurposeContent {
+		return 0, keyError(dir, "can only get a new epoch of codes, of the link index or of the seal")
 	}
 	keys, err := LoadKeys(dir, env)
 	if err != nil {
 		return 0, err
 	}
-	if p == PurposeCode {
-		id.epoch = keys.Epoch(d) + 1
+	held := keys.held.Load()
+	switch p {
+	case PurposeCode:
+		id.epoch = slices.Max(keys.Epochs(d)) + 1
 		return id.epoch, writeKey(dir, id, now)
+	case PurposeLink:
+		id.epoch = slices.Max(held.linkEpochs) + 1
+		if len(held.linkEpochs) == mostLinkKeys {
+			return 0, keyError(dir, "has two keys of the link index: destroy one first")
+		}
+	case PurposeSeal:
+		id.epoch = slices.Max(slices.Collect(maps.Keys(held.openers))) + 1
+	case PurposeLocal, PurposeContent:
 	}
 	private := filepath.Join(dir, openerFolder)
 	if err := os.Mkdir(private, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
 		return 0, err
 	}
-	// A private half without its public one is left of an attempt that did not end: its number
-	// is spent.
-	for id.epoch = keys.opener.epoch + 1; exists(filepath.Join(private, id.name())); {
+	// The opener's file without the other is left of an attempt that did not end: its number is
+	// spent.
+	for exists(filepath.Join(private, id.name())) {
 		id.epoch++
 	}
 	return id.epoch, writeKey(dir, id, now)
@@ -122,6 +135,11 @@ func writeKey(dir string, id keyID, now time.Time) error {
 		var err error
 		if file.Keyset, err = newKeyset(); err != nil {
 			return err
+		}
+		if id.purpose == PurposeLink && id.epoch > 1 {
+			if err := writeKeyFile(filepath.Join(dir, openerFolder, id.name()), &file); err != nil {
+				return err
+			}
 		}
 		return writeKeyFile(filepath.Join(dir, id.name()), &file)
 	}

@@ -11,11 +11,39 @@ import (
 	"github.com/sinbahub/sinbahub/internal/hub"
 )
 
+// As reserveSQL does for many.
 const linkSQL = `
-INSERT INTO vault.subject_link (link_index, key_epoch, subject_id, sealed_identity, created_at)
-VALUES ($1, $2, $3, $4, vault.now())
-ON CONFLICT (link_index) DO UPDATE SET link_index = excluded.link_index
-RETURNING subject_id`
+WITH i AS MATERIALIZED (
+    SELECT CASE st.active_epoch WHEN $1 THEN $2::bytea WHEN $3 THEN $4::bytea END AS link_index,
+        CASE st.next_epoch WHEN $1 THEN $2::bytea WHEN $3 THEN $4::bytea END AS twin, st.active_epoch, st.next_epoch
+    FROM vault.link_state st
+    WHERE st.environment = $5
+), l AS (
+    INSERT INTO vault.subject_link (link_index, key_epoch, subject_id, sealed_identity, created_at, reindexed_epoch)
+    SELECT i.link_index, i.active_epoch, $6, $7, vault.now(), CASE WHEN i.twin IS NOT NULL THEN i.next_epoch END
+    FROM i
+    ON CONFLICT (link_index) DO UPDATE SET link_index = excluded.link_index
+    RETURNING subject_id
+), twins AS (
+    INSERT INTO vault.subject_link (link_index, key_epoch, subject_id, sealed_identity, created_at)
+    SELECT i.twin, i.next_epoch, l.subject_id, $7, vault.now()
+    FROM i, l
+    WHERE i.twin IS NOT NULL AND l.subject_id = $6
+    ON CONFLICT (link_index) DO NOTHING
+)
+SELECT subject_id FROM l`
+
+// link makes a subject stand for an identity, unless another one does, and tells which does.
+func (v *Vault) link(ctx context.Context, tx pgx.Tx, index LinkIndex, subject uuid.UUID, identity []byte) (standing [16]byte, err error) {
+	if _, err = tx.Exec(ctx, goBySQL, lockOf(v.environment)); err != nil {
+		return standing, err
+	}
+	var c linkColumns
+	c.add(&index)
+	err = tx.QueryRow(ctx, linkSQL, c.epochs[0][0], c.sums[0][0], c.epochs[1][0], c.sums[1][0], v.environment.String(),
+		[16]byte(subject), identity).Scan(&standing)
+	return standing, err
+}
 
 const claimSQL = `
 INSERT INTO vault.subject_claim (message_id, subject_id, standing_id, created_at)
@@ -33,8 +61,7 @@ func (v *Vault) Link(ctx context.Context, index LinkIndex, subject Subject, seal
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	err := pgx.BeginFunc(ctx, v.pool, func(tx pgx.Tx) error {
-		var standing [16]byte
-		err := tx.QueryRow(ctx, linkSQL, index[:], v.linkEpoch, [16]byte(subject.ID), sealedIdentity).Scan(&standing)
+		standing, err := v.link(ctx, tx, index, subject.ID, sealedIdentity)
 		if err != nil {
 			return err
 		}
@@ -51,32 +78,80 @@ func (v *Vault) Link(ctx context.Context, index LinkIndex, subject Subject, seal
 // role cannot see.
 type Accepted func(ctx context.Context, messages []uuid.UUID) (map[uuid.UUID]bool, error)
 
+// Joinable says whether subjects may be joined to others: the opposite is that one was adopted.
+type Joinable int
+
+// What is known of that.
+const (
+	// Free says that they may, Frozen that one of them was adopted and never may again, Unclear that it has to
+	// be asked again later.
+	Free Joinable = iota
+	Frozen
+	Unclear
+)
+
 // JoinClaimed joins the subjects that accepted events said to be one child: each keeps its codes and
 // its events, and the privacy officer can see it. What was said by a message that was not accepted
-// within ten minutes is forgotten. Several processes may do it at once.
-func (v *Vault) JoinClaimed(ctx context.Context, accepted Accepted) error {
+// within ten minutes is forgotten, and so is what would join a child that was adopted, or any that is joined to
+// one, to another: whose life goes on under another name must not be found through the former one. joinable is
+// asked of the two and all that are joined to them. It returns how many were so forgotten. Several processes
+// may do it at once.
+func (v *Vault) JoinClaimed(ctx context.Context, accepted Accepted,
+	joinable func(ctx context.Context, subjects []uuid.UUID) (Joinable, error),
+) (frozen int, err error) {
 	var after uuid.UUID
 	for {
 		claims, err := v.claims(ctx, after)
 		if err != nil {
-			return unavailable(err)
+			return frozen, unavailable(err)
 		}
 		if len(claims) == 0 {
-			return nil
+			return frozen, nil
 		}
-		after = claims[len(claims)-1]
-		has, err := accepted(ctx, claims)
+		after = claims[len(claims)-1].message
+		messages := make([]uuid.UUID, len(claims))
+		for i, c := range claims {
+			messages[i] = c.message
+		}
+		has, err := accepted(ctx, messages)
 		if err != nil {
-			return unavailable(err)
+			return frozen, unavailable(err)
 		}
-		if err := v.settleClaims(ctx, claims, has); err != nil {
-			return unavailable(err)
+		for i := range claims {
+			if c := &claims[i]; has[c.message] && c.subject != c.standing {
+				if c.joinable, err = v.askJoinable(ctx, c, joinable); err != nil {
+					return frozen, unavailable(err)
+				}
+			}
+		}
+		n, err := v.settleClaims(ctx, claims, has)
+		if frozen += n; err != nil {
+			return frozen, unavailable(err)
 		}
 	}
 }
 
+// claim is what a message says: that one subject's child has an identity which stands for another.
+type claim struct {
+	message, subject, standing uuid.UUID
+	joinable                   Joinable
+}
+
+// askJoinable asks of the two subjects of a claim, and of all that are joined to them.
+func (v *Vault) askJoinable(ctx context.Context, c *claim, joinable func(context.Context, []uuid.UUID) (Joinable, error)) (Joinable, error) {
+	var all []uuid.UUID
+	for _, id := range []uuid.UUID{c.subject, c.standing} {
+		same, err := v.SameChild(ctx, id)
+		if err != nil {
+			return Unclear, err
+		}
+		all = append(all, same...)
+	}
+	return joinable(ctx, all)
+}
+
 const claimsSQL = `
-SELECT c.message_id
+SELECT c.message_id, c.subject_id, c.standing_id
 FROM vault.subject_claim c
 JOIN vault.subject s ON s.id = c.subject_id
 WHERE s.environment = $1 AND c.message_id > $2
@@ -84,16 +159,16 @@ ORDER BY c.message_id
 LIMIT $3`
 
 // claims lists the next messages that claim something.
-func (v *Vault) claims(ctx context.Context, after uuid.UUID) ([]uuid.UUID, error) {
+func (v *Vault) claims(ctx context.Context, after uuid.UUID) ([]claim, error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	rows, err := v.pool.Query(ctx, claimsSQL, v.environment.String(), [16]byte(after), sweepPage)
 	if err != nil {
 		return nil, err
 	}
-	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (id uuid.UUID, err error) {
-		err = row.Scan((*[16]byte)(&id))
-		return id, err
+	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (c claim, err error) {
+		err = row.Scan((*[16]byte)(&c.message), (*[16]byte)(&c.subject), (*[16]byte)(&c.standing))
+		return c, err
 	})
 }
 
@@ -118,29 +193,44 @@ const forgetClaimsSQL = `
 DELETE FROM vault.subject_claim
 WHERE message_id = ANY ($1::uuid[]) AND created_at < (SELECT vault.now()) - $2::interval`
 
-// settleClaims makes joins of the accepted ones and forgets the old others.
-func (v *Vault) settleClaims(ctx context.Context, claims []uuid.UUID, accepted map[uuid.UUID]bool) error {
+const forgetFrozenSQL = `
+DELETE FROM vault.subject_claim
+WHERE message_id = ANY ($1::uuid[])`
+
+// settleClaims makes joins of the accepted ones, forgets the old others and those of an adopted child, and
+// tells how many these were.
+func (v *Vault) settleClaims(ctx context.Context, claims []claim, accepted map[uuid.UUID]bool) (frozen int, err error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	var messages, entries, without []uuid.UUID
-	for _, id := range claims {
-		if accepted[id] {
-			messages, entries = append(messages, id), append(entries, uuid.Must(uuid.NewV7()))
-		} else {
-			without = append(without, id)
+	var messages, entries, without, never []uuid.UUID
+	for _, c := range claims {
+		switch {
+		case !accepted[c.message]:
+			without = append(without, c.message)
+		case c.joinable == Frozen:
+			never = append(never, c.message)
+		case c.joinable == Free:
+			messages, entries = append(messages, c.message), append(entries, uuid.Must(uuid.NewV7()))
 		}
 	}
 	if len(messages) > 0 {
 		if _, err := v.pool.Exec(ctx, joinSQL, plain(messages), plain(entries)); err != nil {
-			return err
+			return 0, err
 		}
 	}
 	if len(without) > 0 {
 		if _, err := v.pool.Exec(ctx, forgetClaimsSQL, plain(without), sweepAge); err != nil {
-			return err
+			return 0, err
 		}
 	}
-	return nil
+	if len(never) > 0 {
+		tag, err := v.pool.Exec(ctx, forgetFrozenSQL, plain(never))
+		if err != nil {
+			return 0, err
+		}
+		frozen = int(tag.RowsAffected())
+	}
+	return frozen, nil
 }
 
 // Join is a join as the journal may know it: without its subjects, to which only the vault leads.

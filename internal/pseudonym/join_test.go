@@ -16,6 +16,9 @@ import (
 // accepted answers for the messages that were.
 func accepted(have ...uuid.UUID) pseudonym.Accepted { return pseudonym.Accepted(events(have...)) }
 
+// free is of children whom nobody adopted.
+func free(context.Context, []uuid.UUID) (pseudonym.Joinable, error) { return pseudonym.Free, nil }
+
 // journalOf collects what is journalled; a fault is answered instead once it is set.
 type journalOf struct {
 	joins []pseudonym.Join
@@ -38,9 +41,9 @@ func TestLinkGivesASubjectOneMoreIdentity(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := v.JoinClaimed(t.Context(), func(_ context.Context, asked []uuid.UUID) (map[uuid.UUID]bool, error) {
+	if _, err := v.JoinClaimed(t.Context(), func(_ context.Context, asked []uuid.UUID) (map[uuid.UUID]bool, error) {
 		return events(asked...)(t.Context(), asked)
-	}); err != nil {
+	}, free); err != nil {
 		t.Fatal(err)
 	}
 	if found := mustResolve(t, v, fresh); !same(found, child) || found.New {
@@ -80,7 +83,7 @@ func TestLinkJoinsSubjectsWithoutChangingThem(t *testing.T) {
 	if n := d.count(t, "SELECT count(*) FROM vault.subject_join"); n != 0 {
 		t.Errorf("%d joins before the events that say so are accepted", n)
 	}
-	if err := v.JoinClaimed(t.Context(), accepted(messages...)); err != nil {
+	if _, err := v.JoinClaimed(t.Context(), accepted(messages...), free); err != nil {
 		t.Fatal(err)
 	}
 	for i := range subjects {
@@ -115,7 +118,7 @@ func TestSweepTakesAJoinedSubjectWithoutAnEvent(t *testing.T) {
 			if err := now.Link(t.Context(), index, child, []byte("sealed"), message); err != nil {
 				t.Fatal(err)
 			}
-			if err := now.JoinClaimed(t.Context(), accepted(message)); err != nil {
+			if _, err := now.JoinClaimed(t.Context(), accepted(message), free); err != nil {
 				t.Fatal(err)
 			}
 			var j journalOf
@@ -151,7 +154,7 @@ func TestClaimsOfMessagesThatWereNotAcceptedAreForgotten(t *testing.T) {
 		vault *pseudonym.Vault
 		want  int
 	}{{now, 1}, {after, 0}} {
-		if err := step.vault.JoinClaimed(t.Context(), accepted()); err != nil {
+		if _, err := step.vault.JoinClaimed(t.Context(), accepted(), free); err != nil {
 			t.Fatal(err)
 		}
 		if n := d.count(t, "SELECT count(*) FROM vault.subject_claim"); n != step.want {
@@ -183,7 +186,7 @@ func TestEveryJoinIsJournalledOnce(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := v.JoinClaimed(t.Context(), accepted(messages...)); err != nil {
+	if _, err := v.JoinClaimed(t.Context(), accepted(messages...), free); err != nil {
 		t.Fatal(err)
 	}
 	broken := journalOf{fault: errors.New("no journal")}
@@ -222,7 +225,7 @@ func TestJoinsOfTheOtherEnvironmentAreLeftAlone(t *testing.T) {
 		vault *pseudonym.Vault
 		want  int
 	}{{prod, 0}, {test, 1}} {
-		if err := step.vault.JoinClaimed(t.Context(), accepted(message)); err != nil {
+		if _, err := step.vault.JoinClaimed(t.Context(), accepted(message), free); err != nil {
 			t.Fatal(err)
 		}
 		if n := d.count(t, "SELECT count(*) FROM vault.subject_join"); n != step.want {

@@ -118,9 +118,7 @@ func readKeyFile(path string, want keyID) (*keyFile, error) {
 	}
 	defer clear(text)
 	var file keyFile
-	dec := json.NewDecoder(bytes.NewReader(text))
-	dec.DisallowUnknownFields()
-	if dec.Decode(&file) != nil {
+	if jsonReader(text).Decode(&file) != nil {
 		return nil, keyError(path, "is not a key file")
 	}
 	switch {
@@ -134,6 +132,13 @@ func readKeyFile(path string, want keyID) (*keyFile, error) {
 		return nil, keyError(path, "holds a key of another epoch than its name says")
 	}
 	return &file, nil
+}
+
+// jsonReader reads documents of known fields only.
+func jsonReader(text []byte) *json.Decoder {
+	dec := json.NewDecoder(bytes.NewReader(text))
+	dec.DisallowUnknownFields()
+	return dec
 }
 
 // checkOwnerOnly refuses what is no regular file of this process's user alone.

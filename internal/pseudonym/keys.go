@@ -7,10 +7,13 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 
 	"github.com/sinbahub/sinbahub/internal/hub"
 )
@@ -36,19 +39,33 @@ const (
 	PurposeSeal Purpose = "seal"
 )
 
+// mostLinkKeys is how many keys of the link index there are at once: one in use, one on its way in
+// or out.
+const mostLinkKeys = 2
+
 // Keys are the keys that serve holds: they index, compare and make codes, and seal for the
-// opener. None of them opens anything. Safe for concurrent use; prints as a placeholder.
+// opener. None of them opens anything. Which epoch is in use may change while they are used
+// (Reload, Use). Safe for concurrent use; prints as a placeholder.
 type Keys struct {
 	environment hub.Environment
-	link        macKey
-	linkEpoch   int32
-	localEpoch  int32
-	local       macKey
-	cursor      macKey
-	content     macKey
-	codes       map[codeKey]macKey
-	current     map[Domain]int32
-	opener      openerPublic
+	held        atomic.Pointer[keySet]
+	// changing is held by whoever replaces what is held.
+	changing sync.Mutex
+}
+
+// keySet is what is held at a moment. It never changes.
+type keySet struct {
+	link       map[int32]macKey
+	linkEpochs []int32
+	localEpoch int32
+	local      macKey
+	cursor     macKey
+	salt       macKey
+	content    macKey
+	codes      map[codeKey]macKey
+	current    map[Domain]int32
+	openers    map[int32]openerPublic
+	opener     openerPublic
 }
 
 // codeKey names one key of codes.
@@ -57,7 +74,7 @@ type codeKey struct {
 	epoch  int32
 }
 
-// openerPublic is the opener's public key and its epoch.
+// openerPublic is a public key of the opener and its epoch.
 type openerPublic struct {
 	key   hpke.PublicKey
 	epoch int32
@@ -66,9 +83,21 @@ type openerPublic struct {
 // LoadKeys reads the keys of one environment from a folder that InitKeys made. It refuses the
 // folder when anybody else may write in it; a file that group or others may read, that another
 // user owns, whose content says another environment, purpose, domain or epoch than it is asked
-// for, or that it does not know; a missing key; and several epochs of a key whose rotation
-// needs the indexed values again (link, local, content). It never looks into opener/.
+// for, or that it does not know; a missing key; several epochs of a key that is not rotated (local,
+// content); and more than two of the link index. Of each purpose the highest epoch is in use until
+// Use says otherwise. It never looks into opener/.
 func LoadKeys(dir string, env hub.Environment) (*Keys, error) {
+	set, err := readKeys(dir, env)
+	if err != nil {
+		return nil, err
+	}
+	k := &Keys{environment: env}
+	k.held.Store(set)
+	return k, nil
+}
+
+// readKeys reads what a folder holds.
+func readKeys(dir string, env hub.Environment) (*keySet, error) {
 	if !validEnvironment(env) {
 		return nil, errEnvironment
 	}
@@ -76,16 +105,17 @@ func LoadKeys(dir string, env hub.Environment) (*Keys, error) {
 	if err != nil {
 		return nil, err
 	}
-	k := &Keys{environment: env, codes: map[codeKey]macKey{}, current: map[Domain]int32{}}
+	k := &keySet{link: map[int32]macKey{}, codes: map[codeKey]macKey{}, current: map[Domain]int32{}, openers: map[int32]openerPublic{}}
 	for _, name := range names {
-		if err := k.load(dir, name); err != nil {
+		if err := k.load(dir, name, env); err != nil {
 			return nil, err
 		}
 	}
 	if err := k.complete(dir); err != nil {
 		return nil, err
 	}
-	k.cursor = cursorKey(k.local)
+	k.linkEpochs = slices.Sorted(maps.Keys(k.link))
+	k.cursor, k.salt = cursorKey(k.local), saltKey(k.local)
 	return k, nil
 }
 
@@ -96,17 +126,23 @@ func (k *Keys) Environment() hub.Environment { return k.environment }
 const fingerprintText = "sinbahub/fingerprint/v1"
 
 // Fingerprints tells each key apart from any other without saying anything about it, so that a
-// database can remember with which keys it was written. The opener's public key stands as its
+// database can remember with which keys it was written. The opener's public keys stand as their
 // SHA-256.
-func (k *Keys) Fingerprints() map[string][32]byte {
+func (k *Keys) Fingerprints() map[string][32]byte { return k.held.Load().fingerprints() }
+
+func (k *keySet) fingerprints() map[string][32]byte {
 	all := map[string][32]byte{
-		fmt.Sprintf("%s-%d", PurposeLink, k.linkEpoch):    k.link.sum([]byte(fingerprintText)),
-		fmt.Sprintf("%s-%d", PurposeLocal, k.localEpoch):  k.local.sum([]byte(fingerprintText)),
-		string(PurposeContent):                            k.content.sum([]byte(fingerprintText)),
-		fmt.Sprintf("%s-%d", PurposeSeal, k.opener.epoch): sha256.Sum256(k.opener.key.Bytes()),
+		fmt.Sprintf("%s-%d", PurposeLocal, k.localEpoch): k.local.sum([]byte(fingerprintText)),
+		string(PurposeContent):                           k.content.sum([]byte(fingerprintText)),
+	}
+	for epoch, key := range k.link {
+		all[EpochName(NameLink, epoch)] = key.sum([]byte(fingerprintText))
+	}
+	for epoch, key := range k.openers {
+		all[EpochName(NameSeal, epoch)] = sha256.Sum256(key.key.Bytes())
 	}
 	for id, key := range k.codes {
-		all[fmt.Sprintf("%s-%s-%d", PurposeCode, id.domain, id.epoch)] = key.sum([]byte(fingerprintText))
+		all[EpochName(NameOfCodes(id.domain), id.epoch)] = key.sum([]byte(fingerprintText))
 	}
 	return all
 }
@@ -149,13 +185,13 @@ func keyFiles(dir string) ([]string, error) {
 }
 
 // load takes one key file in.
-func (k *Keys) load(dir, name string) error {
+func (k *keySet) load(dir, name string, env hub.Environment) error {
 	path := filepath.Join(dir, name)
 	id, ok := parseKeyName(name)
 	if !ok {
 		return keyError(path, "is not the name of a key file")
 	}
-	id.environment = k.environment
+	id.environment = env
 	file, err := readKeyFile(path, id)
 	if err != nil {
 		return err
@@ -167,59 +203,53 @@ func (k *Keys) load(dir, name string) error {
 	if err != nil {
 		return err
 	}
-	slot := k.slot(id.purpose)
-	switch {
-	case slot == nil:
-		k.codes[codeKey{id.domain, id.epoch}] = key
-		k.current[id.domain] = max(k.current[id.domain], id.epoch)
-	case slot.hashes != nil:
-		return keyError(path, "is a second epoch of a key that cannot be rotated without re-indexing")
-	default:
-		*slot = key
-	}
 	switch id.purpose {
 	case PurposeLink:
-		k.linkEpoch = id.epoch
+		if len(k.link) == mostLinkKeys {
+			return keyError(path, "is a third key of the link index: destroy one first")
+		}
+		k.link[id.epoch] = key
 	case PurposeLocal:
-		k.localEpoch = id.epoch
-	case PurposeContent, PurposeCode, PurposeSeal:
-	}
-	return nil
-}
-
-// slot is where the single key of a purpose goes, nil for a purpose with many.
-func (k *Keys) slot(p Purpose) *macKey {
-	switch p {
-	case PurposeLink:
-		return &k.link
-	case PurposeLocal:
-		return &k.local
+		if k.local.hashes != nil {
+			return keyError(path, "is a second epoch of a key that is not rotated")
+		}
+		k.local, k.localEpoch = key, id.epoch
 	case PurposeContent:
-		return &k.content
-	case PurposeCode, PurposeSeal:
+		if k.content.hashes != nil {
+			return keyError(path, "is a second epoch of a key that is not rotated")
+		}
+		k.content = key
+	case PurposeCode:
+		k.codes[codeKey{id.domain, id.epoch}] = key
+		k.current[id.domain] = max(k.current[id.domain], id.epoch)
+	case PurposeSeal:
 	}
 	return nil
 }
 
-// loadOpener keeps the opener's newest public key: what older ones sealed needs only their
-// private halves.
-func (k *Keys) loadOpener(path string, id keyID, file *keyFile) error {
+// loadOpener keeps a public key of the opener.
+func (k *keySet) loadOpener(path string, id keyID, file *keyFile) error {
 	public, err := file.public(path)
 	if err != nil {
 		return err
 	}
+	k.openers[id.epoch] = openerPublic{public, id.epoch}
 	if id.epoch > k.opener.epoch {
-		k.opener = openerPublic{public, id.epoch}
+		k.opener = k.openers[id.epoch]
 	}
 	return nil
 }
 
 // complete tells which key is missing.
-func (k *Keys) complete(dir string) error {
-	for _, p := range []Purpose{PurposeLink, PurposeLocal, PurposeContent} {
-		if k.slot(p).hashes == nil {
-			return keyError(dir, "has no key for "+string(p))
-		}
+func (k *keySet) complete(dir string) error {
+	missing := func(p Purpose) error { return keyError(dir, "has no key for "+string(p)) }
+	switch {
+	case len(k.link) == 0:
+		return missing(PurposeLink)
+	case k.local.hashes == nil:
+		return missing(PurposeLocal)
+	case k.content.hashes == nil:
+		return missing(PurposeContent)
 	}
 	for _, d := range domains() {
 		if k.current[d] == 0 {
@@ -235,7 +265,7 @@ func (k *Keys) complete(dir string) error {
 // Epochs lists a domain's loaded epochs, ascending.
 func (k *Keys) Epochs(d Domain) []int32 {
 	var epochs []int32
-	for key := range k.codes {
+	for key := range k.held.Load().codes {
 		if key.domain == d {
 			epochs = append(epochs, key.epoch)
 		}

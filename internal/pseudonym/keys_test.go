@@ -275,11 +275,19 @@ func TestLoadKeysRefuses(t *testing.T) {
 				t.Fatal(err)
 			}
 		}, "regular file"},
-		"two epochs of the link key": {func(t *testing.T, dir string) {
+		"two epochs of the local key": {func(t *testing.T, dir string) {
 			t.Helper()
-			copyFile("link-1.json", "link-2.json")(t, dir)
-			edit(t, filepath.Join(dir, "link-2.json"), func(f map[string]any) { f["epoch"] = 2 })
+			copyFile("local-1.json", "local-2.json")(t, dir)
+			edit(t, filepath.Join(dir, "local-2.json"), func(f map[string]any) { f["epoch"] = 2 })
 		}, "second epoch"},
+		"three epochs of the link key": {func(t *testing.T, dir string) {
+			t.Helper()
+			for _, epoch := range []int{2, 3} {
+				name := fmt.Sprintf("link-%d.json", epoch)
+				copyFile("link-1.json", name)(t, dir)
+				edit(t, filepath.Join(dir, name), func(f map[string]any) { f["epoch"] = epoch })
+			}
+		}, "third key"},
 		"two keys in a keyset": {func(t *testing.T, dir string) {
 			t.Helper()
 			edit(t, filepath.Join(dir, "link-1.json"), func(f map[string]any) {
@@ -405,7 +413,7 @@ func TestAddEpochKeepsEarlierCodes(t *testing.T) {
 	if _, err := keys.Code(pseudonym.Nation, 3, subject); !errors.Is(err, pseudonym.ErrUnknownEpoch) {
 		t.Error(err)
 	}
-	for _, p := range []pseudonym.Purpose{pseudonym.PurposeLink, pseudonym.PurposeLocal, pseudonym.PurposeContent, "x"} {
+	for _, p := range []pseudonym.Purpose{pseudonym.PurposeLocal, pseudonym.PurposeContent, "x"} {
 		if _, err := pseudonym.AddEpoch(dir, hub.Prod, p, "", made); err == nil {
 			t.Errorf("%s was rotated", p)
 		}

@@ -16,11 +16,13 @@ import (
 type OpenerKeys struct {
 	environment hub.Environment
 	keys        map[int32]hpke.PrivateKey
-	packer      *packer
+	// link are the keys of the link index under which identities are indexed anew.
+	link   map[int32]macKey
+	packer *packer
 }
 
-// LoadOpenerKeys reads the opener's private keys of one environment from the folder that
-// InitKeys called opener, with the same refusals as LoadKeys.
+// LoadOpenerKeys reads the opener's private keys of one environment, and the keys of the link
+// index that identities are indexed anew under, from the folder that InitKeys called opener, with the same refusals as LoadKeys.
 func LoadOpenerKeys(dir string, env hub.Environment) (*OpenerKeys, error) {
 	if !validEnvironment(env) {
 		return nil, errEnvironment
@@ -29,11 +31,11 @@ func LoadOpenerKeys(dir string, env hub.Environment) (*OpenerKeys, error) {
 	if err != nil {
 		return nil, err
 	}
-	o := &OpenerKeys{environment: env, keys: map[int32]hpke.PrivateKey{}, packer: newPacker()}
+	o := newOpenerKeys(env)
 	for _, name := range names {
 		path := filepath.Join(dir, name)
 		id, ok := parseKeyName(name)
-		if !ok || id.purpose != PurposeSeal {
+		if !ok || id.purpose != PurposeSeal && id.purpose != PurposeLink {
 			return nil, keyError(path, "is not the name of an opener's key file")
 		}
 		id.environment = env
@@ -41,11 +43,20 @@ func LoadOpenerKeys(dir string, env hub.Environment) (*OpenerKeys, error) {
 		if err != nil {
 			return nil, err
 		}
-		if o.keys[id.epoch], err = file.private(path); err != nil {
+		if id.purpose == PurposeLink {
+			o.link[id.epoch], err = file.mac(path)
+		} else {
+			o.keys[id.epoch], err = file.private(path)
+		}
+		if err != nil {
 			return nil, err
 		}
 	}
 	return o, nil
+}
+
+func newOpenerKeys(env hub.Environment) *OpenerKeys {
+	return &OpenerKeys{environment: env, keys: map[int32]hpke.PrivateKey{}, link: map[int32]macKey{}, packer: newPacker()}
 }
 
 // Format prints a placeholder for every verb and flag.

@@ -96,8 +96,28 @@ func (Identity) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, redacted)
 // MarshalText gives a placeholder, which also covers JSON.
 func (Identity) MarshalText() ([]byte, error) { return []byte(redacted), nil }
 
-// LinkIndex stands for an identity in the vault: a keyed hash that only Keys can make.
-type LinkIndex [32]byte
+// LinkIndex stands for an identity in the vault: keyed hashes that only Keys can make, one for each
+// key of the link index that was held then, in the order of their epochs.
+type LinkIndex struct{ of [mostLinkKeys]linkSum }
+
+// linkSum is the hash under one key; epoch 0 says that there is none.
+type linkSum struct {
+	epoch int32
+	sum   [32]byte
+}
+
+// Sum is the hash under the key of an epoch.
+func (l LinkIndex) Sum(epoch int32) (sum [32]byte, ok bool) {
+	for _, s := range l.of {
+		if s.epoch == epoch && epoch != 0 {
+			return s.sum, true
+		}
+	}
+	return sum, false
+}
+
+// Format prints a placeholder for every verb and flag: who has the keys could compare.
+func (LinkIndex) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, redacted) }
 
 // Subject is a person as the vault knows it: a random id from which codes derive, and a secret
 // on which everything sealed for the person depends. It prints as a placeholder.

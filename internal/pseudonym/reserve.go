@@ -53,22 +53,45 @@ func (v *Vault) ReserveAll(ctx context.Context, asked []Reservation) ([]Subject,
 	return all, nil
 }
 
+// The transaction goes by one key of the link index from here to its end (vault.link_state).
+const goBySQL = `
+SELECT pg_advisory_xact_lock_shared(hashtextextended('sinbahub/link', $1))`
+
+// lockOf is the number of an environment's lock.
+func lockOf(env hub.Environment) int64 { return int64(env) }
+
 // Links are written first, in the order of their index, so that two batches never wait for each
 // other crosswise. DO UPDATE takes the row's lock where DO NOTHING would overlook a racer. The
-// foreign key is checked at the statement's end, when the subjects stand too.
+// foreign key is checked at the statement's end, when the subjects stand too. The index of the key
+// that decides is written, and while another key comes into use, for who won, the other one's too:
+// without it (an index made before that key came) the row is left to be indexed anew. An index that
+// lacks the key that decides is no index.
 const reserveSQL = `
 WITH i AS MATERIALIZED (
-    SELECT t.link_index, t.subject_id, t.secret, t.sealed_identity
-    FROM unnest($1::bytea[], $2::uuid[], $3::bytea[], $4::bytea[])
-        AS t (link_index, subject_id, secret, sealed_identity)
+    SELECT CASE st.active_epoch WHEN t.epoch_a THEN t.sum_a WHEN t.epoch_b THEN t.sum_b END AS link_index,
+        CASE st.next_epoch WHEN t.epoch_a THEN t.sum_a WHEN t.epoch_b THEN t.sum_b END AS twin,
+        st.active_epoch, st.next_epoch, t.subject_id, t.secret, t.sealed_identity
+    FROM vault.link_state st
+    CROSS JOIN unnest($1::integer[], $2::bytea[], $3::integer[], $4::bytea[], $5::uuid[], $6::bytea[], $7::bytea[])
+        AS t (epoch_a, sum_a, epoch_b, sum_b, subject_id, secret, sealed_identity)
+    WHERE st.environment = $8
 ), l AS (
-    INSERT INTO vault.subject_link (link_index, key_epoch, subject_id, sealed_identity, created_at)
-    SELECT link_index, $5, subject_id, sealed_identity, vault.now() FROM i ORDER BY link_index
+    INSERT INTO vault.subject_link (link_index, key_epoch, subject_id, sealed_identity, created_at, reindexed_epoch)
+    SELECT link_index, active_epoch, subject_id, sealed_identity, vault.now(),
+        CASE WHEN twin IS NOT NULL THEN next_epoch END
+    FROM i ORDER BY link_index
     ON CONFLICT (link_index) DO UPDATE SET link_index = excluded.link_index
     RETURNING link_index, subject_id
+), twins AS (
+    INSERT INTO vault.subject_link (link_index, key_epoch, subject_id, sealed_identity, created_at)
+    SELECT i.twin, i.next_epoch, i.subject_id, i.sealed_identity, vault.now()
+    FROM i JOIN l USING (link_index, subject_id)
+    WHERE i.twin IS NOT NULL
+    ORDER BY i.twin
+    ON CONFLICT (link_index) DO NOTHING
 )
 INSERT INTO vault.subject (id, environment, secret, created_at, reserved_at)
-SELECT i.subject_id, $6, i.secret, c.now, c.now
+SELECT i.subject_id, $8, i.secret, c.now, c.now
 FROM i JOIN l USING (link_index, subject_id), (SELECT vault.now() AS now) c
 ORDER BY i.subject_id
 ON CONFLICT (id) DO NOTHING`
@@ -84,6 +107,8 @@ WITH k AS MATERIALIZED (
     FROM vault.subject_link l
     JOIN vault.subject s ON s.id = l.subject_id
     WHERE l.link_index = ANY ($1::bytea[])
+        -- of two rows of one identity the one that decides
+        AND l.key_epoch = (SELECT st.active_epoch FROM vault.link_state st WHERE st.environment = $2)
     ORDER BY s.id
     FOR NO KEY UPDATE OF s
 ), u AS (
@@ -102,31 +127,40 @@ func (v *Vault) reserveAll(ctx context.Context, asked []Reservation) []batch.Res
 		found, err = v.reserveOnce(ctx, asked)
 	}
 	return each(asked, err, func(r Reservation) (Subject, error) {
-		s, ok := found[r.Index]
+		s, ok := among(found, r.Index)
 		if !ok {
 			return Subject{}, hub.NewError(hub.Internal, hub.CodeInternal, errors.New("vault: reserved row not found"))
 		}
+		s.link = r.Index
 		return s, nil
 	})
 }
 
 // reserveOnce tries the transaction once.
-func (v *Vault) reserveOnce(ctx context.Context, asked []Reservation) (map[LinkIndex]Subject, error) {
-	// One row for each link: of several reservations in a batch the first one's subject counts.
-	rows := slices.Clone(asked)
-	byLink := func(a, b Reservation) int { return bytes.Compare(a.Index[:], b.Index[:]) }
-	slices.SortStableFunc(rows, byLink)
-	rows = slices.CompactFunc(rows, func(a, b Reservation) bool { return a.Index == b.Index })
-	n := len(rows)
-	links, ids := make([][]byte, n), make([][16]byte, n)
-	secrets, identities := make([][]byte, n), make([][]byte, n)
-	for i := range rows {
-		links[i], ids[i] = rows[i].Index[:], rows[i].Subject.ID
-		secrets[i], identities[i] = rows[i].Subject.secret.reveal(), rows[i].SealedIdentity
+func (v *Vault) reserveOnce(ctx context.Context, asked []Reservation) (map[[32]byte]Subject, error) {
+	// One row for each link: of several reservations in a batch the first one's subject counts. Of two
+	// that were made while a key came or went one hash may be the same, and not both.
+	seen := make(map[[32]byte]bool, len(asked))
+	var rows linkColumns
+	ids := make([][16]byte, 0, len(asked))
+	secrets, identities := make([][]byte, 0, len(asked)), make([][]byte, 0, len(asked))
+	for i := range asked {
+		known := false
+		for _, sum := range asked[i].Index.sums() {
+			known = known || seen[[32]byte(sum)]
+			seen[[32]byte(sum)] = true
+		}
+		if known {
+			continue
+		}
+		rows.add(&asked[i].Index)
+		ids, secrets = append(ids, asked[i].Subject.ID), append(secrets, asked[i].Subject.secret.reveal())
+		identities = append(identities, asked[i].SealedIdentity)
 	}
 	var b pgx.Batch // one implicit transaction, committed by the batch's end
-	b.Queue(reserveSQL, links, ids, secrets, identities, v.linkEpoch, v.environment.String())
-	b.Queue(reservedSQL, links)
+	b.Queue(goBySQL, lockOf(v.environment))
+	b.Queue(reserveSQL, rows.epochs[0], rows.sums[0], rows.epochs[1], rows.sums[1], ids, secrets, identities, v.environment.String())
+	b.Queue(reservedSQL, slices.Concat(rows.sums[0], rows.sums[1]), v.environment.String())
 	results := v.pool.SendBatch(ctx, &b)
 	found, err := readReserved(results)
 	if closeErr := results.Close(); err == nil {
@@ -135,22 +169,40 @@ func (v *Vault) reserveOnce(ctx context.Context, asked []Reservation) (map[LinkI
 	return found, err
 }
 
-// readReserved reads the answers of the two statements.
-func readReserved(results pgx.BatchResults) (map[LinkIndex]Subject, error) {
-	if _, err := results.Exec(); err != nil {
-		return nil, err
+// linkColumns are indexes as the statements take them.
+type linkColumns struct {
+	epochs [mostLinkKeys][]int32
+	sums   [mostLinkKeys][][]byte
+}
+
+func (c *linkColumns) add(index *LinkIndex) {
+	for i := range index.of {
+		var sum []byte
+		if index.of[i].epoch != 0 {
+			sum = index.of[i].sum[:]
+		}
+		c.epochs[i], c.sums[i] = append(c.epochs[i], index.of[i].epoch), append(c.sums[i], sum)
+	}
+}
+
+// readReserved reads the answers of the three statements.
+func readReserved(results pgx.BatchResults) (map[[32]byte]Subject, error) {
+	for range 2 {
+		if _, err := results.Exec(); err != nil {
+			return nil, err
+		}
 	}
 	rows, err := results.Query()
 	if err != nil {
 		return nil, err
 	}
-	found := map[LinkIndex]Subject{}
+	found := map[[32]byte]Subject{}
 	var index, identity, secret []byte
 	var s Subject
 	_, err = pgx.ForEachRow(rows, []any{&index, &identity, (*[16]byte)(&s.ID), &secret, &s.Pending}, func() error {
-		s.link, s.identity = LinkIndex(index), bytes.Clone(identity)
+		s.identity = bytes.Clone(identity)
 		s.secret, _ = secretOf(secret)
-		found[s.link] = s
+		found[[32]byte(index)] = s
 		return nil
 	})
 	return found, err
@@ -235,12 +287,6 @@ INSERT INTO vault.subject (id, environment, secret, state, created_at, reserved_
 SELECT $1, $2, $3, 'confirmed', c.now, c.now AS reserved, c.now AS confirmed FROM (SELECT vault.now() AS now) c
 ON CONFLICT (id) DO UPDATE SET state = 'confirmed', confirmed_at = coalesce(subject.confirmed_at, excluded.confirmed_at)`
 
-const restoreLinkSQL = `
-INSERT INTO vault.subject_link (link_index, key_epoch, subject_id, sealed_identity, created_at)
-VALUES ($1, $2, $3, $4, vault.now())
-ON CONFLICT (link_index) DO UPDATE SET link_index = excluded.link_index
-RETURNING subject_id`
-
 // restore writes a subject again that was swept although its event came, and confirms it.
 func (v *Vault) restore(ctx context.Context, s Subject) error {
 	if s.secret.IsZero() {
@@ -255,7 +301,10 @@ func (v *Vault) restore(ctx context.Context, s Subject) error {
 		return ErrSplit // without the way back there is no link
 	}
 	var standing [16]byte
-	err := v.pool.QueryRow(ctx, restoreLinkSQL, s.link[:], v.linkEpoch, id, s.identity).Scan(&standing)
+	err := pgx.BeginFunc(ctx, v.pool, func(tx pgx.Tx) (err error) {
+		standing, err = v.link(ctx, tx, s.link, s.ID, s.identity)
+		return err
+	})
 	if err != nil {
 		return unavailable(err)
 	}

@@ -47,7 +47,7 @@ type Recorder func(context.Context, SealedEpochKey) error
 // use; prints as a placeholder.
 type Sealer struct {
 	environment hub.Environment
-	opener      openerPublic
+	keys        *Keys
 	record      Recorder
 	now         func() time.Time
 	rolls       singleflight.Group
@@ -73,7 +73,7 @@ func (e epoch) forget() {
 
 // NewSealer makes a sealer without an epoch key: the first Seal draws one.
 func NewSealer(keys *Keys, record Recorder, now func() time.Time) *Sealer {
-	return &Sealer{environment: keys.environment, opener: keys.opener, record: record, now: now, packer: newPacker()}
+	return &Sealer{environment: keys.environment, keys: keys, record: record, now: now, packer: newPacker()}
 }
 
 // Seal seals plaintext for subject. It may wait for the record of a new epoch key; while that
@@ -150,13 +150,14 @@ func (s *Sealer) begin(ctx context.Context) error {
 	}
 	next := epoch{id: uuid.New(), key: new(epochBytes), beganAt: s.now()}
 	_, _ = rand.Read(next.key[:]) // never fails
-	info := epochKeyInfo(s.environment, s.opener.epoch, next.id)
-	sealed, err := hpke.Seal(s.opener.key, hpke.HKDFSHA256(), hpke.AES256GCM(), info, next.key[:])
+	opener := s.keys.held.Load().opener
+	info := epochKeyInfo(s.environment, opener.epoch, next.id)
+	sealed, err := hpke.Seal(opener.key, hpke.HKDFSHA256(), hpke.AES256GCM(), info, next.key[:])
 	if err != nil {
 		next.forget()
 		return hub.NewError(hub.Internal, hub.CodeInternal, errors.New("seal: epoch key could not be sealed"))
 	}
-	if err := s.record(ctx, SealedEpochKey{ID: next.id, Opener: s.opener.epoch, Bytes: sealed}); err != nil {
+	if err := s.record(ctx, SealedEpochKey{ID: next.id, Opener: opener.epoch, Bytes: sealed}); err != nil {
 		next.forget()
 		return unavailable(err)
 	}

@@ -140,7 +140,13 @@ func deleteStale(ctx context.Context, tx pgx.Tx, ids []uuid.UUID) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	rows, err = tx.Query(ctx, lockLinksSQL, locked)
+	return deleteLocked(ctx, tx, locked)
+}
+
+// deleteLocked deletes those of the subjects, whose rows the transaction holds, that have no link which somebody
+// else holds.
+func deleteLocked(ctx context.Context, tx pgx.Tx, locked [][16]byte) (int, error) {
+	rows, err := tx.Query(ctx, lockLinksSQL, locked)
 	if err != nil {
 		return 0, err
 	}

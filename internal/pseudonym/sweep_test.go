@@ -185,7 +185,7 @@ func TestSweepWaitsForNobodyAndTakesNoHalf(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer func() { _ = tx.Rollback(context.WithoutCancel(t.Context())) }()
-			if _, err := tx.Exec(t.Context(), lock, held[:]); err != nil {
+			if _, err := tx.Exec(t.Context(), lock, bytesOf(held)); err != nil {
 				t.Fatal(err)
 			}
 			if n, err := after.Sweep(t.Context(), events()); n != 1 || err != nil {

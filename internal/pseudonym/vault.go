@@ -23,7 +23,6 @@ const most = 128
 type Vault struct {
 	pool        *pgxpool.Pool
 	environment hub.Environment
-	linkEpoch   int32
 	resolve     *batch.Group[LinkIndex, Subject]
 	reserve     *batch.Group[Reservation, Subject]
 	confirm     *batch.Group[Subject, struct{}]
@@ -39,7 +38,7 @@ const (
 
 // NewVault makes the vault of the keys' environment.
 func NewVault(pool *pgxpool.Pool, keys *Keys) *Vault {
-	v := &Vault{pool: pool, environment: keys.environment, linkEpoch: keys.linkEpoch}
+	v := &Vault{pool: pool, environment: keys.environment}
 	v.resolve = batch.New(most, v.resolveAll).LingerInCrowd(crowdLinger, crowd)
 	v.reserve = batch.New(most, v.reserveAll)
 	v.confirm = batch.New(most, v.confirmAll)
@@ -98,31 +97,53 @@ WHERE l.link_index = ANY ($1::bytea[])`
 func (v *Vault) resolveAll(ctx context.Context, asked []LinkIndex) []batch.Result[Subject] {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	indexes := make([][]byte, len(asked))
+	var indexes [][]byte
 	for i := range asked {
-		indexes[i] = asked[i][:]
+		indexes = append(indexes, asked[i].sums()...)
 	}
-	found := make(map[LinkIndex]Subject, len(asked))
+	found := make(map[[32]byte]Subject, len(asked))
 	rows, err := v.pool.Query(ctx, resolveSQL, indexes)
 	if err == nil {
 		err = scanLinked(rows, found)
 	}
 	return each(asked, err, func(index LinkIndex) (Subject, error) {
-		if s, ok := found[index]; ok {
+		if s, ok := among(found, index); ok {
 			return s, nil
 		}
 		return Subject{New: true}, nil
 	})
 }
 
+// sums are the hashes that there are.
+func (l LinkIndex) sums() [][]byte {
+	all := make([][]byte, 0, mostLinkKeys)
+	for i := range l.of {
+		if l.of[i].epoch != 0 {
+			all = append(all, l.of[i].sum[:])
+		}
+	}
+	return all
+}
+
+// among finds what was read for an index. While a key is rotated an identity may have two rows, which
+// name the same subject.
+func among(found map[[32]byte]Subject, index LinkIndex) (Subject, bool) {
+	for _, of := range index.of {
+		if s, ok := found[of.sum]; ok && of.epoch != 0 {
+			return s, true
+		}
+	}
+	return Subject{}, false
+}
+
 // scanLinked reads rows of link index, subject's id, secret and whether it is pending.
-func scanLinked(rows pgx.Rows, into map[LinkIndex]Subject) error {
+func scanLinked(rows pgx.Rows, into map[[32]byte]Subject) error {
 	var index, secret []byte
 	var s Subject
 	_, err := pgx.ForEachRow(rows, []any{&index, (*[16]byte)(&s.ID), &secret, &s.Pending}, func() error {
 		var ok bool
-		if s.secret, ok = secretOf(secret); ok && len(index) == len(LinkIndex{}) {
-			into[LinkIndex(index)] = s
+		if s.secret, ok = secretOf(secret); ok && len(index) == len([32]byte{}) {
+			into[[32]byte(index)] = s
 		}
 		return nil
 	})
@@ -192,13 +213,21 @@ func (v *Vault) subjectsOf(ctx context.Context, asked []uuid.UUID) []batch.Resul
 	return each(asked, err, func(id uuid.UUID) (Subject, error) { return found[id], nil })
 }
 
+// The row's lock keeps whoever closes a pair waiting until this epoch key stands, and the other way round.
 const epochSQL = `
+WITH st AS MATERIALIZED (
+    SELECT s.environment FROM vault.seal_state s WHERE s.environment = $2 AND s.oldest_epoch <= $3 FOR SHARE
+)
 INSERT INTO vault.epoch_key (id, environment, opener_epoch, sealed_key, created_at)
-VALUES ($1, $2, $3, $4, vault.now())`
+SELECT $1, st.environment, $3, $4, vault.now() FROM st`
 
-// RecordEpoch stores a sealed epoch key; it is a Recorder.
+// RecordEpoch stores a sealed epoch key; it is a Recorder. One that is sealed to a pair that was destroyed
+// is refused.
 func (v *Vault) RecordEpoch(ctx context.Context, k SealedEpochKey) error {
-	_, err := v.pool.Exec(ctx, epochSQL, [16]byte(k.ID), v.environment.String(), k.Opener, k.Bytes)
+	tag, err := v.pool.Exec(ctx, epochSQL, [16]byte(k.ID), v.environment.String(), k.Opener, k.Bytes)
+	if err == nil && tag.RowsAffected() != 1 {
+		err = errPairClosed
+	}
 	if err != nil {
 		return unavailable(err)
 	}

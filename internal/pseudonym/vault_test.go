@@ -23,6 +23,18 @@ func anyone(keys *pseudonym.Keys) pseudonym.LinkIndex {
 	return keys.LinkIndex(pseudonym.NewIdentity("CF", hub.NewIdentifier(uuid.NewString())))
 }
 
+// sum is an index under the first key.
+func sum(index pseudonym.LinkIndex) [32]byte {
+	s, _ := index.Sum(1)
+	return s
+}
+
+// bytesOf is the same as the database has it.
+func bytesOf(index pseudonym.LinkIndex) []byte {
+	s := sum(index)
+	return s[:]
+}
+
 // mustResolve looks somebody up.
 func mustResolve(tb testing.TB, v *pseudonym.Vault, index pseudonym.LinkIndex) pseudonym.Subject {
 	tb.Helper()
@@ -217,8 +229,8 @@ const deadlocks = "SELECT deadlocks FROM pg_stat_database WHERE datname = curren
 // addLink lets alias stand for the subject of index, too.
 func (d *database) addLink(t *testing.T, index, alias pseudonym.LinkIndex) {
 	t.Helper()
-	_, err := d.super.Exec(t.Context(), `INSERT INTO vault.subject_link SELECT $1, 1, subject_id, sealed_identity, created_at
-		FROM vault.subject_link WHERE link_index = $2`, alias[:], index[:])
+	_, err := d.super.Exec(t.Context(), `INSERT INTO vault.subject_link (link_index, key_epoch, subject_id, sealed_identity, created_at) SELECT $1, 1, subject_id, sealed_identity, created_at
+		FROM vault.subject_link WHERE link_index = $2`, bytesOf(alias), bytesOf(index))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -124,7 +124,7 @@ func derive(ctx context.Context, pool *validator.Pool, keys *pseudonym.Keys, in 
 	}
 	d.facts = casefile.FactsBytes(&facts)
 	d.content = d.event.Content()
-	d.regional = in.events.Regional(d.event, sinba.RegionalCodes{Pseudonym: codes.Pseudonym(), Rekey: codes.Rekey})
+	d.regional = in.events.Regional(d.event, sinba.RegionalCodes{Pseudonym: codes.Pseudonym(), Rekey: standIns.Rekey})
 	return d, nil
 }
 
@@ -198,12 +198,16 @@ func renamed(doc []byte, from, to string) ([]byte, bool) {
 }
 
 // national makes the event that leaves from a regional one.
-func national(events *sinba.Catalogue, keys *pseudonym.Keys, regional []byte, epoch int32, subject, file uuid.UUID) ([]byte, error) {
+func national(events *sinba.Catalogue, keys *pseudonym.Keys, regional []byte, epoch, idsEpoch int32, subject, file uuid.UUID) ([]byte, error) {
 	codes, err := keys.Codes(pseudonym.Nation, epoch, subject, file)
 	if err != nil {
 		return nil, errKey
 	}
-	return events.National(regional, sinba.NationalCodes{Beneficiary: codes.Pseudonym(), Rekey: codes.Rekey})
+	ids, err := keys.Codes(pseudonym.Nation, idsEpoch, subject, file)
+	if err != nil {
+		return nil, errKey
+	}
+	return events.National(regional, sinba.NationalCodes{Beneficiary: codes.Pseudonym(), Rekey: ids.Rekey})
 }
 
 // library has the catalogue for each version that was asked for.
@@ -237,7 +241,8 @@ const impliedMost = 1000
 func (l *library) implied(schema, reference string, regional []byte, other *sinba.Reference) (*sinba.Catalogue, error) {
 	lists := l.parts.References[reference]
 	if other != nil {
-		lists = *other
+		// No version is so called: what was made under the recorded lists is not what is tried.
+		lists, reference = *other, "tried"
 	}
 	doc, err := sinba.Leaves(regional)
 	if err != nil {

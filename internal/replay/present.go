@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"html/template"
 	"io"
-	"strconv"
 	"strings"
 )
 
@@ -16,32 +15,24 @@ type Presented struct {
 
 	// Title says what was tried, Scope of which messages, Made when and by which version.
 	Title, Scope, Made string
-	// Figure writes a number of messages; nil writes it as it is. Who publishes small numbers about
-	// children has to hide some of them: this is the one place where numbers become text.
-	Figure func(int64) string
-}
-
-// figure is Figure or its default.
-func (p *Presented) figure(n int64) string {
-	if p.Figure != nil {
-		return p.Figure(n)
-	}
-	return strconv.FormatInt(n, 10)
+	// Least is the number from which a count of messages is told (privacy.small_numbers); 0 is the usual one.
+	Least int64
 }
 
 // CSV writes the lines, one for each participant, product, effect and place, with a head line.
 func (p *Presented) CSV(out io.Writer) error {
 	w := csv.NewWriter(out)
 	fault := w.Write([]string{"participant", "product", "effect", "part", "code", "rule", "path", "change", "messages"})
+	told := p.tell()
 	for i := range p.Senders {
 		t := &p.Senders[i]
-		for _, sum := range t.sums() {
-			fault = errors.Join(fault, w.Write([]string{cell(t.Participant), cell(t.Product), "total", sum.name, "", "", "", "", p.figure(sum.n)}))
+		for k, name := range sumNames() {
+			fault = errors.Join(fault, w.Write([]string{cell(t.Participant), cell(t.Product), "total", name, "", "", "", "", told.sums[i][k]}))
 		}
 	}
-	for _, l := range p.Lines {
+	for i, l := range p.Lines {
 		fault = errors.Join(fault, w.Write([]string{
-			cell(l.Participant), cell(l.Product), string(l.Effect), cell(l.Part), cell(string(l.Code)), cell(l.Rule), cell(l.Path), l.Change, p.figure(l.Messages),
+			cell(l.Participant), cell(l.Product), string(l.Effect), cell(l.Part), cell(string(l.Code)), cell(l.Rule), cell(l.Path), l.Change, told.lines[i],
 		}))
 	}
 	w.Flush()
@@ -49,25 +40,6 @@ func (p *Presented) CSV(out io.Writer) error {
 		return fmt.Errorf("write report: %w", err)
 	}
 	return nil
-}
-
-// sum is one of a sender's numbers.
-type sum struct {
-	name string
-	n    int64
-}
-
-// sums are all of them.
-func (t *Tally) sums() []sum {
-	return []sum{
-		{"messages", t.Messages},
-		{string(Unchanged), t.Unchanged},
-		{string(NewlyFails), t.Fails},
-		{string(ComesOutDifferent), t.Different},
-		{string(NotTried), t.NotTried},
-		{"refused", t.Refused},
-		{string(MayNewlyPass), t.MayPass},
-	}
 }
 
 // cell keeps a spreadsheet from taking a text for a formula.
@@ -87,28 +59,26 @@ th,td{border:1px solid #c5cedb;padding:.3em .6em;text-align:left;vertical-align:
 th{background:#eef2f7}caption{text-align:left;font-weight:bold;padding:.3em 0}.newly_fails{background:#fde8e8}.may_newly_pass{background:#e9f7ec}
 </style></head><body>
 <h1>{{.Title}}</h1><p>{{.Scope}}</p><p>{{.Made}}</p>
+<p>A number that could tell of a child is a dash: one from 1 to {{least}}, and those it could be computed from.</p>
 <p>Each message was judged in its case as it was. “May newly pass” is an upper bound: of what was refused only the codes are kept.</p>
 <table><caption>Participants and products</caption>
 <tr><th>Participant</th><th>Product</th><th class="n">Messages</th><th class="n">Unchanged</th><th class="n">Newly fail</th><th class="n">Come out different</th><th class="n">Not tried</th><th class="n">Refused</th><th class="n">May newly pass</th></tr>
-{{range .Senders}}<tr><td>{{.Participant}}</td><td>{{.Product}}</td>{{range sums .}}<td class="n">{{.}}</td>{{end}}</tr>
+{{range $i, $s := .Senders}}<tr><td>{{$s.Participant}}</td><td>{{$s.Product}}</td>{{range sums $i}}<td class="n">{{.}}</td>{{end}}</tr>
 {{end}}</table>
 <table><caption>What happens</caption>
 <tr><th>Participant</th><th>Product</th><th>Effect</th><th>Part</th><th>Code</th><th>Rule</th><th>Path</th><th>Change</th><th class="n">Messages</th></tr>
-{{range .Lines}}<tr class="{{.Effect}}"><td>{{.Participant}}</td><td>{{.Product}}</td><td>{{.Effect}}</td><td>{{.Part}}</td><td>{{.Code}}</td><td>{{.Rule}}</td><td>{{.Path}}</td><td>{{.Change}}</td><td class="n">{{figure .Messages}}</td></tr>
-{{end}}</table>
+{{range $i, $l := .Lines}}{{with $l}}<tr class="{{.Effect}}"><td>{{.Participant}}</td><td>{{.Product}}</td><td>{{.Effect}}</td><td>{{.Part}}</td><td>{{.Code}}</td><td>{{.Rule}}</td><td>{{.Path}}</td><td>{{.Change}}</td><td class="n">{{figure $i}}</td></tr>
+{{end}}{{end}}</table>
 </body></html>
 `
 
 // HTML writes the report as one page that needs nothing else.
 func (p *Presented) HTML(out io.Writer) error {
+	told := p.tell()
 	page, err := template.New("what-if").Funcs(template.FuncMap{
-		"figure": p.figure,
-		"sums": func(t Tally) (all []string) {
-			for _, s := range t.sums() {
-				all = append(all, p.figure(s.n))
-			}
-			return all
-		},
+		"figure": func(i int) string { return told.lines[i] },
+		"sums":   func(i int) []string { return told.sums[i] },
+		"least":  func() int64 { return p.least() - 1 },
 	}).Parse(pageText)
 	if err == nil {
 		err = page.Execute(out, p)

@@ -13,6 +13,8 @@ const mostItems = 10_000
 
 // Report is what came of a verification.
 type Report struct {
+	// Ledger is what came of the rows; nil until they were looked at.
+	Ledger *Ledger `json:"ledger,omitempty"`
 	// Counts are the entries by their status.
 	Counts map[Status]int64 `json:"counts"`
 	// Attempts are how many of them are attempts, Before how many are older than the evidence, Registry
@@ -80,6 +82,12 @@ func (r *Report) add(o *Report) {
 	for status, n := range o.Counts {
 		r.Counts[status] += n
 	}
+	if o.Ledger != nil {
+		if r.Ledger == nil {
+			r.Ledger = &Ledger{}
+		}
+		r.Ledger.add(o.Ledger)
+	}
 	r.Attempts, r.Before, r.Registry = r.Attempts+o.Attempts, r.Before+o.Before, r.Registry+o.Registry
 	for _, l := range o.Lacks {
 		r.lack(l)
@@ -87,13 +95,23 @@ func (r *Report) add(o *Report) {
 	r.Items = append(r.Items, o.Items[:min(len(o.Items), mostItems-len(r.Items))]...)
 }
 
-// Verify replays the entries of a range with what was recorded and reports what is not equal. An error
-// says that the replay did not come to its end.
+// Verify holds the rows of a range against the journal's entries, and the entries against the rows; then
+// it replays the entries with what was recorded. It reports what is not equal. An error says that it did not
+// come to its end.
 func Verify(ctx context.Context, parts *Parts, o Options) (Report, error) {
 	report := Report{Counts: map[Status]int64{}}
+	if o.Began.IsZero() {
+		o.Began = parts.Now()
+	}
 	v := &verifier{parts: parts, library: newLibrary(parts)}
 	s := &source{parts: parts, Range: o.Range, kinds: []journal.Kind{journal.EventAccepted, journal.AttemptSettled}}
-	err := drive(ctx, s, o, v.evaluate, report.add)
+	err := drive(ctx, s, o, func(ctx context.Context) (*Report, error) {
+		if report.Ledger != nil {
+			return nil, nil //nolint:nilnil // done before an interruption
+		}
+		ledger, err := CheckLedger(ctx, parts.Store, &o)
+		return &Report{Ledger: ledger}, err
+	}, v.evaluate, report.add)
 	return report, err
 }
 

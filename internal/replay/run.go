@@ -33,6 +33,9 @@ const page = 64
 type Options struct {
 	Range
 
+	// Began is when whoever asked began: entries from then on are of the replay itself, or came while it
+	// ran, and are not what was to be verified. The zero time is when it is called.
+	Began time.Time
 	// Progress is told how many of all entries are done; nil for nobody. It is called by one at a time.
 	Progress func(done, total int64)
 	// Gate holds the run up; nil never does.
@@ -150,11 +153,26 @@ func (s *source) read(ctx context.Context, from cursor) (*fetched, error) {
 var errPage = errors.New("the file of an interrupted replay is not one of this replay")
 
 // drive reads a range and has every page evaluated and added, in order. What was done before an
-// interruption is added from the checkpoint.
-func drive[R any](ctx context.Context, s *source, o Options, evaluate func(context.Context, *fetched) (R, error), add func(*R)) error {
+// interruption is added from the checkpoint. first comes before all pages and gives nil if it was done.
+func drive[R any](
+	ctx context.Context, s *source, o Options, first func(context.Context) (*R, error),
+	evaluate func(context.Context, *fetched) (R, error), add func(*R),
+) error {
 	at, err := recall(o.Checkpoint, add)
 	if err != nil {
 		return err
+	}
+	if first != nil {
+		result, err := first(ctx)
+		if err != nil {
+			return err
+		}
+		if result != nil {
+			if err := o.Checkpoint.note(at, result); err != nil {
+				return err
+			}
+			add(result)
+		}
 	}
 	// Only for who watches: to count a long range may take longer than the server lets it.
 	total, err := s.total(ctx, at)

@@ -90,7 +90,7 @@ func (v *verifier) verifyAccepted(ctx context.Context, i *Item, j *job) error {
 		i.Status = Unopened
 		return nil //nolint:nilerr // that it does not open is a result
 	}
-	salt := pseudonym.Salt(j.secret, s.Receipt)
+	salt := v.salt(j)
 	in := inputs{
 		plain: j.plain.Plain, at: e.At, rules: int(s.RulesVersion), participant: v.parts.Participants[e.Participant],
 		ente: v.parts.Enti[e.Ente].Code, regionEpoch: s.RegionEpoch, factsEpoch: s.FactsEpoch, subject: s.Subject, file: s.Case,
@@ -118,14 +118,14 @@ func (v *verifier) verifyAccepted(ctx context.Context, i *Item, j *job) error {
 	case err != nil:
 		return err
 	}
-	found := compareDerived(&d, j, salt)
+	found := v.compareDerived(&d, j, salt)
 	if len(found) > 0 && slices.ContainsFunc(found, func(f Finding) bool { return f == FoundRegional || f == FoundVerdict }) {
 		// The registry of participants is not recorded, and it changes.
 		again, err := v.underImplied(ctx, j, &in, schema, reference)
 		if err != nil {
 			return err
 		}
-		if other := compareDerived(&again, j, salt); len(other) < len(found) {
+		if other := v.compareDerived(&again, j, salt); len(other) < len(found) {
 			found, i.Registry = other, true
 		}
 	}
@@ -201,13 +201,16 @@ func salted(salt [16]byte, b []byte) [32]byte {
 }
 
 // compareDerived holds what was derived against what was recorded.
-func compareDerived(d *derived, j *job, salt [16]byte) []Finding {
+func (v *verifier) compareDerived(d *derived, j *job, salt [16]byte) []Finding {
 	e, s := &j.entry, j.stored
 	i := Item{}
 	if d.refused() {
 		return []Finding{FoundVerdict}
 	}
 	i.differ(FoundVerdict, e.Outcome == d.outcome() && slices.Equal(e.Codes, d.codes()))
+	if !recorded(e) {
+		salt = v.parts.Keys.SaltOf(j.secret, s.Receipt, d.content, e.Commitment)
+	}
 	i.differ(FoundCommitment, e.Commitment == pseudonym.Commitment(salt, d.content))
 	i.differ(FoundFacts, bytes.Equal(d.facts, s.FactsBytes))
 	if recorded(e) {
@@ -223,6 +226,12 @@ func compareDerived(d *derived, j *job, salt [16]byte) []Finding {
 func sameEvent(ev *sinba.Event, s *postgres.Stored) bool {
 	refersTo, _ := ev.RefersTo()
 	return ev.EventID() == s.ID && ev.Type() == s.Type && ev.Operation() == s.Operation && ev.Sequence() == s.Sequence && refersTo == s.RefersTo
+}
+
+// salt is the one of an entry's digests, found by that of the stored event, which entries of the first layouts
+// do not have.
+func (v *verifier) salt(j *job) [16]byte {
+	return v.parts.Keys.SaltOf(j.secret, j.stored.Receipt, j.stored.Body, j.entry.Regional)
 }
 
 // underImplied derives again under the registry as it must have been.
@@ -246,7 +255,7 @@ func (v *verifier) compareSent(i *Item, j *job, in *inputs) {
 	var epoch int32
 	for _, a := range s.Sent {
 		if a.NationEpoch != epoch {
-			event, err := national(in.events, v.parts.Keys, s.Body, a.NationEpoch, in.subject, in.file)
+			event, err := national(in.events, v.parts.Keys, s.Body, a.NationEpoch, s.IDsEpoch, in.subject, in.file)
 			if errors.Is(err, errKey) {
 				i.lacks("key_epoch", strconv.Itoa(int(a.NationEpoch)), e)
 				return
@@ -287,7 +296,7 @@ func (v *verifier) verifyAttempt(i *Item, j *job) {
 		i.lacks("schema", s.SchemaVersion, e)
 		return
 	}
-	event, err := national(known.Events, v.parts.Keys, s.Body, e.NationEpoch, s.Subject, s.Case)
+	event, err := national(known.Events, v.parts.Keys, s.Body, e.NationEpoch, s.IDsEpoch, s.Subject, s.Case)
 	if errors.Is(err, errKey) {
 		i.lacks("key_epoch", strconv.Itoa(int(e.NationEpoch)), e)
 		return

@@ -174,7 +174,7 @@ func WhatIf(ctx context.Context, parts *Parts, c *Candidate, o Options) (WhatIfR
 		w.others = w.library
 	}
 	s := &source{parts: parts, Range: o.Range, kinds: []journal.Kind{journal.EventAccepted, journal.RequestRefused}}
-	err := drive(ctx, s, o, w.evaluate, report.add)
+	err := drive(ctx, s, o, nil, w.evaluate, report.add)
 	report.settle()
 	return report, err
 }
@@ -332,10 +332,10 @@ func (w *whatIf) compare(ctx context.Context, j *job, in, other *inputs, before,
 		note(Line{Effect: ComesOutDifferent, Part: "regional_event", Path: c.Path, Change: c.Kind})
 	}
 	epoch := cmp.Or(j.entry.NationEpoch, w.parts.Keys.Epoch("nation"))
-	sent, err := national(in.events, w.parts.Keys, before.regional, epoch, in.subject, in.file)
+	sent, err := national(in.events, w.parts.Keys, before.regional, epoch, j.stored.IDsEpoch, in.subject, in.file)
 	var would []byte
 	if err == nil {
-		would, err = national(other.events, w.parts.Keys, after.regional, epoch, in.subject, in.file)
+		would, err = national(other.events, w.parts.Keys, after.regional, epoch, j.stored.IDsEpoch, in.subject, in.file)
 	}
 	if errors.Is(err, errKey) {
 		return notTried(Missing), nil

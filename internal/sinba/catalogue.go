@@ -285,6 +285,9 @@ func (n *node) decide() error {
 	if !pairAllowed(n.regional, n.national) {
 		return &catalogueError{"classes of foglie.tsv that do not go together", n.path}
 	}
+	if n.locates() {
+		return &catalogueError{"leaf that could locate a protected child, and leaves", n.path}
+	}
 	k := n.typ.kind
 	months := n.regional == ClassMonth || n.national == ClassMonth
 	if months && k != kindDate && k != kindInstant {

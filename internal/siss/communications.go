@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"sync"
 	"time"
 
@@ -41,10 +42,52 @@ type communications struct {
 	mu   sync.Mutex
 	file *lineFile
 	byID map[uuid.UUID][sha256.Size]byte
+	// became is which code continues which, of rotations.
+	became map[string]string
+}
+
+// rotation is the reason of a communication whose pairs are codes of one child, for ever: what still
+// comes under the old one belongs to the new one.
+const rotation = "ROTAZIONE"
+
+// apply takes pairs of a rotation in; false if they contradict what is known: a code that becomes two
+// others, or itself, or two codes that become one.
+func (c *communications) apply(one communication) bool {
+	if one.Motivo != rotation {
+		return true
+	}
+	after := maps.Clone(c.became)
+	from := make(map[string]string, len(after))
+	for old, next := range after {
+		from[next] = old
+	}
+	for _, p := range one.Coppie {
+		next, known := after[p.Precedente]
+		if known && next == p.Nuovo {
+			continue
+		}
+		_, taken := from[p.Nuovo]
+		if p.Precedente == p.Nuovo || known || taken || after[p.Nuovo] != "" {
+			return false
+		}
+		after[p.Precedente], from[p.Nuovo] = p.Nuovo, p.Precedente
+	}
+	c.became = after
+	return true
+}
+
+// current is the code under which a child is known now.
+func (c *communications) current(code string) string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for next := c.became[code]; next != ""; next = c.became[code] {
+		code = next
+	}
+	return code
 }
 
 func openCommunications(path string, now func() time.Time) (*communications, error) {
-	c := &communications{now: now, byID: make(map[uuid.UUID][sha256.Size]byte)}
+	c := &communications{now: now, byID: make(map[uuid.UUID][sha256.Size]byte), became: make(map[string]string)}
 	var err error
 	c.file, err = openLines(path, func(line []byte) error {
 		var one communication
@@ -52,6 +95,7 @@ func openCommunications(path string, now func() time.Time) (*communications, err
 			return errLine
 		}
 		c.byID[one.ID] = one.content()
+		c.apply(one)
 		return nil
 	})
 	return c, err
@@ -67,12 +111,17 @@ func (c *communications) put(one communication) (verdict, error) {
 		}
 		return verdict{esito: repeated}, nil
 	}
+	before := c.became
+	if !c.apply(one) {
+		return verdict{esito: refused, contradicts: true}, nil
+	}
 	one.At = c.now().UTC()
 	line, err := json.Marshal(one)
 	if err != nil {
 		return verdict{}, fmt.Errorf("encode communication: %w", err)
 	}
 	if err := c.file.add(append(line, '\n')); err != nil {
+		c.became = before
 		return verdict{}, err
 	}
 	c.byID[one.ID] = one.content()

@@ -59,6 +59,8 @@ type verdict struct {
 	esito string
 	// conflict says that RIFIUTATO is due to another event under the same id.
 	conflict bool
+	// contradicts says that RIFIUTATO is due to codes that contradict what was communicated before.
+	contradicts bool
 }
 
 // dayAndType is a row of riepilogo.

@@ -148,6 +148,8 @@ func (v verdict) violations(where string) []violation {
 	switch {
 	case v.esito != refused:
 		return nil
+	case v.contradicts:
+		return []violation{{codeConflict, where, "Le coppie contraddicono quanto comunicato."}}
 	case v.conflict:
 		return []violation{{codeConflict, where, "Identificativo già ricevuto con altro contenuto."}}
 	}

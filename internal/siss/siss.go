@@ -132,6 +132,10 @@ func (s *Simulator) URL() string { return s.url }
 // ControlURL is the address that takes orders: GET and POST Faults as JSON.
 func (s *Simulator) ControlURL() string { return "http://" + s.control.Addr().String() + "/control" }
 
+// Current is the IDBeneficiario under which a child is known after all rotations of codes that
+// comunicaCodici brought.
+func (s *Simulator) Current(code string) string { return s.codes.current(code) }
+
 // StatsURL is the address of the counters.
 func (s *Simulator) StatsURL() string { return "http://" + s.control.Addr().String() + "/stats" }
 

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -323,6 +324,48 @@ func TestComunicaCodiciIsIdempotentAcrossARestart(t *testing.T) {
 	got = append(got, tell("UNIONE"))
 	if want := "ACCETTATO GIA_RICEVUTO RIFIUTATO GIA_RICEVUTO"; strings.Join(got, " ") != want {
 		t.Errorf("got %v, want %s", got, want)
+	}
+}
+
+// TestRotationsAreAppliedAndHeldTogether: a code continues another for ever, through several rotations and a
+// restart, and none becomes two, or itself, or one with another.
+func TestRotationsAreAppliedAndHeldTogether(t *testing.T) {
+	t.Parallel()
+	e := start(t, siss.Config{})
+	tell := func(pairs ...string) string {
+		var text strings.Builder
+		for pair := range slices.Chunk(pairs, 2) {
+			text.WriteString("<Coppia><Precedente>" + pair[0] + "</Precedente><Nuovo>" + pair[1] + "</Nuovo></Coppia>")
+		}
+		body := e.mustPost(t, 200, `<ComunicaCodiciRichiesta xmlns="urn:sinba:siss:v1"><IdComunicazione>`+uuid.NewString()+`</IdComunicazione><Motivo>ROTAZIONE</Motivo>`+
+			text.String()+`</ComunicaCodiciRichiesta>`)
+		conforms(t, body)
+		return field(body, "Esito")
+	}
+	for _, c := range []struct {
+		want  string
+		pairs []string
+	}{
+		{"ACCETTATO", []string{"A", "B", "C", "D"}},
+		{"ACCETTATO", []string{"A", "B"}},
+		{"RIFIUTATO", []string{"A", "X"}},
+		{"RIFIUTATO", []string{"X", "B"}},
+		{"RIFIUTATO", []string{"B", "A"}},
+		{"RIFIUTATO", []string{"E", "E"}},
+		{"RIFIUTATO", []string{"F", "G", "F", "H"}},
+		{"ACCETTATO", []string{"B", "I"}},
+		{"ACCETTATO", []string{"A", "B"}},
+	} {
+		if got := tell(c.pairs...); got != c.want {
+			t.Errorf("%v: %s, want %s", c.pairs, got, c.want)
+		}
+	}
+	e.stop()
+	e = start(t, siss.Config{Received: e.received})
+	for code, want := range map[string]string{"A": "I", "B": "I", "I": "I", "C": "D", "F": "F", "X": "X"} {
+		if got := e.Current(code); got != want {
+			t.Errorf("%s is %s now, want %s", code, got, want)
+		}
 	}
 }
 

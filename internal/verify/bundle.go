@@ -30,17 +30,32 @@ type BundleFacts struct {
 	// Checkpoints counts those in the bundle, Proven those that the tree was shown to hold.
 	Checkpoints int `json:"checkpoints"`
 	Proven      int `json:"checkpoints_proven"`
+	// Format is the number of the bundle's format.
+	Format int `json:"format"`
+	// Closed says that a checkpoint signed at or after To closes the range; else the bundle ends with the
+	// last one that there was.
+	Closed bool `json:"closed"`
 	// Entries counts the entries that were authenticated up to the root, Gone those of which only the
-	// hash is left.
+	// hash is left, and Retired those among them that entries of retention account for.
 	Entries int64 `json:"entries"`
 	Gone    int64 `json:"entries_gone"`
-	// GoneLeaves are the leaves of those, from and up to and with; no more than the last hundred runs.
-	GoneLeaves [][2]int64 `json:"gone_leaves,omitempty"`
+	Retired int64 `json:"entries_retired"`
 	// Kinds counts the entries by kind.
 	Kinds map[string]int64 `json:"kinds"`
-	// Sealed counts the sealed messages that agree with their entry, SealedGone those that are no more.
-	Sealed     int64 `json:"sealed"`
-	SealedGone int64 `json:"sealed_gone"`
+	// Sealed counts the sealed messages that agree with their entry, SealedGone those that are no more,
+	// and SealedRetired those among them that entries of retention account for.
+	Sealed        int64 `json:"sealed"`
+	SealedGone    int64 `json:"sealed_gone"`
+	SealedRetired int64 `json:"sealed_retired"`
+	// Absent are leaves of which something is gone that no entry of retention accounts for.
+	Absent []AbsentFacts `json:"absent,omitempty"`
+	// Retirements are the entries of retention, up to the leaf RetiredTo; RetiredAt is when the checkpoint
+	// was signed that proves them, if it is not the closing one.
+	Retirements []RetirementFacts `json:"retirements,omitempty"`
+	RetiredTo   int64             `json:"retired_to"`
+	RetiredAt   string            `json:"retired_at,omitempty"`
+	// Lacking says that the database had less than the hub knew to be signed when the bundle was made.
+	Lacking bool `json:"lacking,omitempty"`
 	// Accepted counts events, Settled those with an outcome, Open the lines of those without.
 	Accepted int64 `json:"accepted"`
 	Settled  int64 `json:"settled"`
@@ -54,6 +69,8 @@ type BundleFacts struct {
 	Restored []RestoredFacts `json:"restored,omitempty"`
 	// Outside are the checkpoints that were given, and how each compares.
 	Outside []OutsideFacts `json:"outside,omitempty"`
+	// Kept are the answers that were given, and how each compares.
+	Kept []KeptFacts `json:"kept,omitempty"`
 }
 
 // RestoredFacts is an operator's word that the journal was restored from a backup.
@@ -87,8 +104,12 @@ type inspection struct {
 	hash     hasher
 	kinds    [256]int64
 	versions versions
-	earliest int64
-	latest   int64
+	absent   absences
+	retired  []retirement
+	// retiredAt is when the later checkpoint was signed that holds the entries of retention.
+	retiredAt time.Time
+	earliest  int64
+	latest    int64
 	// walked tells whether the leaves were gone through.
 	walked bool
 }
@@ -137,6 +158,11 @@ func (in *inspection) begin(file io.ReaderAt, size int64, options BundleOptions)
 		if in.ring, err = parseRing(options.Key.Bytes, true); err != nil {
 			return errBadKey
 		}
+		in.ring.extend(options.Key.Bytes)
+		// What the bundle has of keys needs no trust: a transition counts only if a key that was given signed it.
+		if b, err := in.box.read(keysName, mostKeys, nil); err == nil {
+			in.ring.extend(b)
+		}
 		return nil
 	}
 	b, err := in.box.read(keysName, mostKeys, nil)
@@ -146,6 +172,7 @@ func (in *inspection) begin(file io.ReaderAt, size int64, options BundleOptions)
 	if in.ring, err = parseRing(b, false); err != nil {
 		return errNoKey
 	}
+	in.ring.extend(b)
 	return nil
 }
 
@@ -178,6 +205,7 @@ func (in *inspection) header() bool {
 	in.facts = &BundleFacts{
 		Origin: m.origin, Ente: m.ente, Keys: in.ring.facts(), From: m.from, To: m.to,
 		First: m.first, End: m.end, Size: m.size, Kinds: map[string]int64{},
+		Format: m.version, Closed: m.closed, RetiredTo: m.retired, Lacking: m.lacking,
 	}
 	in.Bundle = in.facts
 	in.ledger = newLedger(in.Report, in.facts, m.end)
@@ -240,15 +268,31 @@ func (in *inspection) readClosing() bool {
 		in.add(Tampered, closingName, "it is of %d entries of another journal or size than the manifest, which has %d", c.size, in.manifest.size)
 		return false
 	}
-	if c.at.Before(in.manifest.to) {
-		in.add(Incomplete, closingName, "it was signed at %s, before the end of the range", stamp(c.at))
+	switch early := c.at.Before(in.manifest.to); {
+	case in.manifest.version == 1:
+		// The range of an export that came too early ends with the checkpoint's own time.
+		in.facts.Closed = c.at.After(in.manifest.to)
+		if early {
+			in.add(Incomplete, closingName, "it was signed at %s, before the end of the range", stamp(c.at))
+		}
+	case early == in.manifest.closed:
+		in.add(Tampered, closingName, "it was signed at %s, and the manifest says of the range up to %s that it is %s", stamp(c.at), stamp(in.manifest.to), closedWord(in.manifest.closed))
 	}
 	return true
+}
+
+// closedWord says whether a range is closed.
+func closedWord(closed bool) string {
+	if closed {
+		return "closed"
+	}
+	return "not closed"
 }
 
 // body verifies what the bundle is about.
 func (in *inspection) body(outside []Document) {
 	in.claims = newClaims(in, outside)
+	in.readRetired()
 	if b, err := in.box.read(openName, mostOpen, nil); err != nil {
 		in.add(Incomplete, openName, "%v", err)
 	} else {
@@ -267,7 +311,10 @@ func (in *inspection) body(outside []Document) {
 	if in.walked {
 		in.ledger.close(in.manifest.first)
 	}
+	in.judgeAbsent()
+	in.judgeKept()
 	in.claims.judge(in.ledger)
+	in.judgeLacking()
 	if in.facts.Entries > 0 {
 		in.facts.Earliest, in.facts.Latest = stamp(time.UnixMicro(in.earliest)), stamp(time.UnixMicro(in.latest))
 	} else {
@@ -290,11 +337,17 @@ func (in *inspection) remarks() {
 	if len(in.facts.Outside) == 0 {
 		in.note("No checkpoint from outside was given: that nobody signed another history is not proven. Give one that you or a vendor keeps with --checkpoint.")
 	}
-	if in.facts.Gone > 0 {
-		in.note("Of %d entries only the hash is left: their bodies went by retention (%d entries in the bundle tell of retention).", in.facts.Gone, in.ledger.retired)
+	if in.facts.Retired+in.facts.SealedRetired > 0 {
+		in.note("Of %d entries only the hash is left, and of %d entries the sealed bytes are gone: entries of retention account for them. Whether the policy that these name is the region's, and who asked for it, is yours to judge.", in.facts.Retired, in.facts.SealedRetired)
 	}
-	if in.facts.SealedGone > 0 {
-		in.note("Of %d entries the sealed bytes are not in the bundle.", in.facts.SealedGone)
+	if in.manifest.version == 1 && len(in.facts.Absent) > 0 {
+		in.note("The bundle is of the first format, which brings no entries of retention from behind its range: an export by a newer hub may account for what is absent.")
+	}
+	if !in.facts.Closed {
+		in.note("The range is not closed: no checkpoint had been signed at or after its end, %s, and nothing after %s is in it. Export again for the rest.", stamp(in.manifest.to), stamp(in.closing.at))
+	}
+	if in.facts.Ente != "" {
+		in.note("That ente %s is number %d in the entries is said by the manifest, signed with the journal's key at the export, and by no entry: hold it against what its vendors keep.", in.facts.Ente, in.manifest.row)
 	}
 	if in.facts.Kinds["unknown"] > 0 {
 		in.note("%d entries are of kinds that this verifier does not know: they are authentic, and what they say was not looked at.", in.facts.Kinds["unknown"])

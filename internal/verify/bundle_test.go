@@ -1,7 +1,6 @@
 package verify_test
 
 import (
-	"slices"
 	"strings"
 	"testing"
 
@@ -34,7 +33,7 @@ func TestBundleOfATreeOfThreeLevels(t *testing.T) {
 	whole := h.export(t, 0)
 	late := h.export(t, 65_536)
 	if r := inspect(late.pack(t), verify.BundleOptions{Checkpoints: []verify.Document{document("given", h.points[1].note)}}); r.Verdict != verify.Good ||
-		r.Bundle.Entries != 464 || r.Bundle.Proven != 2 || r.Bundle.Outside[0].Result != "agrees" {
+		r.Bundle.Entries != 464 || r.Bundle.Proven != 3 || r.Bundle.Outside[0].Result != "agrees" {
 		t.Error(show(r))
 	}
 	if r := inspect(whole.pack(t), verify.BundleOptions{}); r.Verdict != verify.Good || r.Bundle.Entries != 66_000 || r.Bundle.Proven != 3 {
@@ -91,12 +90,14 @@ func TestBundleThatBeginsBehindItsRangeIsIncomplete(t *testing.T) {
 	t.Parallel()
 	h := grown(t)
 	b := h.export(t, 512)
-	b.members["checkpoints"] = slices.Concat(framed(h.points[0]), b.members["checkpoints"])
-	if r := inspect(b.pack(t), verify.BundleOptions{}); r.Verdict != verify.Good {
+	if b.members["consistency"] == nil {
+		t.Fatal("no checkpoint from before the range")
+	}
+	if r := inspect(b.pack(t), verify.BundleOptions{}); r.Verdict != verify.Good || r.Bundle.Proven != r.Bundle.Checkpoints {
 		t.Errorf("with a checkpoint from before its range: %s", show(r))
 	}
 	_, rest, _ := strings.Cut(b.head, "\nto ")
-	b.head = "sinba-evidence/v1\norigin " + origin + "\nfrom 2026-03-01T00:00:00Z\nto " + rest
+	b.head = "sinba-evidence/v2\norigin " + origin + "\nfrom 2026-03-01T00:00:00Z\nto " + rest
 	if r := inspect(b.pack(t), verify.BundleOptions{}); r.Verdict != verify.Incomplete || !found(r, verify.Incomplete, "checkpoints", -1) {
 		t.Errorf("with a range that begins earlier: %s", show(r))
 	}

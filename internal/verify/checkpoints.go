@@ -44,6 +44,7 @@ type claims struct {
 	outside []*claim
 	pending []*claim
 	waiting map[int64][]*claim // by tile of leaves
+	proofs  map[int64][]byte   // that the bundle brings, by size
 }
 
 // checkpointsName is the member with the checkpoints of the range.
@@ -51,15 +52,19 @@ const checkpointsName = "checkpoints"
 
 // newClaims reads the checkpoints of the bundle and those given.
 func newClaims(in *inspection, outside []Document) *claims {
-	c := &claims{inspection: in, waiting: map[int64][]*claim{}}
+	c := &claims{inspection: in, waiting: map[int64][]*claim{}, proofs: map[int64][]byte{}}
+	c.readConsistency()
 	c.readInside()
 	for _, d := range outside {
 		c.readOutside(d)
 	}
 	in.facts.Checkpoints = len(c.inside)
-	if m := &in.manifest; len(c.inside) > 0 && !c.inside[0].at.Before(m.from) && c.inside[0].size < m.first {
-		// What came behind a checkpoint of the range belongs to it.
-		in.add(Incomplete, checkpointsName, "the range begins before the bundle: from leaf %d at the latest, and the first one here is %d", c.inside[0].size, m.first)
+	m := &in.manifest
+	// What came behind a checkpoint of the range belongs to it. The one that stands before the bundle's
+	// first leaf may be older.
+	i := slices.IndexFunc(c.inside, func(p checkpoint) bool { return !p.at.Before(m.from) })
+	if i >= 0 && c.inside[i].size < m.first {
+		in.add(Incomplete, checkpointsName, "the range begins before the bundle: from leaf %d at the latest, and the first one here is %d", c.inside[i].size, m.first)
 	}
 	return c
 }
@@ -140,23 +145,32 @@ func nextNote(r *bufio.Reader) ([]byte, error) {
 	return b, nil
 }
 
-// readOutside reads a checkpoint that was given. Whoever gives it trusts it; with the same name and
-// another key it speaks against the bundle.
+// readOutside reads what was given: a checkpoint by itself, or the one in a stored answer of the hub.
 func (c *claims) readOutside(d Document) {
-	p, err := c.ring.openCheckpoint(tidyNote(d.Bytes))
+	if isDocument(d.Bytes) {
+		c.readAnswersOutside(d)
+		return
+	}
+	c.readPoint(d.Name, d.Bytes)
+}
+
+// readPoint reads a checkpoint that was given. Whoever gives it trusts it; with the same name and another
+// key it speaks against the bundle.
+func (c *claims) readPoint(name string, text []byte) {
+	p, err := c.ring.openCheckpoint(tidyNote(text))
 	switch {
 	case err == nil && p.origin == c.manifest.origin:
 	case errors.Is(err, errNoSigner) && p.origin == c.manifest.origin:
-		c.add(Tampered, d.Name, "the checkpoint given is of this journal and signed by another key than the bundle")
+		c.add(Tampered, name, "the checkpoint given is of this journal and signed by another key than the bundle: if the key was rotated, give all of /journal/keys as --key")
 		return
 	case p.origin != "" && p.origin != c.manifest.origin:
-		c.add(Unusable, d.Name, "the checkpoint given is of another journal")
+		c.add(Unusable, name, "the checkpoint given is of another journal")
 		return
 	default:
-		c.add(Unusable, d.Name, "%v", err)
+		c.add(Unusable, name, "neither a signed checkpoint nor a stored answer of the hub: %v", err)
 		return
 	}
-	k := &claim{checkpoint: p, name: d.Name, outside: true, result: errNotHere}
+	k := &claim{checkpoint: p, name: name, outside: true, result: errNotHere}
 	c.outside = append(c.outside, k)
 	c.pending = append(c.pending, k)
 }
@@ -176,7 +190,7 @@ func (c *claims) start(t *tree, first int64) {
 			if k.result = nil; k.root != tlog.Hash(sha256.Sum256(nil)) {
 				k.result = errConsistency
 			}
-		case k.size > t.size:
+		case k.size > t.size, c.proven(t, k):
 		default:
 			if k.result = t.holds(k.size, k.root); errors.Is(k.result, errNotHere) && k.size/tileWidth >= first {
 				c.waiting[k.size/tileWidth] = append(c.waiting[k.size/tileWidth], k)
@@ -225,8 +239,8 @@ func (c *claims) judge(l *ledger) {
 		case "lost":
 			c.add(Incomplete, k.name, "the checkpoint given, of %s, is of a history that was lost: the entries between are lost, and an operator signed for it", k.checkpoint)
 		case "newer":
-			if c.manifest.to.Equal(c.closing.at) {
-				// The export found no later one (bundles of such a range end with its time), and there was one.
+			if !c.facts.Closed {
+				// The export found no later one, and there was one.
 				c.add(Incomplete, k.name, "the bundle ends with the last checkpoint that its export found, of %s, and the one given is newer, of %s: export again; if nothing more comes, the end of the journal was cut off", c.closing, k.checkpoint)
 				break
 			}

@@ -98,25 +98,42 @@ func (w *enteWalk) step(k int, last bool) {
 // split takes records apart and holds each against the signed root.
 func (w *enteWalk) split(member string, b []byte) bool {
 	for len(b) > 0 {
-		if len(b) < 10 || len(w.slots) == enteRecords {
+		p, rest, ok := cutProved(b, w.proof)
+		if !ok || len(w.slots) == enteRecords {
 			return false
 		}
-		index, size := signed64(b), int(binary.BigEndian.Uint16(b[8:]))
-		b = b[10:]
-		if len(b) < size+1 {
-			return false
-		}
-		data, count := b[:size], int(b[size])
-		b = b[size+1:]
-		if len(b) < count*tlog.HashSize {
-			return false
-		}
-		w.proof = decodeTile(b[:count*tlog.HashSize], w.proof)
-		b = b[count*tlog.HashSize:]
-		w.slots = append(w.slots, slot{index: index, data: data})
+		b, w.proof = rest, p.proof
+		w.slots = append(w.slots, slot{index: p.index, data: p.data})
 		w.authenticate(member, &w.slots[len(w.slots)-1])
 	}
 	return true
+}
+
+// proved is a leaf with the hashes that prove it.
+type proved struct {
+	index int64
+	data  []byte
+	proof []tlog.Hash
+}
+
+// cutProved takes one off the front: uint64 place in the tree, uint16 length and data, a byte with the
+// number of hashes, and these, which it puts into proof if that is large enough.
+func cutProved(b []byte, proof []tlog.Hash) (p proved, rest []byte, ok bool) {
+	if len(b) < 10 {
+		return p, nil, false
+	}
+	size := int(binary.BigEndian.Uint16(b[8:]))
+	p.index, b = signed64(b), b[10:]
+	if len(b) < size+1 {
+		return p, nil, false
+	}
+	count := int(b[size]) * tlog.HashSize
+	p.data, b = b[:size], b[size+1:]
+	if len(b) < count {
+		return p, nil, false
+	}
+	p.proof = decodeTile(b[:count], proof)
+	return p, b[count:], true
 }
 
 func (w *enteWalk) authenticate(member string, s *slot) {
@@ -160,7 +177,10 @@ func (in *inspection) sequences() {
 		switch {
 		case !ok || s.highest > last:
 			in.leaf(Tampered, sequencesName, s.leaf, "participant %d has entries up to number %d here, and %d stands as its last one", p.participant, s.highest, last)
-		case s.highest < last && in.manifest.end == in.manifest.size && last-s.highest > in.ledger.gone:
+		case s.highest == last || in.manifest.end != in.manifest.size:
+		case last-s.highest <= in.ledger.gone:
+			in.ledger.missing += last - s.highest // if more are missing than gone, the ledger tells
+		default:
 			in.ledger.missing += last - s.highest
 			in.add(Incomplete, sequencesName, "the last entries of participant %d are missing: number %d of %d is the last one here", p.participant, s.highest, last)
 		}

@@ -3,6 +3,7 @@ package verify_test
 import (
 	"bytes"
 	"encoding/binary"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -109,13 +110,13 @@ func TestBundleForOneEnte(t *testing.T) {
 	}
 }
 
-// No tile ties a checkpoint to the tree of an ente's bundle, but two of one size are a fork all the same.
+// No tile ties a checkpoint to the tree of an ente's bundle, but the proofs that it brings do.
 func TestBundleForOneEnteAgainstAForkFromOutside(t *testing.T) {
 	t.Parallel()
 	h := grown(t)
 	file := h.exportRows(t, 0, 10).pack(t)
 	given := []verify.Document{document("true", h.points[0].note), document("false", forged(t, h, 300, h.points[0].at).note)}
-	if r := inspect(file, verify.BundleOptions{Checkpoints: given[:1]}); r.Verdict != verify.Good || r.Bundle.Outside[0].Result != "unprovable" {
+	if r := inspect(file, verify.BundleOptions{Checkpoints: given[:1]}); r.Verdict != verify.Good || r.Bundle.Outside[0].Result != "agrees" || r.Bundle.Proven != 3 {
 		t.Error(show(r))
 	}
 	if r := inspect(file, verify.BundleOptions{Checkpoints: given[1:]}); r.Verdict != verify.Tampered || !found(r, verify.Tampered, "false", -1) {
@@ -127,9 +128,15 @@ func TestBundleForOneEnteAgainstAForkFromOutside(t *testing.T) {
 func TestBundleForOneEnteOfSeveralMembers(t *testing.T) {
 	t.Parallel()
 	h := newHub(t, 9)
+	var gone []string
 	for i := range 4100 {
-		h.add(&record{kind: 2, participant: 1, ente: 10, codes: []string{"SINBA_303"}, gone: i%50 == 0})
+		if h.add(&record{kind: 2, participant: 1, ente: 10, codes: []string{"SINBA_303"}, gone: i%50 == 0}); i%50 == 0 {
+			gone = append(gone, fmt.Sprintf("leaf:%d", i))
+		}
 	}
+	h.checkpoint(t)
+	h.now = h.now.AddDate(0, 0, 8)
+	h.add(&record{kind: 14, codes: append([]string{fmt.Sprintf("refusals:%d", len(gone))}, gone...)})
 	h.checkpoint(t)
 	b := h.exportRows(t, 512, 10)
 	r := inspect(b.pack(t), verify.BundleOptions{})

@@ -22,7 +22,8 @@ func kindName(kind byte) string {
 		1: "event accepted", 2: "request refused", 3: "attempt settled", 4: "subjects joined", 5: "other's history",
 		6: "reconciled", 7: "maintenance changed", 8: "configuration changed", 9: "operator acted",
 		10: "message opened", 11: "journal restored", 12: "evidence exported", 13: "messages replayed",
-		14: "records retired",
+		14: "records retired", 15: "person changed", 16: "subject reidentified", 17: "ticket refused", 18: "ticket revoked",
+		20: "key rotated", 21: "codes told", 25: "subject erased", 26: "subject looked at", 27: "subjects separated",
 	}
 	if int(kind) < len(names) && names[kind] != "" {
 		return names[kind]
@@ -62,9 +63,11 @@ type entry struct {
 	participant, ente        int32
 	message, event, delivery uuid
 	outcome                  []byte
+	codes                    []byte // a field that holds fields
 	sealed, commitment       [32]byte
-	reason, reference        []byte
+	actor, reason, reference []byte
 	rules, mapping           int32
+	started                  int64
 }
 
 var (
@@ -105,21 +108,22 @@ func parseEntry(b []byte, e *entry) error {
 	copy(e.delivery[:], r.fixed(16))
 	r.int32()
 	e.outcome = r.next()
-	codes := fields{rest: r.next()}
+	e.codes = r.next()
+	codes := fields{rest: e.codes}
 	for len(codes.rest) > 0 && !codes.bad {
 		codes.next()
 	}
 	r.int32()
 	copy(e.sealed[:], r.fixed(32))
 	copy(e.commitment[:], r.fixed(32))
-	e.reason, e.reference, e.rules, e.mapping = nil, nil, 0, 0
+	e.actor, e.reason, e.reference, e.rules, e.mapping, e.started = nil, nil, nil, 0, 0, 0
 	lowest := byte(1)
 	if version >= 2 && some(r.fixed(32)) {
 		lowest = 2
 	}
 	if version >= 3 {
-		actor := r.next()
-		if e.reason = r.next(); len(actor)+len(e.reason) > 0 {
+		e.actor = r.next()
+		if e.reason = r.next(); len(e.actor)+len(e.reason) > 0 {
 			lowest = 3
 		}
 	}
@@ -137,11 +141,10 @@ func parseEntry(b []byte, e *entry) error {
 
 // parseEvidence reads the fields of version 5 and tells whether any is not empty.
 func (e *entry) parseEvidence(r *fields) bool {
-	started := r.int64()
-	if started == yearOne {
+	if e.started = r.int64(); e.started == yearOne {
 		r.bad = true
 	}
-	found := started != 0
+	found := e.started != 0
 	for range 3 { // outbound, regional, state
 		found = some(r.fixed(32)) || found
 	}

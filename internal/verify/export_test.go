@@ -32,3 +32,6 @@ func Container(members []Member, offset int64) (file []byte) {
 	start := offset + int64(len(file))
 	return append(append(file, directory...), directoryEnd(len(members), start, int64(len(directory)))...)
 }
+
+// KindName is kindName.
+func KindName(kind byte) string { return kindName(kind) }

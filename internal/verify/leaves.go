@@ -42,7 +42,8 @@ func (in *inspection) post(member string, slots []slot) {
 		if !s.sound {
 			// One that is wrong was told. For the numbers it counts as gone, so that it is told once.
 			if in.ledger.gone++; len(s.data) == 0 {
-				in.facts.gone(s.index)
+				in.absent.entry(s.index)
+				in.facts.Gone++
 			}
 			continue
 		}
@@ -53,19 +54,6 @@ func (in *inspection) post(member string, slots []slot) {
 		in.kinds[s.leaf.kind]++
 		in.versions.take(&s.leaf.entry)
 		in.ledger.take(member, s.index, &s.leaf)
-	}
-}
-
-// mostGone is how many runs of leaves without body are listed.
-const mostGone = 100
-
-// gone counts a leaf whose body is no more; leaves come from the last to the first.
-func (b *BundleFacts) gone(index int64) {
-	b.Gone++
-	if n := len(b.GoneLeaves); n > 0 && b.GoneLeaves[n-1][0] == index+1 {
-		b.GoneLeaves[n-1][0] = index
-	} else if n < mostGone {
-		b.GoneLeaves = append(b.GoneLeaves, [2]int64{index, index})
 	}
 }
 
@@ -214,6 +202,7 @@ func (in *inspection) judgeSeal(member string, s *slot, size int64, sum [32]byte
 	case size == 0:
 		if named && (s.leaf.kind == kindAccepted || s.leaf.kind == kindAttempt) && s.index < in.manifest.end {
 			in.facts.SealedGone++
+			in.absent.seal(s.index, &s.leaf.entry)
 		}
 	case len(s.data) > 0 && !s.sound: // told already
 	case !named:

@@ -30,7 +30,11 @@ type ledger struct {
 	lines   map[uuid]*openLine
 	// restored are the operators' words that the journal was restored, from the last to the first.
 	restored []restoration
-	retired  int
+	// retired are the entries of retention.
+	retired []retirement
+	// kept are the answers that were given, by their event, answers all of them in order.
+	kept    map[uuid][]*keptAnswer
+	answers []*keptAnswer
 	// missing counts the numbers that no body has.
 	missing int64
 	// gone counts the leaves met so far whose entry could not be read, mostly because it is no more.
@@ -80,6 +84,7 @@ func newLedger(rep *Report, facts *BundleFacts, end int64) *ledger {
 	return &ledger{
 		rep: rep, facts: facts, end: end, pairs: map[pair]*sequence{}, last: map[uuid]attempt{},
 		acted: map[uuid]uuid{}, waiting: map[uuid]acceptance{}, lines: map[uuid]*openLine{},
+		kept: map[uuid][]*keptAnswer{},
 	}
 }
 
@@ -134,7 +139,7 @@ func (l *ledger) take(member string, index int64, e *leaf) {
 	case kindRestored:
 		l.takeRestored(index, e)
 	case kindRetired:
-		l.retired++
+		l.retired = append(l.retired, newRetirement(index, &e.entry))
 	}
 }
 
@@ -182,6 +187,7 @@ func (l *ledger) settles(message, first, delivery uuid) bool {
 
 func (l *ledger) takeAccepted(index int64, e *leaf) {
 	l.facts.Accepted++
+	l.takeKept(index, e)
 	last, tried := l.last[e.message]
 	delete(l.last, e.message)
 	line := l.lines[e.message]

@@ -10,9 +10,18 @@ import (
 
 // manifest is what the bundle says it is.
 type manifest struct {
+	// version is the format's number.
+	version          int
 	origin           string
 	from, to         time.Time
 	first, end, size int64
+	// closed says that a checkpoint was signed at or after the end of the range, and closes it.
+	closed bool
+	// retired is the size of the tree up to which entries of retention were looked for.
+	retired int64
+	// lacking says that the database had less than the hub's own file of checkpoints, and that nobody had
+	// signed for that; the export is then not in the journal.
+	lacking bool
 	// ente is the code of the ente that the bundle is for, empty for a full one; row is its number in
 	// entries.
 	ente    string
@@ -27,23 +36,43 @@ type listed struct {
 	size   int64
 }
 
-// manifestFormat is the first line of a manifest that this verifier knows.
-const manifestFormat = "sinba-evidence/v1"
+// The first line of a manifest, of those formats that this verifier knows. The first one has neither
+// closed nor retired: it ends with the last checkpoint if the range is not closed, and its entries of
+// retention are those of the range.
+const (
+	manifestFirst  = "sinba-evidence/v1"
+	manifestFormat = "sinba-evidence/v2"
+)
 
 var (
-	errManifest        = errors.New("not a manifest of evidence as this verifier knows it (" + manifestFormat + ")")
+	errManifest        = errors.New("not a manifest of evidence as this verifier knows it (" + manifestFirst + ", " + manifestFormat + ")")
 	errManifestMembers = errors.New("its list of members is not one name a line, sorted, each with digest and length")
 )
 
 // parseManifest reads the text of a manifest.
 func parseManifest(text string) (m manifest, err error) {
 	head := heading{rest: text}
-	if head.line() != manifestFormat {
+	switch head.line() {
+	case manifestFirst:
+		m.version = 1
+	case manifestFormat:
+		m.version = 2
+	default:
 		return m, errManifest
 	}
 	m.origin = head.word("origin")
 	m.from, m.to = head.time("from"), head.time("to")
+	if m.version > 1 {
+		m.closed = head.choice("closed")
+	}
 	m.first, m.end, m.size = head.number("first"), head.number("end"), head.number("size")
+	if m.retired = m.size; m.version > 1 {
+		m.retired = head.number("retired")
+		if strings.HasPrefix(head.rest, "lacking ") {
+			m.lacking = head.choice("lacking")
+			head.bad = head.bad || !m.lacking
+		}
+	}
 	if strings.HasPrefix(head.rest, "ente ") {
 		code, row, _ := strings.Cut(head.word("ente"), " ")
 		n, ok := decimal(row)
@@ -115,6 +144,13 @@ func (h *heading) number(key string) int64 {
 	n, ok := decimal(h.word(key))
 	h.bad = h.bad || !ok
 	return n
+}
+
+// choice is yes or no.
+func (h *heading) choice(key string) bool {
+	value := h.word(key)
+	h.bad = h.bad || value != "yes" && value != "no"
+	return value == "yes"
 }
 
 func (h *heading) time(key string) time.Time {

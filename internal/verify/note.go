@@ -56,7 +56,7 @@ func (k *ring) facts() []KeyFacts {
 
 var (
 	errNote     = errors.New("not a signed note")
-	errNoSigner = errors.New("no signature on it is by a key at hand")
+	errNoSigner = errors.New("no signature on it is by a key at hand (of a journal whose key was rotated give all of /journal/keys as --key)")
 	errForged   = errors.New("its signature is false")
 )
 
@@ -122,7 +122,7 @@ const checkpointTime = "2006-01-02T15:04:05.000000Z"
 // and the one extension line "time " with RFC 3339 in UTC with microseconds.
 func parseCheckpoint(text string) (c checkpoint, err error) {
 	lines := strings.Split(text, "\n")
-	if len(lines) != 5 || lines[4] != "" || lines[0] == "" {
+	if len(lines) != 5 || lines[4] != "" || lines[0] == "" || strings.ContainsAny(lines[0], " <>\t") {
 		return c, errCheckpoint
 	}
 	c.origin = lines[0]

@@ -14,33 +14,43 @@ func document(name string, b []byte) verify.Document { return verify.Document{Na
 // An auditor's own checkpoint is what makes a rewritten history show.
 func TestBundleAgainstCheckpointsFromOutside(t *testing.T) {
 	t.Parallel()
-	lost := func(h *hub) point { // one of 600 entries of a branch that was lost, 250 of them shared
-		other := newHub(t, 1)
-		other.records = append(other.records, h.records[:250]...)
-		other.now = h.records[249].at
-		other.live(600)
-		other.now = h.points[1].at
-		return other.checkpoint(t)
+	for _, c := range append(pointsOutside(t), pointsOfABranch(t)...) {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			h := grown(t)
+			p := c.given(h)
+			first := int64(512)
+			if len(h.points) == 1 {
+				first = 0
+			}
+			r := inspect(h.export(t, first).pack(t), verify.BundleOptions{Checkpoints: []verify.Document{document("given", p.note)}})
+			if r.Verdict != c.code || len(r.Bundle.Outside) != 1 || r.Bundle.Outside[0].Result != c.result {
+				t.Errorf("want %s, %s: %s", c.code, c.result, show(r))
+			}
+			if c.code != verify.Good && !found(r, c.code, "given", -1) {
+				t.Errorf("the checkpoint is not named: %s", show(r))
+			}
+		})
 	}
-	restored := func(h *hub, size int64, root string) { // as the 251st entry
-		tail := h.records[250:]
-		h.records = h.records[:250:250]
-		h.add(&record{kind: 11, actor: "op", reason: fmt.Sprintf("restored after %d %s: ticket 7", size, root)}).at = h.points[2].at
-		h.records = append(h.records, tail...)
-		h.checkpoint(t)
-		h.points = h.points[3:] // those before it were of the branch
-	}
-	for _, c := range []struct {
-		name   string
-		code   verify.Code
-		result string
-		given  func(h *hub) point // also changes the hub before the export
-	}{
+}
+
+// pointOutside is a checkpoint that is given with a bundle.
+type pointOutside struct {
+	name   string
+	code   verify.Code
+	result string
+	given  func(h *hub) point // also changes the hub before the export
+}
+
+func pointsOutside(t *testing.T) []pointOutside {
+	t.Helper()
+	return []pointOutside{
 		{"one of the bundle", verify.Good, "agrees", func(h *hub) point { return h.points[1] }},
 		{"the closing one", verify.Good, "agrees", func(h *hub) point { return h.points[2] }},
 		{"one from before the bundle at the edge of a tile", verify.Good, "agrees", func(h *hub) point { return at(t, h, 256, h.records[256].at) }},
 		{"one inside the first tile of the bundle", verify.Good, "agrees", func(h *hub) point { return at(t, h, 513, h.records[513].at) }},
-		{"one from before the bundle within a tile", verify.Good, "unprovable", func(h *hub) point { return at(t, h, 300, h.records[300].at) }},
+		{"one from before the bundle within a tile", verify.Good, "unprovable", func(h *hub) point { return at(t, h, 290, h.records[290].at) }},
+		{"one from before the bundle within a tile, of a size that it proves", verify.Good, "agrees", func(h *hub) point { return at(t, h, 300, h.records[300].at) }},
 		{"one of the empty journal", verify.Good, "agrees", func(h *hub) point { return at(t, h, 0, h.records[0].at.Add(-time.Hour)) }},
 		{"one that is newer", verify.Good, "newer", func(h *hub) point {
 			h.live(900)
@@ -64,6 +74,29 @@ func TestBundleAgainstCheckpointsFromOutside(t *testing.T) {
 		{"a forged one of the empty journal", verify.Tampered, "contradicts", func(h *hub) point { return forged(t, h, 0, h.points[0].at.Add(-time.Hour)) }},
 		{"a larger one of an earlier time: the tail was cut", verify.Tampered, "contradicts", func(h *hub) point { return forged(t, h, 800, h.points[2].at.Add(-time.Second)) }},
 		{"a smaller one of a later time", verify.Tampered, "contradicts", func(h *hub) point { return at(t, h, 520, h.points[2].at.Add(time.Second)) }},
+	}
+}
+
+// pointsOfABranch are from a history that was left with a restore.
+func pointsOfABranch(t *testing.T) []pointOutside {
+	t.Helper()
+	lost := func(h *hub) point { // one of 600 entries of a branch that was lost, 250 of them shared
+		other := newHub(t, 1)
+		other.records = append(other.records, h.records[:250]...)
+		other.now = h.records[249].at
+		other.live(600)
+		other.now = h.points[1].at
+		return other.checkpoint(t)
+	}
+	restored := func(h *hub, size int64, root string) { // as the 251st entry
+		tail := h.records[250:]
+		h.records = h.records[:250:250]
+		h.add(&record{kind: 11, actor: "op", reason: fmt.Sprintf("restored after %d %s: ticket 7", size, root)}).at = h.points[2].at
+		h.records = append(h.records, tail...)
+		h.checkpoint(t)
+		h.points = h.points[3:] // those before it were of the branch
+	}
+	return []pointOutside{
 		{"another branch", verify.Tampered, "contradicts", lost},
 		{"a branch lost with a restore that was signed", verify.Incomplete, "lost", func(h *hub) point {
 			p := lost(h)
@@ -98,23 +131,6 @@ func TestBundleAgainstCheckpointsFromOutside(t *testing.T) {
 			restored(h, 600, "?")
 			return p
 		}},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			t.Parallel()
-			h := grown(t)
-			p := c.given(h)
-			first := int64(512)
-			if len(h.points) == 1 {
-				first = 0
-			}
-			r := inspect(h.export(t, first).pack(t), verify.BundleOptions{Checkpoints: []verify.Document{document("given", p.note)}})
-			if r.Verdict != c.code || len(r.Bundle.Outside) != 1 || r.Bundle.Outside[0].Result != c.result {
-				t.Errorf("want %s, %s: %s", c.code, c.result, show(r))
-			}
-			if c.code != verify.Good && !found(r, c.code, "given", -1) {
-				t.Errorf("the checkpoint is not named: %s", show(r))
-			}
-		})
 	}
 }
 

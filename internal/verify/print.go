@@ -57,6 +57,9 @@ func (r *Report) sentence() string {
 		if r.Bundle == nil {
 			return "every entry is in the journal that the key signed, and is the one of its receipt."
 		}
+		if r.Bundle.Gone+r.Bundle.SealedGone > 0 {
+			return "every byte agrees with the signed root; what is gone was retired, as entries of the journal say."
+		}
 		return "every byte agrees with the signed root, nothing is missing."
 	case Tampered:
 		return "something is not what was signed."
@@ -93,20 +96,48 @@ func (b *BundleFacts) text(p *page) {
 		}
 		p.line("Key          %s+%s (%s)", k.Name, k.ID, from)
 	}
-	p.line("Range        %s to %s, leaves %d to %d", stamp(b.From), stamp(b.To), b.First, b.End)
+	p.line("Range        %s to %s, %s, leaves %d to %d", stamp(b.From), stamp(b.To), closedWord(b.Closed), b.First, b.End)
 	p.line("Signed root  %s of %d entries at %s", b.Root, b.Size, stamp(b.ClosedAt))
 	p.line("Checkpoints  %d, of which %d proven against the tree", b.Checkpoints, b.Proven)
-	p.line("Entries      %d, bodies gone by retention %d", b.Entries, b.Gone)
-	for _, run := range slices.Backward(b.GoneLeaves) {
-		p.line("             gone: leaves %d to %d", run[0], run[1])
-	}
+	p.line("Entries      %d, and %d of which only the hash is left, %d of them retired", b.Entries, b.Gone, b.Retired)
 	for _, kind := range slices.Sorted(maps.Keys(b.Kinds)) {
 		p.line("             %d %s", b.Kinds[kind], kind)
 	}
-	p.line("Sealed       %d agree with their entry, %d not in the bundle", b.Sealed, b.SealedGone)
+	p.line("Sealed       %d agree with their entry, and %d are gone, %d of them retired", b.Sealed, b.SealedGone, b.SealedRetired)
 	p.line("Events       %d accepted, %d with their outcome, %d open", b.Accepted, b.Settled, b.Open)
+	b.retirements(p)
+	for _, k := range b.Kept {
+		p.line("Kept         %s: receipt %s %s", k.File, k.Receipt, k.Result)
+	}
 	for _, o := range b.Outside {
 		p.line("Outside      %s: %s (%d entries, %s)", o.File, o.Result, o.Size, o.At)
+	}
+}
+
+// mostRunsShown is how many runs of leaves a report shows to people; programs are given more.
+const mostRunsShown = 20
+
+// retirements are the entries of retention, and what is absent that none of them accounts for.
+func (b *BundleFacts) retirements(p *page) {
+	p.line("Retention    %d entries from leaf %d to leaf %d", len(b.Retirements), b.First, b.RetiredTo)
+	for _, r := range b.Retirements {
+		by := "the hub itself"
+		if r.Actor != "" {
+			by = r.Actor
+		}
+		early := ""
+		if r.Early {
+			early = " (BEFORE ITS TIME, so that it accounts for nothing)"
+		}
+		p.line("             retired by entry %d on %s: %s%s; accounts for %d absent here", r.Leaf, r.At, strings.Join(r.What, " "), early, r.Covers)
+		p.line("               by %s: %s", by, r.Reason)
+	}
+	for i, a := range b.Absent {
+		if i == mostRunsShown {
+			p.line("Not there    and %d more runs of leaves, see --json", len(b.Absent)-i)
+			break
+		}
+		p.line("Not there    %s of leaf %s", a.What, leafRun([2]int64{a.From, a.To}))
 	}
 }
 

@@ -3,10 +3,10 @@ package verify
 import (
 	"bytes"
 	"encoding/base64"
-	"encoding/hex"
 	"encoding/xml"
 	"errors"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -146,6 +146,7 @@ func Receipts(key Document, receipts, states []Document) *Report {
 	}
 	proofs := v.documents(states, true)
 	given := v.documents(receipts, false)
+	v.ring.extend(key.Bytes)
 	used := make([]bool, len(given))
 	for i := range proofs {
 		matching := []*answer{&proofs[i]}
@@ -287,27 +288,14 @@ func (v *receiptCheck) included(state *answer, c checkpoint, f *ReceiptFacts, l 
 
 // compare holds what an answer says against the entry.
 func (v *receiptCheck) compare(a *answer, l *leaf, f *ReceiptFacts) {
-	ids := []struct {
-		path string
-		id   uuid
-	}{{"IdRicevuta", l.message}, {"IdEvento", l.event}, {"IdRegistrazione", l.id}}
-	for _, e := range ids {
-		if text, ok := a.one(e.path); ok {
-			u, valid := parseUUID(text)
-			v.agree(a, e.path, valid && u == e.id, f)
-		}
-	}
-	if text, ok := a.one("ImprontaMessaggio"); ok {
-		v.agree(a, "ImprontaMessaggio", text == hex.EncodeToString(l.commitment[:]), f)
-	}
-	if text, ok := a.one("DataOraRicezione"); ok {
-		v.agree(a, "DataOraRicezione", sameInstant(text, time.UnixMicro(l.at)), f)
-	}
+	a.agreements(l, func(path string, ok bool) { v.agree(a, path, ok, f) })
 }
 
 func (v *receiptCheck) agree(a *answer, path string, ok bool, f *ReceiptFacts) {
 	if ok {
-		f.Compared = append(f.Compared, path)
+		if !slices.Contains(f.Compared, path) { // both answers have it
+			f.Compared = append(f.Compared, path)
+		}
 		return
 	}
 	f.Proven = false

@@ -5,8 +5,9 @@
 // from their descriptions (deploy/docs/verify.md). What it shares is golang.org/x/mod, for the signatures of
 // notes and the arithmetic of the tree.
 //
-// A report never quotes what it read but for ids, numbers and the names of members: evidence may have
-// been written by an enemy, and is about children.
+// A report never quotes what it read but for ids, numbers, the names of members, and who had records
+// retired and why, which nobody else can judge: evidence may have been written by an enemy, and is about
+// children.
 package verify
 
 import (

@@ -1,14 +1,12 @@
 package verify_test
 
 import (
-	"archive/zip"
 	"bytes"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/binary"
 	"encoding/hex"
 	"fmt"
-	"maps"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -40,6 +38,7 @@ type record struct {
 	message, event, delivery id
 	outcome                  string
 	codes                    []string
+	started                  time.Time
 	sealed                   []byte // the bytes themselves
 	commitment               [32]byte
 	severities               [32]byte
@@ -106,9 +105,12 @@ func (r *record) bytes() []byte {
 		b = field(b, r.other[:])
 	}
 	if version >= 5 {
-		zero := make([]byte, 32)
+		zero, started := make([]byte, 32), int64(0)
+		if !r.started.IsZero() {
+			started = r.started.UnixMicro()
+		}
 		for _, f := range [][]byte{
-			i64(0), zero, zero, zero, []byte(r.schema), i32(1), i32(2), []byte("ref"), []byte("hub"), i32(1), i32(1), r.origin,
+			i64(started), zero, zero, zero, []byte(r.schema), i32(1), i32(2), []byte("ref"), []byte("hub"), i32(1), i32(1), r.origin,
 		} {
 			b = field(b, f)
 		}
@@ -127,6 +129,10 @@ type hub struct {
 	points  []point
 	// early says that the export found no checkpoint at or after the end of its range.
 	early bool
+	// closing is the number of the checkpoint that closes the range, from 1; 0 for the last one.
+	closing int
+	// first is the format before retirements came along.
+	firstFormat bool
 }
 
 // point is a checkpoint that was persisted.
@@ -192,7 +198,7 @@ func (h *hub) accept(participant, ente int32) *record {
 func (h *hub) attempt(a *record, outcome string) *record {
 	r := &record{kind: 3, participant: a.participant, ente: a.ente, message: a.message, event: a.event, delivery: a.delivery, outcome: outcome}
 	if outcome != "retrying" {
-		r.sealed, r.schema = h.blob(40), "1.0.0"
+		r.sealed, r.schema, r.started = h.blob(40), "1.0.0", h.now
 	}
 	return h.add(r)
 }
@@ -297,222 +303,6 @@ func (h *hub) pointAt(tb testing.TB, tree stored, size int64) point {
 	return p
 }
 
-// bundle is the members of a bundle before they are packed.
-type bundle struct {
-	members     map[string][]byte
-	head        string // of the manifest
-	signer      note.Signer
-	first, size int64
-	// packing
-	mangle func(names []string) []string
-	header func(h *zip.FileHeader)
-	note   func(manifest []byte) []byte
-}
-
-func path(number int64, width int) string {
-	p := fmt.Sprintf("%03d", number%1000)
-	for n := number / 1000; n > 0; n /= 1000 {
-		p = fmt.Sprintf("x%03d/%s", n%1000, p)
-	}
-	if width < 256 {
-		p += fmt.Sprintf(".p/%d", width)
-	}
-	return p
-}
-
-// export makes the bundle of the leaves from first on (a multiple of 256), closed by the last checkpoint.
-func (h *hub) export(tb testing.TB, first int64) *bundle {
-	tb.Helper()
-	return h.exportRows(tb, first, 0)
-}
-
-// exportRows makes the bundle for one ente, or a full one for 0.
-func (h *hub) exportRows(tb testing.TB, first int64, ente int32) *bundle {
-	tb.Helper()
-	closing := h.points[len(h.points)-1]
-	leaves := h.leaves()[:closing.size]
-	tree := grow(tb, leaves)
-	b := &bundle{members: map[string][]byte{}, signer: h.signer, first: first, size: closing.size}
-	from := time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)
-	to := closing.at.Add(-time.Microsecond)
-	if h.early {
-		to = closing.at
-	}
-	var points []point
-	for _, p := range h.points {
-		if p.size < first {
-			from = p.at.Add(time.Microsecond)
-		} else {
-			points = append(points, p)
-		}
-	}
-	b.head = fmt.Sprintf("sinba-evidence/v1\norigin %s\nfrom %s\nto %s\nfirst %d\nend %d\nsize %d\n",
-		h.origin, from.Format(time.RFC3339Nano), to.Format(time.RFC3339Nano), first, closing.size, closing.size)
-	b.members["README.txt"] = []byte("read me\n")
-	b.members["keys/journal.pub"] = []byte(h.vkey + "\n")
-	b.members["checkpoint"] = closing.note
-	for _, p := range points {
-		b.members["checkpoints"] = fmt.Appendf(b.members["checkpoints"], "%d\n%s", len(p.note), p.note)
-	}
-	if ente != 0 {
-		b.head += fmt.Sprintf("ente E-%d %d\n", ente, ente)
-		h.enteMembers(tb, b, leaves, tree, ente)
-	} else {
-		h.tileMembers(b, leaves, tree)
-	}
-	b.members["open"] = h.open(first, closing.size, ente)
-	return b
-}
-
-func (h *hub) open(first, size int64, ente int32) []byte {
-	last := map[id]string{}
-	for _, r := range h.records[first:size] {
-		if r.kind == 3 && !r.gone {
-			last[r.message] = r.outcome
-		}
-	}
-	open := []byte{}
-	for _, r := range h.records[first:size] {
-		if r.kind != 1 || r.gone || ente != 0 && r.ente != ente {
-			continue
-		}
-		switch last[r.message] {
-		case "":
-			open = fmt.Appendf(open, "%s %s pending\n", r.message, r.delivery)
-		case "retrying":
-			open = fmt.Appendf(open, "%s %s retrying\n", r.message, r.delivery)
-		}
-	}
-	return open
-}
-
-func (h *hub) tileMembers(b *bundle, leaves [][]byte, tree stored) {
-	for level := 0; b.size>>(8*level) > 0; level++ {
-		count := b.size >> (8 * level)
-		for n := int64(0); n*256 < count; n++ {
-			if level == 0 && n < b.first/256 {
-				continue
-			}
-			width := int(min(256, count-n*256))
-			var tile, entries, sealed []byte
-			for i := n * 256; i < n*256+int64(width); i++ {
-				hash := tree[tlog.StoredHashIndex(8*level, i)]
-				tile = append(tile, hash[:]...)
-				if level > 0 {
-					continue
-				}
-				data, seal := leaves[i], h.records[i].sealed
-				if h.records[i].gone {
-					data, seal = nil, nil
-				}
-				if h.records[i].unsealed {
-					seal = nil
-				}
-				entries = append(binary.BigEndian.AppendUint16(entries, uint16(len(data))), data...)
-				sealed = append(binary.BigEndian.AppendUint32(sealed, uint32(len(seal))), seal...)
-			}
-			b.members[fmt.Sprintf("tile/%d/%s", level, path(n, width))] = tile
-			if level == 0 {
-				b.members["tile/entries/"+path(n, width)] = entries
-				b.members["sealed/"+path(n, width)] = sealed
-			}
-		}
-	}
-}
-
-func (h *hub) enteMembers(tb testing.TB, b *bundle, leaves [][]byte, tree stored, ente int32) {
-	tb.Helper()
-	last := map[int32]int64{}
-	n := 0
-	for i, r := range h.records[:b.size] {
-		if r.ente != ente {
-			continue
-		}
-		last[r.participant] = int64(binary.BigEndian.Uint64(leaves[i][len(leaves[i])-8:]))
-		if int64(i) < b.first {
-			continue
-		}
-		proof, err := tlog.ProveRecord(b.size, int64(i), tree)
-		if err != nil {
-			tb.Fatal(err)
-		}
-		data, seal := leaves[i], r.sealed
-		if r.gone {
-			data, seal = nil, nil
-		}
-		name := fmt.Sprintf("ente/leaves/%06d", n/4096)
-		rec := binary.BigEndian.AppendUint64(b.members[name], uint64(i))
-		rec = append(binary.BigEndian.AppendUint16(rec, uint16(len(data))), data...)
-		rec = append(rec, byte(len(proof)))
-		for _, p := range proof {
-			rec = append(rec, p[:]...)
-		}
-		b.members[name] = rec
-		name = fmt.Sprintf("ente/sealed/%06d", n/4096)
-		b.members[name] = append(binary.BigEndian.AppendUint32(b.members[name], uint32(len(seal))), seal...)
-		n++
-	}
-	var text []byte
-	for _, p := range slices.Sorted(maps.Keys(last)) {
-		text = fmt.Appendf(text, "%d %d %d\n", p, ente, last[p])
-	}
-	b.members["ente/sequences"] = text
-}
-
-// manifest signs what is there now.
-func (b *bundle) manifest(tb testing.TB) []byte {
-	tb.Helper()
-	text := []byte(b.head)
-	for _, name := range slices.Sorted(maps.Keys(b.members)) {
-		text = fmt.Appendf(text, "%x %d %s\n", sha256.Sum256(b.members[name]), len(b.members[name]), name)
-	}
-	return sign(tb, b.signer, string(text))
-}
-
-// seal freezes the manifest: what changes behind it was not signed.
-func (b *bundle) seal(tb testing.TB) *bundle {
-	tb.Helper()
-	signed := b.manifest(tb)
-	b.note = func([]byte) []byte { return signed }
-	return b
-}
-
-// pack writes the container.
-func (b *bundle) pack(tb testing.TB) []byte {
-	tb.Helper()
-	names := slices.Sorted(maps.Keys(b.members))
-	manifest := b.manifest(tb)
-	if b.note != nil {
-		manifest = b.note(manifest)
-	}
-	if names = append(names, "MANIFEST"); b.mangle != nil {
-		names = b.mangle(names)
-	}
-	var out bytes.Buffer
-	z := zip.NewWriter(&out)
-	for _, name := range names {
-		header := &zip.FileHeader{Name: name, Method: zip.Store, ModifiedDate: 1<<5 | 1} //nolint:staticcheck // Modified brings an extra field
-		if b.header != nil {
-			b.header(header)
-		}
-		content := b.members[name]
-		if name == "MANIFEST" {
-			content = manifest
-		}
-		w, err := z.CreateHeader(header)
-		if err != nil {
-			tb.Fatal(err)
-		}
-		if _, err := w.Write(content); err != nil {
-			tb.Fatal(err)
-		}
-	}
-	if err := z.Close(); err != nil {
-		tb.Fatal(err)
-	}
-	return out.Bytes()
-}
-
 // inspect verifies a container.
 func inspect(file []byte, options verify.BundleOptions) *verify.Report {
 	return verify.Bundle(bytes.NewReader(file), int64(len(file)), options)
@@ -536,4 +326,15 @@ func show(r *verify.Report) string {
 	_ = r.Text(&b)
 	s := b.String()
 	return s[:min(len(s), 1500)]
+}
+
+// retire adds an entry that a month of a class went, the one that the hub's first records are of, two years
+// later.
+func (h *hub) retire(class string, n int64, more ...string) *record {
+	month := time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)
+	if h.now.Before(month.AddDate(2, 0, 0)) {
+		h.now = h.now.AddDate(2, 0, 0)
+	}
+	codes := append([]string{fmt.Sprintf("%s:%d", class, n), "month:2026_03"}, more...)
+	return h.add(&record{kind: 14, codes: codes, actor: "ada", reason: "policy: journal 12 months"})
 }
