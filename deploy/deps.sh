@@ -26,6 +26,7 @@ if [ "${1:-}" = clients ]; then
 	need npm sh -c 'command -v npm'
 fi
 if [ "${1:-}" = stacks ]; then
+	need libxml2-utils sh -c 'command -v xmllint'
 	need strace sh -c 'command -v strace'
 	need php-cli sh -c 'command -v php'
 	need php-soap php -r 'exit(class_exists("SoapClient") ? 0 : 1);'

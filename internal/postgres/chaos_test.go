@@ -12,6 +12,7 @@ import (
 
 	"github.com/sinbahub/sinbahub/internal/hubtest"
 	"github.com/sinbahub/sinbahub/internal/postgres"
+	"github.com/sinbahub/sinbahub/internal/sinba"
 )
 
 // chaos is what the senders of the chaos test share.
@@ -24,9 +25,10 @@ type chaos struct {
 	acknowledged map[uuid.UUID]uuid.UUID
 	known        []*postgres.Acceptance
 	unknown      int
-	answers      int
-	// shots asks for a backend to be ended; one every so many answers, so that there is progress
-	// between them however busy the machine is.
+	receipts     int
+	// shots asks for a backend to be ended; one every so many receipts, so that there is progress
+	// between them however busy the machine is. (Counted by answers, the unknown ones of one ended
+	// backend would order the next.)
 	shots chan struct{}
 }
 
@@ -39,7 +41,8 @@ func (c *chaos) next() *postgres.Acceptance {
 	}
 	a := acceptance(1)
 	a.Case = c.cases[rand.IntN(len(c.cases))]
-	a.Case.ID = uuid.New()
+	a.Case.ID = uuid.New() // somebody else opened it meanwhile: the sender is told its id
+	a.Type, a.Sequence = sinba.Segnalazione, int32(len(c.known))+1
 	// A copy: the sender changes its own when the case has moved.
 	kept := *a
 	c.known = append(c.known, &kept)
@@ -58,14 +61,18 @@ func (c *chaos) send(t *testing.T, store *postgres.Store) {
 		}
 		c.mu.Lock()
 		defer c.mu.Unlock()
-		if c.answers++; c.answers%12 == 0 {
+		if err != nil {
+			c.unknown++
+			return
+		}
+		if c.receipts++; c.receipts%12 == 0 {
 			select {
 			case c.shots <- struct{}{}:
 			default:
 			}
 		}
-		if err != nil {
-			c.unknown++
+		if result.Status == postgres.StatusRefused {
+			t.Errorf("refused: %v", result.Violations)
 			return
 		}
 		receipt := a.ReceiptID
@@ -92,7 +99,10 @@ func TestAcceptUnderFireStoresWhatItAcknowledges(t *testing.T) {
 		acknowledged: map[uuid.UUID]uuid.UUID{}, shots: make(chan struct{}, 1),
 	}
 	for range 40 {
-		c.cases = append(c.cases, postgres.AcceptedCase{Index: randomDigest(), SealedIDs: []byte("sealed"), New: true})
+		opening := acceptance(1)
+		accept(t, c.stores[0], opening)
+		c.acknowledged[opening.Key.Event] = opening.ReceiptID
+		c.cases = append(c.cases, opening.Case)
 	}
 	senders, each := 24, 60
 	if testing.Short() {
@@ -114,8 +124,8 @@ func TestAcceptUnderFireStoresWhatItAcknowledges(t *testing.T) {
 	killed := <-hits
 	checkChaos(t, c, superuser(t, db))
 	t.Logf("%d acknowledged, %d unknown, %d backends ended", len(c.acknowledged), c.unknown, killed)
-	if killed == 0 {
-		t.Error("no backend was ended, the test shows nothing")
+	if killed == 0 || len(c.acknowledged) < 10*senders {
+		t.Errorf("%d backends ended and %d acknowledged, the test shows nothing", killed, len(c.acknowledged))
 	}
 }
 
