@@ -82,6 +82,8 @@ func (c *canary) operators() {
 	c.look()
 	c.rotate()
 	c.maintain()
+	// Serve runs it too, but not before its hour.
+	c.run(true, "retention", "run", "--reason", "prova")
 	// What an event alone does not tell is missing from the flow, and the cases are named by their ids.
 	c.run(false, "flusso", "--ente", "SDS-PI", "--riferimento", "2023-12-31", "-o", filepath.Join(c.t.TempDir(), "flusso.xml"))
 	c.told = append(c.told, printed{"metrics before the stop", c.hub.Metrics()})
