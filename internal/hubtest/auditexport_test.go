@@ -152,19 +152,20 @@ func TestE2EBundleNamesWhatWasDeletedAndTakesAVendorsAnswer(t *testing.T) {
 			t.Errorf("exit code %d: %s", code, said)
 		}
 	}
-	for what, sql := range map[string]string{
-		"sealed message": `DELETE FROM hub.message WHERE id = $1`,
-		"entry":          `DELETE FROM hub.journal_entry WHERE message_id = $1 AND kind = 1`,
+	// In this order: without its entry nothing says what a message was.
+	for _, deleted := range []struct{ what, sql string }{
+		{"sealed message", `DELETE FROM hub.message WHERE id = $1`},
+		{"entry", `DELETE FROM hub.journal_entry WHERE message_id = $1 AND kind = 1`},
 	} {
 		if _, err := db.Exec(t.Context(), `SET session_replication_role = replica`); err != nil {
 			t.Fatal(err)
 		}
-		if tag, err := db.Exec(t.Context(), sql, sent.Receipt.IDRicevuta); err != nil || tag.RowsAffected() != 1 {
+		if tag, err := db.Exec(t.Context(), deleted.sql, sent.Receipt.IDRicevuta); err != nil || tag.RowsAffected() != 1 {
 			t.Fatal(tag, err)
 		}
 		for _, of := range [][]string{nil, {"--ente", hubtest.ChildEnte}} {
-			if code, said := verify(export(of...)); code != 3 || !strings.Contains(said, "Not there    "+what+" of leaf ") {
-				t.Errorf("exit code %d after a %s was deleted: %s", code, what, said)
+			if code, said := verify(export(of...)); code != 3 || !strings.Contains(said, "Not there    "+deleted.what+" of leaf ") {
+				t.Errorf("exit code %d after a %s was deleted: %s", code, deleted.what, said)
 			}
 		}
 	}

@@ -6,7 +6,9 @@ import (
 	"bytes"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -70,4 +72,18 @@ func waitForMetric(t *testing.T, h *hubtest.Hub, sample string) {
 			t.Fatal("never shown:", sample)
 		}
 	}
+}
+
+// metricOf reads one sample of the admin listener.
+func metricOf(t *testing.T, h *hubtest.Hub, sample string) int {
+	t.Helper()
+	found := regexp.MustCompile(`(?m)^` + regexp.QuoteMeta(sample) + ` (\d+)$`).FindSubmatch(h.Metrics())
+	if found == nil {
+		t.Fatalf("no metric %s", sample)
+	}
+	n, err := strconv.Atoi(string(found[1]))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
 }

@@ -6,8 +6,6 @@ import (
 	"maps"
 	"math/rand/v2"
 	"os"
-	"regexp"
-	"slices"
 	"strconv"
 	"syscall"
 	"testing"
@@ -74,18 +72,4 @@ func TestSmokeWorkerKills(t *testing.T) {
 	lost, doubled := readLedger(t, h).check(all)
 	t.Logf("SIGSEGV %d in %v, workers replaced for it %d, %s, refusals %v, unanswered 0, lost %d, doubled %d",
 		wanted, took.Round(time.Second), crashes, told(all), refusals, lost, doubled)
-}
-
-// metricOf reads one sample of the admin listener.
-func metricOf(t *testing.T, h *hubtest.Hub, sample string) int {
-	t.Helper()
-	found := regexp.MustCompile(`(?m)^` + regexp.QuoteMeta(sample) + ` (\d+)$`).FindSubmatch(h.Metrics())
-	if found == nil {
-		t.Fatalf("no metric %s", sample)
-	}
-	n, err := strconv.Atoi(string(slices.Clone(found[1])))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return n
 }
