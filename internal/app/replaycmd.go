@@ -113,7 +113,7 @@ type replayRun struct {
 }
 
 // ReplayVerify replays accepted events with what was recorded and tells what does not give the same. Its
-// error is an *ExitError: 2 if something differs, 3 if something could not be replayed, 4 if the replay
+// error is an *ExitError (none if all is equal or was erased lawfully): 2 if something differs, 3 if something could not be replayed, 4 if the replay
 // could not be done, 5 if there is nothing to verify.
 func ReplayVerify(ctx context.Context, cfg config.Config, o ReplayOptions) error {
 	r := &replayRun{cfg: cfg, o: o, what: "verify"}
@@ -145,7 +145,7 @@ func verifyCode(r *replay.Report) int {
 		return replayDifferent
 	case r.Ledger.Entries+r.Total() == 0:
 		return replayEmpty
-	case r.Counts[replay.Equal] < r.Total():
+	case r.Counts[replay.Equal]+r.Counts[replay.Erased] < r.Total(): // what was erased lawfully is as the journal says
 		return replayIncomplete
 	}
 	return 0
@@ -446,6 +446,9 @@ func (r *replayRun) tellReport(report *replay.Report) error {
 	for _, status := range replay.Statuses() {
 		say(out, "%-16s %d\n", status, report.Counts[status])
 	}
+	for _, e := range report.Erasures {
+		say(out, "%d are of a child that was erased lawfully, by order of entry %s: they cannot be replayed any more\n", e.Entries, e.Entry)
+	}
 	if report.Before > 0 {
 		say(out, "%d were recorded before evidence: compared with the stored columns only\n", report.Before)
 	}
@@ -471,6 +474,12 @@ func tellItem(out io.Writer, i *replay.Item) {
 	}
 	for _, l := range i.Lacks {
 		why = append(why, "no "+l.Of+" "+l.Version)
+	}
+	if i.Erasure != nil {
+		why = append(why, "by order of entry "+i.Erasure.String())
+	}
+	if i.Status == replay.Lost {
+		why = append(why, "its subject's secret is not there, and no entry of the journal orders its erasure")
 	}
 	delivery := ""
 	if i.Delivery != nil {
