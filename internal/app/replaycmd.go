@@ -485,7 +485,11 @@ func tellItem(out io.Writer, i *replay.Item) {
 	if i.Delivery != nil {
 		delivery = " delivery " + i.Delivery.String()
 	}
-	say(out, "%s message %s%s entry %s: %s\n", i.Status, i.Message, delivery, i.Entry, cmp.Or(strings.Join(why, ", "), "-"))
+	event := ""
+	if i.Event != nil {
+		event = " event " + i.Event.String()
+	}
+	say(out, "%s message %s%s%s entry %s: %s\n", i.Status, i.Message, event, delivery, i.Entry, cmp.Or(strings.Join(why, ", "), "-"))
 }
 
 // addReferences makes further folders of dated lists known under their versions.

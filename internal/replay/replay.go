@@ -146,6 +146,8 @@ type Item struct {
 	Entry uuid.UUID `json:"entry"`
 	// Message is IdRicevuta.
 	Message uuid.UUID `json:"message"`
+	// Event is the vendor's IdEvento, absent if the entry does not say.
+	Event *uuid.UUID `json:"event,omitempty"`
 	// Delivery is set for an attempt.
 	Delivery *uuid.UUID `json:"delivery,omitempty"`
 	Status   Status     `json:"status"`

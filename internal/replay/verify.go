@@ -39,6 +39,9 @@ func (j *job) item() Item {
 	if j.row.Kind == journal.AttemptSettled {
 		i.Delivery = &j.entry.Delivery
 	}
+	if !j.unreadable && j.entry.Event != uuid.Nil {
+		i.Event = &j.entry.Event
+	}
 	return i
 }
 

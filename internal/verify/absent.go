@@ -15,6 +15,8 @@ type AbsentFacts struct {
 	// From and To are the first and the last leaf.
 	From int64 `json:"from"`
 	To   int64 `json:"to"`
+	// IDs are those of the entry, of sealed bytes.
+	IDs
 }
 
 // What can be absent, in words.
@@ -41,7 +43,22 @@ type sealedIn struct{ class, month string }
 // lack counts sealed bytes that are absent, and has the leaves of the first ones met.
 type lack struct {
 	count  int64
-	leaves [][2]int64
+	leaves []unsealed
+}
+
+// unsealed is an entry whose sealed bytes are absent.
+type unsealed struct {
+	leaf int64
+	ids  IDs
+}
+
+// runs are the leaves of some.
+func runs(of []unsealed) [][2]int64 {
+	all := make([][2]int64, len(of))
+	for i, u := range of {
+		all[i] = [2]int64{u.leaf, u.leaf}
+	}
+	return all
 }
 
 // entry takes a leaf whose entry is absent; they come from the last to the first.
@@ -70,7 +87,7 @@ func (a *absences) seal(index int64, e *entry) {
 		a.sealed[key] = l
 	}
 	if l.count++; len(l.leaves) < mostAbsent {
-		l.leaves = append(l.leaves, [2]int64{index, index})
+		l.leaves = append(l.leaves, unsealed{index, e.ids()})
 	}
 }
 
@@ -96,7 +113,7 @@ func (in *inspection) judgeSealed() {
 		return cmp.Or(cmp.Compare(a.month, b.month), cmp.Compare(a.class, b.class))
 	}) {
 		l := in.absent.sealed[key]
-		slices.SortFunc(l.leaves, func(a, b [2]int64) int { return cmp.Compare(a[0], b[0]) })
+		slices.SortFunc(l.leaves, func(a, b unsealed) int { return cmp.Compare(a.leaf, b.leaf) })
 		left := l.count
 		var told int64
 		for i := range in.retired {
@@ -117,16 +134,17 @@ func (in *inspection) judgeSealed() {
 		if left == 0 {
 			continue
 		}
-		for _, run := range l.leaves {
-			in.lacks(what, run)
+		for _, u := range l.leaves {
+			in.lacks(what, [2]int64{u.leaf, u.leaf}, u.ids)
 		}
 		if told > 0 {
-			in.leaf(Incomplete, in.memberOf("sealed", l.leaves[0][0]), l.leaves[0][0], "of %d entries of %s the %s is not here (leaves %s), and the entries of retention account for %d",
-				l.count, key.month, what, leafRuns(l.leaves), told)
+			first := l.leaves[0]
+			in.entry(Incomplete, in.memberOf("sealed", first.leaf), first.leaf, first.ids, "of %d entries of %s the %s is not here (leaves %s), and the entries of retention account for %d",
+				l.count, key.month, what, leafRuns(runs(l.leaves)), told)
 			continue
 		}
-		for _, run := range l.leaves {
-			in.leaf(Incomplete, in.memberOf("sealed", run[0]), run[0], "the %s is not here, and no entry of retention accounts for it", what)
+		for _, u := range l.leaves {
+			in.entry(Incomplete, in.memberOf("sealed", u.leaf), u.leaf, u.ids, "the %s is not here, and no entry of retention accounts for it", what)
 		}
 		if n := l.count - int64(len(l.leaves)); n > 0 {
 			in.add(Incomplete, "", "of %d more entries of %s the %s is not here", n, key.month, what)
@@ -135,9 +153,9 @@ func (in *inspection) judgeSealed() {
 }
 
 // lacks lists leaves of which something is absent that nothing accounts for.
-func (in *inspection) lacks(what string, run [2]int64) {
+func (in *inspection) lacks(what string, run [2]int64, ids IDs) {
 	if len(in.facts.Absent) < 2*mostAbsent {
-		in.facts.Absent = append(in.facts.Absent, AbsentFacts{What: what, From: run[0], To: run[1]})
+		in.facts.Absent = append(in.facts.Absent, AbsentFacts{What: what, From: run[0], To: run[1], IDs: ids})
 	}
 }
 
@@ -188,7 +206,7 @@ func (in *inspection) lost(run [2]int64) {
 	if run[0] < 0 {
 		return
 	}
-	in.lacks(absentEntry, run)
+	in.lacks(absentEntry, run, IDs{})
 	folder := "tile/entries"
 	if in.manifest.ente != "" {
 		folder = "leaves"
