@@ -183,6 +183,9 @@ func (c *ledgerCheck) eventColumns(e *journal.Entry, s *postgres.LedgerEvent) (d
 			c.out.Gone++
 			return nil
 		}
+		if len(c.removed) < mostSuspects {
+			c.removed[e.Message] = true
+		}
 		return differing{rowRemoved("hub.event")}
 	}
 	d.want("hub.event.received_at", s.ReceivedAt.Equal(e.At))
