@@ -194,7 +194,7 @@ func lawfulAndNot(t *testing.T, h *hubtest.Hub, people *hubtest.People, order uu
 		t.Helper()
 		return verb(t, h, exit, "replay", "verify", "--from", "2020-01-01T00:00:00Z", "--ticket", people.ReplayTicket())
 	}
-	lawful := "1 are of a child that was erased lawfully, by order of entry " + order.String()
+	lawful := "of a child erased lawfully, by order of entry " + order.String() + ", and not to be replayed any more: 1"
 	if out := verify(0); !strings.Contains(out, lawful) || !strings.Contains(out, " event ") || !strings.Contains(out, "secret_missing   0") {
 		t.Errorf("a lawful erasure:\n%s", out)
 	}
@@ -212,7 +212,7 @@ func lawfulAndNot(t *testing.T, h *hubtest.Hub, people *hubtest.People, order uu
 	if _, err := db.Exec(t.Context(), "DELETE FROM hub.journal_entry WHERE id = $1", order); err != nil {
 		t.Fatal(err)
 	}
-	if out := verify(3); strings.Contains(out, "lawfully") || !strings.Contains(out, "secret_missing   4") {
+	if out := verify(3); strings.Contains(out, "erased lawfully") || !strings.Contains(out, "secret_missing   4") {
 		t.Errorf("an erasure without its entry:\n%s", out)
 	}
 }

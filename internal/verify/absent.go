@@ -103,7 +103,7 @@ func (in *inspection) judgeAbsent() {
 		in.facts.Retirements = append(in.facts.Retirements, in.retired[i].facts())
 	}
 	if n := len(in.retired) - mostAbsent; n > 0 {
-		in.note("%d more entries of retention are not listed.", n)
+		in.note("Entries of retention that are not listed: %d.", n)
 	}
 }
 
@@ -139,15 +139,15 @@ func (in *inspection) judgeSealed() {
 		}
 		if told > 0 {
 			first := l.leaves[0]
-			in.entry(Incomplete, in.memberOf("sealed", first.leaf), first.leaf, first.ids, "of %d entries of %s the %s is not here (leaves %s), and the entries of retention account for %d",
-				l.count, key.month, what, leafRuns(runs(l.leaves)), told)
+			in.entry(Incomplete, in.memberOf("sealed", first.leaf), first.leaf, first.ids, "entries of %s of which the %s is not here: %d (leaves %s); the entries of retention account for %d",
+				key.month, what, l.count, leafRuns(runs(l.leaves)), told)
 			continue
 		}
 		for _, u := range l.leaves {
 			in.entry(Incomplete, in.memberOf("sealed", u.leaf), u.leaf, u.ids, "the %s is not here, and no entry of retention accounts for it", what)
 		}
 		if n := l.count - int64(len(l.leaves)); n > 0 {
-			in.add(Incomplete, "", "of %d more entries of %s the %s is not here", n, key.month, what)
+			in.add(Incomplete, "", "more entries of %s of which the %s is not here: %d", key.month, what, n)
 		}
 	}
 }
@@ -187,7 +187,7 @@ func (in *inspection) judgeEntries() {
 		in.lost(lost)
 	}
 	if c.beyond > 0 {
-		in.note("%d more entries are absent of months that went than the entries of retention here count: what counted them (refusals that went one by one) went with its own month.", c.beyond)
+		in.note("More entries are absent of months that went than the entries of retention here count, by %d: what counted them (refusals that went one by one) went with its own month.", c.beyond)
 	}
 }
 

@@ -188,7 +188,7 @@ func (in *inspection) sequences() {
 	for p, last := range named {
 		if in.ledger.pairs[p] == nil && in.manifest.first == 0 && in.manifest.end == in.manifest.size && last > in.ledger.gone {
 			in.ledger.missing += last
-			in.add(Incomplete, sequencesName, "all %d entries of participant %d are missing", last, p.participant)
+			in.add(Incomplete, sequencesName, "all entries of participant %d are missing, %d in number", p.participant, last)
 		}
 	}
 }

@@ -159,7 +159,7 @@ func (l *ledger) number(member string, index int64, e *leaf) {
 		case missing < 0:
 			l.rep.entry(Tampered, member, index, e.ids(), "its number %d of participant %d, ente %d is not below number %d at leaf %d", e.seq, p.participant, p.ente, s.lowest, s.leaf)
 		case missing > l.gone-s.gone:
-			l.rep.entry(Incomplete, member, index, e.ids(), "behind it %d entries of participant %d, ente %d are missing, up to number %d at leaf %d", missing, p.participant, p.ente, s.lowest, s.leaf)
+			l.rep.entry(Incomplete, member, index, e.ids(), "behind it entries of participant %d, ente %d are missing, %d in number, up to number %d at leaf %d", p.participant, p.ente, missing, s.lowest, s.leaf)
 		}
 	}
 	s.lowest, s.leaf, s.of, s.gone = e.seq, index, e.names(), l.gone
@@ -275,17 +275,17 @@ func (l *ledger) close(first int64) {
 		}
 	}
 	if unknown > 0 {
-		l.rep.add(Incomplete, openName, "%d events stand as open, and their acceptance is not in the bundle", unknown)
+		l.rep.add(Incomplete, openName, "events that stand as open without their acceptance in the bundle: %d", unknown)
 	}
 	if first == 0 {
 		for p, s := range l.pairs {
 			l.missing += s.lowest - 1
 			if s.lowest-1 > l.gone-s.gone {
-				l.rep.entry(Incomplete, "", s.leaf, s.of.ids(), "before it %d entries of participant %d, ente %d are missing", s.lowest-1, p.participant, p.ente)
+				l.rep.entry(Incomplete, "", s.leaf, s.of.ids(), "before it entries of participant %d, ente %d are missing, %d in number", p.participant, p.ente, s.lowest-1)
 			}
 		}
 	}
 	if l.missing > l.gone && l.rep.Verdict == Good {
-		l.rep.add(Incomplete, "", "%d numbers of entries are missing, and only %d entries are gone", l.missing, l.gone)
+		l.rep.add(Incomplete, "", "more numbers of entries are missing (%d) than entries are gone (%d)", l.missing, l.gone)
 	}
 }
