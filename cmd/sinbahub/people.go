@@ -91,8 +91,8 @@ type ticketCmd struct {
 }
 
 type ticketNewCmd struct {
-	Purpose string        `arg:"" help:"open, reidentify, replay, rotate, reseal, erase or report."`
-	Scope   []string      `arg:"" help:"An id; region|nation and a code; two instants; or the name of a key and an epoch."`
+	Purpose string        `arg:"" help:"open, reidentify, replay, rotate, reseal, erase, report or unjoin."`
+	Scope   []string      `arg:"" help:"For open the id (IdRicevuta or IdTrasmissione); for reidentify, erase, report and unjoin region|nation and a code; for replay two days or instants; for rotate and reseal the name of a key and an epoch."`
 	As      string        `help:"The person who will sign the request." required:""`
 	Reason  string        `help:"Why; it stands in the journal for ever and must name no child." required:""`
 	Hub     string        `help:"The origin of the hub's journal; default: that of the configuration."`

@@ -10,7 +10,7 @@ import (
 
 type replayCmd struct {
 	WhatIf replayWhatIfCmd `cmd:"" name:"what-if" help:"Run accepted messages under another schema, rule set, mapping or reference data, and report what would be otherwise, without any effect."`
-	Verify replayVerifyCmd `cmd:"" help:"Hold rows and journal against each other, and run accepted messages again with what was recorded; the result must be what was recorded. Exit code 0 all equal, 2 differences, 3 something could not be replayed, 4 not done, 5 nothing to verify."`
+	Verify replayVerifyCmd `cmd:"" help:"Hold rows and journal against each other, and run accepted messages again with what was recorded; the result must be what was recorded. Exit code 0 all equal or erased lawfully, 2 differences, 3 something could not be replayed, 4 not done, 5 nothing to verify."`
 }
 
 // replayFlags are the flags of every replay.

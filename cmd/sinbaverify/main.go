@@ -66,14 +66,14 @@ func run(args []string, out, trouble io.Writer) int {
 		_, _ = fmt.Fprint(out, usage)
 		return 0
 	default:
-		err = errUsage
+		err = fmt.Errorf("%w: there is no %q", errUsage, args[0])
 	}
 	if errors.Is(err, flag.ErrHelp) {
 		_, _ = fmt.Fprint(out, usage)
 		return 0
 	}
 	if errors.Is(err, errUsage) {
-		_, _ = fmt.Fprint(trouble, usage)
+		_, _ = fmt.Fprintf(trouble, "sinbaverify: %v\n\n%s", err, usage)
 		return int(verify.Unusable)
 	}
 	if err == nil {
@@ -93,7 +93,10 @@ func write(report *verify.Report, out io.Writer, asJSON bool) error {
 	return report.Text(out)
 }
 
-var errUsage = errors.New("the command line is not one of these")
+var (
+	errUsage = errors.New("the command line is not one of these")
+	errTwice = errors.New("given twice")
+)
 
 // files is a flag that may be repeated.
 type files []string
@@ -116,7 +119,7 @@ func (o *once) String() string { return "" }
 // Set takes the value.
 func (o *once) Set(value string) error {
 	if *o != "" {
-		return errUsage
+		return errTwice
 	}
 	*o = once(value)
 	return nil
@@ -130,7 +133,7 @@ func parse(flags *flag.FlagSet, args []string) (rest []string, err error) {
 		if err := flags.Parse(args); errors.Is(err, flag.ErrHelp) {
 			return nil, flag.ErrHelp
 		} else if err != nil {
-			return nil, errUsage
+			return nil, fmt.Errorf("%w: %v", errUsage, err) //nolint:errorlint // its words are enough
 		}
 		if flags.NArg() == 0 {
 			return rest, nil
@@ -151,7 +154,7 @@ func bundle(args []string) (report *verify.Report, asJSON bool, err error) {
 		return nil, false, err
 	}
 	if len(rest) != 1 {
-		return nil, false, errUsage
+		return nil, false, fmt.Errorf("%w: bundle wants one file, and there are %d", errUsage, len(rest))
 	}
 	var options verify.BundleOptions
 	if key != "" {
@@ -187,8 +190,11 @@ func receipt(args []string) (report *verify.Report, asJSON bool, err error) {
 	if err != nil {
 		return nil, false, err
 	}
-	if len(rest) == 0 || key == "" {
-		return nil, false, errUsage
+	if key == "" {
+		return nil, false, fmt.Errorf("%w: receipt wants --key", errUsage)
+	}
+	if len(rest) == 0 {
+		return nil, false, fmt.Errorf("%w: receipt wants the file of a STATO", errUsage)
 	}
 	k, err := read(string(key))
 	if err != nil {

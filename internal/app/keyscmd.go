@@ -33,7 +33,7 @@ var (
 	errNeeded   = errors.New("rows depend on this epoch: see keys status")
 	errNoEpoch  = errors.New("no such epoch of this key")
 	errNoTicket = errors.New("the key is made and not used yet: name with --ticket one for what is left to do, rotate link EPOCH or reseal seal EPOCH, as keys status tells it; the opener must have been started since, with the new file")
-	errNoTeller = errors.New("siss.url is not configured: nobody can be told which code becomes which")
+	errNoTeller = errors.New("siss.url is not configured, so that SISS cannot be told which code becomes which: nothing was done; name the configuration of serve with --config, beside the demo --config var/demo.yaml")
 )
 
 // rotated are the names of keys that are rotated.
@@ -89,6 +89,9 @@ func openRotation(ctx context.Context, cfg config.Config, o KeyOptions, out io.W
 // RotateKey rotates a key while traffic flows: a new epoch is made, every running instance takes it in, and
 // then it comes into use. What a run does not finish the next one goes on with.
 func RotateKey(ctx context.Context, cfg config.Config, o KeyOptions, out io.Writer) error {
+	if o.Name == pseudonym.NameOfCodes(pseudonym.Nation) && cfg.SISS.URL == "" {
+		return errNoTeller // before there is a key that nobody can bring into use
+	}
 	r, err := openRotation(ctx, cfg, o, out)
 	if err != nil {
 		return err
@@ -284,9 +287,6 @@ func (r *rotation) await(ctx context.Context, epoch int32, what string, enough f
 // tell has SISS told which code becomes which, and then brings the new ones into use: codes that SISS does
 // not take never hold up an event.
 func (r *rotation) tell(ctx context.Context, epoch int32, state postgres.KeyState) error {
-	if r.cfg.SISS.URL == "" {
-		return errNoTeller
-	}
 	if state == postgres.KeyMade {
 		if err := r.step(ctx, epoch, postgres.KeyMade, postgres.KeyTelling); err != nil {
 			return err

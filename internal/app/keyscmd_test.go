@@ -170,3 +170,20 @@ func TestAPairIsClosedWhenItIsDestroyed(t *testing.T) {
 		t.Errorf("%v: epoch keys are recorded from pair %d on", err, oldest)
 	}
 }
+
+// TestKeysRotateNationNeedsSISS wants no key that nobody can bring into use.
+func TestKeysRotateNationNeedsSISS(t *testing.T) {
+	t.Parallel()
+	d := keyDesk(t)
+	name := pseudonym.NameOfCodes(pseudonym.Nation)
+	err := app.RotateKey(t.Context(), d.cfg, keyOptions(name, 0), io.Discard)
+	if err == nil || !strings.Contains(err.Error(), "siss.url") || !strings.Contains(err.Error(), "--config") {
+		t.Errorf("rotated without SISS: %v", err)
+	}
+	if made, err := filepath.Glob(filepath.Join(d.cfg.Keys.Dir, name+"-2*")); err != nil || len(made) > 0 {
+		t.Errorf("made %v, %v", made, err)
+	}
+	if states := d.keyStates(t, name); len(states) > 0 {
+		t.Errorf("the database has %v", states)
+	}
+}

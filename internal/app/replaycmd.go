@@ -89,7 +89,7 @@ type ReplayOptions struct {
 // The faults of a replay's options.
 var (
 	errReplayRange = errors.New("name the range by --from, or the messages by --ids")
-	errReplayScope = errors.New("the ticket allows another range than the one to replay")
+	errReplayScope = errors.New("the ticket allows another range")
 	errReplayIDs   = errors.New("the file of ids needs one IdRicevuta a line, and at least one")
 	errReplayStop  = errors.New("the replay was interrupted")
 	errReplayEmpty = errors.New("there is nothing to verify: the journal has no entry in this range")
@@ -113,7 +113,7 @@ type replayRun struct {
 }
 
 // ReplayVerify replays accepted events with what was recorded and tells what does not give the same. Its
-// error is an *ExitError: 2 if something differs, 3 if something could not be replayed, 4 if the replay
+// error is an *ExitError (none if all is equal or was erased lawfully): 2 if something differs, 3 if something could not be replayed, 4 if the replay
 // could not be done, 5 if there is nothing to verify.
 func ReplayVerify(ctx context.Context, cfg config.Config, o ReplayOptions) error {
 	r := &replayRun{cfg: cfg, o: o, what: "verify"}
@@ -145,7 +145,7 @@ func verifyCode(r *replay.Report) int {
 		return replayDifferent
 	case r.Ledger.Entries+r.Total() == 0:
 		return replayEmpty
-	case r.Counts[replay.Equal] < r.Total():
+	case r.Counts[replay.Equal]+r.Counts[replay.Erased] < r.Total(): // what was erased lawfully is as the journal says
 		return replayIncomplete
 	}
 	return 0
@@ -261,7 +261,8 @@ func (r *replayRun) findRange() error {
 	var err error
 	r.options.From, r.options.To, err = readRange(r.o.From, cmp.Or(r.o.To, until.Format(time.RFC3339Nano)))
 	if err == nil && under && (r.options.From.Before(allowed.From) || r.options.To.After(allowed.To)) {
-		return errReplayScope
+		return fmt.Errorf("%w, %s to %s, than the one to replay, %s to %s: name a part of it, or write another ticket", errReplayScope,
+			instant(allowed.From), instant(allowed.To), instant(r.options.From), instant(r.options.To))
 	}
 	return err
 }
@@ -440,17 +441,20 @@ func (r *replayRun) tellReport(report *replay.Report) error {
 		say(out, "and %d more\n", n)
 	}
 	for _, l := range report.Lacks {
-		say(out, "this binary lacks %s %s, which %d entries need; %s\n", l.Of, cmp.Or(l.Version, "(none)"), l.Entries, hasIt(l.Hub))
+		say(out, "this binary lacks %s %s; entries that need it: %d; %s\n", l.Of, cmp.Or(l.Version, "(none)"), l.Entries, hasIt(l.Hub))
 	}
-	say(out, "%d entries replayed, %d of them attempts\n", report.Total(), report.Attempts)
+	say(out, "entries replayed: %d, of them attempts: %d\n", report.Total(), report.Attempts)
 	for _, status := range replay.Statuses() {
 		say(out, "%-16s %d\n", status, report.Counts[status])
 	}
+	for _, e := range report.Erasures {
+		say(out, "of a child erased lawfully, by order of entry %s, and not to be replayed any more: %d\n", e.Entry, e.Entries)
+	}
 	if report.Before > 0 {
-		say(out, "%d were recorded before evidence: compared with the stored columns only\n", report.Before)
+		say(out, "recorded before evidence, and compared with the stored columns only: %d\n", report.Before)
 	}
 	if report.Registry > 0 {
-		say(out, "%d are as recorded under the registry as it was then, which is another today\n", report.Registry)
+		say(out, "as recorded under the registry as it was then, which is another today: %d\n", report.Registry)
 	}
 	return nil
 }
@@ -472,11 +476,21 @@ func tellItem(out io.Writer, i *replay.Item) {
 	for _, l := range i.Lacks {
 		why = append(why, "no "+l.Of+" "+l.Version)
 	}
+	if i.Erasure != nil {
+		why = append(why, "by order of entry "+i.Erasure.String())
+	}
+	if i.Status == replay.Lost {
+		why = append(why, "its subject's secret is not there, and no entry of the journal orders its erasure")
+	}
 	delivery := ""
 	if i.Delivery != nil {
 		delivery = " delivery " + i.Delivery.String()
 	}
-	say(out, "%s message %s%s entry %s: %s\n", i.Status, i.Message, delivery, i.Entry, cmp.Or(strings.Join(why, ", "), "-"))
+	event := ""
+	if i.Event != nil {
+		event = " event " + i.Event.String()
+	}
+	say(out, "%s message %s%s%s entry %s: %s\n", i.Status, i.Message, event, delivery, i.Entry, cmp.Or(strings.Join(why, ", "), "-"))
 }
 
 // addReferences makes further folders of dated lists known under their versions.

@@ -16,13 +16,13 @@ func tellLedger(out io.Writer, l *replay.Ledger) {
 	if n := l.Found - int64(len(l.Rows)); n > 0 {
 		say(out, "and %d more rows\n", n)
 	}
-	say(out, "%d acceptances, %d attempts and %d acts of operators held against their rows: %d rows are not what the journal says\n",
+	say(out, "acceptances, attempts and acts of operators held against their rows: %d, %d, %d; rows that are not what the journal says: %d\n",
 		l.Accepted, l.Attempts, l.Acts, l.Found)
 	if l.Gone > 0 {
-		say(out, "%d rows or entries were not there to be compared: they are past their time (retention)\n", l.Gone)
+		say(out, "rows or entries that were not there to be compared, being past their time (retention): %d\n", l.Gone)
 	}
 	if l.Accepted+l.Attempts+l.Acts == 0 && l.Entries > 0 {
-		say(out, "no message was accepted or sent in this range: its %d entries are of other kinds\n", l.Entries)
+		say(out, "no message was accepted or sent in this range: all of its entries (%d) are of other kinds\n", l.Entries)
 	}
 }
 

@@ -152,7 +152,11 @@ func (r *subjectReport) print(out io.Writer) error {
 	row := func(name, format string, args ...any) {
 		_, _ = fmt.Fprintf(table, "%s\t"+format+"\n", append([]any{name}, args...)...)
 	}
-	row("identities joined", "%d", r.Subjects)
+	if r.Subjects > 1 {
+		row("identities", "%d, joined", r.Subjects)
+	} else {
+		row("identities", "1, joined to no other")
+	}
 	row("cases", "%d", r.Cases)
 	row("events", "%d, pseudonymised", r.Events)
 	row("messages as received", "%d, sealed", r.Messages)

@@ -182,7 +182,37 @@ func TestE2EErasure(t *testing.T) {
 		t.Errorf("%v: the new child has the old code: %s", err, said)
 	}
 	hubtest.AwaitDelivered(t, db, patience)
-	if out := verb(t, h, 3, "replay", "verify", "--from", "2020-01-01T00:00:00Z", "--ticket", people.ReplayTicket()); !strings.Contains(out, "erased") {
-		t.Errorf("replay:\n%s", out)
+	lawfulAndNot(t, h, people, c.Entry)
+}
+
+// lawfulAndNot has the erasure told as the lawful one it is, by the entry that ordered it; then loses the secrets
+// of all the others, and then the entry, too.
+func lawfulAndNot(t *testing.T, h *hubtest.Hub, people *hubtest.People, order uuid.UUID) {
+	t.Helper()
+	db := h.Superuser()
+	verify := func(exit int) string {
+		t.Helper()
+		return verb(t, h, exit, "replay", "verify", "--from", "2020-01-01T00:00:00Z", "--ticket", people.ReplayTicket())
+	}
+	lawful := "of a child erased lawfully, by order of entry " + order.String() + ", and not to be replayed any more: 1"
+	if out := verify(0); !strings.Contains(out, lawful) || !strings.Contains(out, " event ") || !strings.Contains(out, "secret_missing   0") {
+		t.Errorf("a lawful erasure:\n%s", out)
+	}
+	for _, statement := range []string{
+		"DELETE FROM vault.subject_link",
+		"DELETE FROM vault.subject",
+	} {
+		if _, err := db.Exec(t.Context(), statement); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if out := verify(3); !strings.Contains(out, lawful) || !strings.Contains(out, "secret_missing   3") {
+		t.Errorf("secrets that nobody ordered away:\n%s", out)
+	}
+	if _, err := db.Exec(t.Context(), "DELETE FROM hub.journal_entry WHERE id = $1", order); err != nil {
+		t.Fatal(err)
+	}
+	if out := verify(3); strings.Contains(out, "erased lawfully") || !strings.Contains(out, "secret_missing   4") {
+		t.Errorf("an erasure without its entry:\n%s", out)
 	}
 }

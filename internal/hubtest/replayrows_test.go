@@ -74,7 +74,7 @@ func plants() []plant {
 			position + 1000, schema_version, mapping_version, rules_version, region_epoch, body_format, body, facts FROM hub.event WHERE id = $1`,
 			[]string{"hub.event (row added)"},
 		},
-		{"an event deleted", "DELETE FROM hub.event WHERE id = $1", []string{"hub.event (row removed)", "hub.message (row added)"}},
+		{"an event deleted", "DELETE FROM hub.event WHERE id = $1", []string{"hub.event (row removed)"}},
 		change("hub.delivery", "state = 'refused'", "message_id = $1", "hub.delivery.state"),
 		change("hub.delivery", "state = 'parked'", "message_id = $1", "hub.delivery.state"),
 		change("hub.delivery", "state = 'retrying', settled_at = NULL, due_at = received_at", "message_id = $1", "hub.delivery.state"),

@@ -82,6 +82,7 @@ func words() []word {
 		{"ticket_revoked", 403, ticket.ErrRevoked},
 		{"ticket_expired", 403, ticket.ErrExpired},
 		{"ticket_early", 403, ticket.ErrEarly},
+		{"ticket_approval", 403, ticket.ErrApproval},
 	}
 }
 

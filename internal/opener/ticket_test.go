@@ -37,6 +37,10 @@ func TestATicketThatIsNotGoodOpensNothing(t *testing.T) {
 	}
 	good := draft(ticket.Open, one(message))
 	past := time.Now().UTC().Truncate(time.Second)
+	// A good request with the approval of another one.
+	signedGood, other := sign(t, good), sign(t, draft(ticket.Open, one(message)))
+	lastLine := func(text string) int { return strings.LastIndexByte(strings.TrimSuffix(text, "\n"), '\n') + 1 }
+	approvedElsewhere := signedGood[:lastLine(signedGood)] + other[lastLine(other):]
 	swapped := strings.Replace(sign(t, good), message.String(), w.message(w.child(), "two").String(), 1)
 	for name, test := range map[string]struct {
 		text string
@@ -61,6 +65,7 @@ func TestATicketThatIsNotGoodOpensNothing(t *testing.T) {
 		"the other environment": {sign(t, change(func(s *ticket.Signed) { s.Environment = hub.Test })), ticket.ErrHub, "ticket_hub"},
 		"another message":       {sign(t, draft(ticket.Open, one(uuid.New()))), opener.ErrPurpose, "purpose"},
 		"another purpose":       {sign(t, draft(ticket.Replay, today())), opener.ErrPurpose, "purpose"},
+		"another's approval":    {approvedElsewhere, ticket.ErrApproval, "ticket_approval"},
 		"another id put in":     {swapped, ticket.ErrSignature, "ticket_signature"},
 		"an unfit reason":       {sign(t, change(func(s *ticket.Signed) { s.Reason = forbidden })), opener.ErrReason, "reason"},
 	} {

@@ -255,3 +255,47 @@ func (s *Store) ErasureProven(ctx context.Context, subject uuid.UUID) error {
 	}
 	return nil
 }
+
+// The certificate's time is close to the order's, so that few partitions are looked at.
+const certificatesSQL = `
+SELECT e.subject_id, j.id, j.body, coalesce(e.forgotten_at, e.ordered_at), (SELECT count(*) FROM hub.erasure o WHERE o.entry_id = e.entry_id) AS ordered
+FROM hub.erasure e
+JOIN hub.journal_entry j ON j.id = e.entry_id
+  AND j.at BETWEEN e.ordered_at - interval '2 days' AND e.ordered_at + interval '2 days'
+WHERE e.subject_id = ANY ($1) AND (
+  EXISTS (SELECT FROM hub.journal_leaf l WHERE l.entry_id = j.id AND l.entry_at = j.at)
+  OR EXISTS (SELECT FROM hub.journal_queue q WHERE q.entry_id = j.id AND q.entry_at = j.at))`
+
+// ErasureCertificate is the journal's entry that orders an erasure.
+type ErasureCertificate struct {
+	Entry journal.Entry
+	// Forgotten is when the vault forgot the subject, the last time if an event had come in between.
+	Forgotten time.Time
+	// Subjects are how many rest on this entry.
+	Subjects int64
+}
+
+// ErasureCertificates gives the entries that order the erasure of subjects, by subject, each with its leaf or
+// its place in the queue. A subject without one, or with one that cannot be read, is left out.
+func (s *Store) ErasureCertificates(ctx context.Context, subjects []uuid.UUID) (map[uuid.UUID]ErasureCertificate, error) {
+	found := map[uuid.UUID]ErasureCertificate{}
+	if len(subjects) == 0 {
+		return found, nil
+	}
+	rows, err := s.pool.Query(ctx, certificatesSQL, uuidColumn(subjects))
+	if err != nil {
+		return nil, unavailable(err)
+	}
+	var subject, id uuid.UUID
+	var body []byte
+	var c ErasureCertificate
+	if _, err := pgx.ForEachRow(rows, []any{&subject, &id, &body, &c.Forgotten, &c.Subjects}, func() error {
+		if entry, err := journal.Parse(body); err == nil && entry.ID == id {
+			found[subject] = ErasureCertificate{entry, c.Forgotten.UTC(), c.Subjects}
+		}
+		return nil
+	}); err != nil {
+		return nil, unavailable(err)
+	}
+	return found, nil
+}

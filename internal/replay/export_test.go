@@ -1,6 +1,12 @@
 package replay
 
-import "context"
+import (
+	"context"
+	"time"
+
+	"github.com/sinbahub/sinbahub/internal/hub"
+	"github.com/sinbahub/sinbahub/internal/postgres"
+)
 
 // What tests of the package's outside cannot reach otherwise.
 
@@ -28,4 +34,9 @@ func (c *Checkpoint) NotePage(done int64, result *Report) error {
 func Recall(c *Checkpoint) (done int64, r Report, err error) {
 	at, err := recall(c, r.add)
 	return at.Done, r, err
+}
+
+// Orders is orders.
+func Orders(c *postgres.ErasureCertificate, env hub.Environment, received time.Time) bool {
+	return orders(c, env, received)
 }

@@ -3,9 +3,13 @@ package replay
 import (
 	"context"
 	"encoding/hex"
+	"strconv"
+	"strings"
+	"time"
 
 	"github.com/google/uuid"
 
+	"github.com/sinbahub/sinbahub/internal/hub"
 	"github.com/sinbahub/sinbahub/internal/journal"
 	"github.com/sinbahub/sinbahub/internal/postgres"
 )
@@ -65,12 +69,42 @@ func (p *Parts) addSecrets(ctx context.Context, jobs []*job) error {
 	if err != nil {
 		return err
 	}
+	var without []uuid.UUID
+	for at, subject := range subjects {
+		if secrets[at].IsZero() {
+			without = append(without, subject)
+		}
+	}
+	certificates, err := p.Store.ErasureCertificates(ctx, without)
+	if err != nil {
+		return err
+	}
 	for _, j := range jobs {
-		if j.stored != nil {
-			j.secret = secrets[seen[j.stored.Subject]]
+		if j.stored == nil {
+			continue
+		}
+		j.secret = secrets[seen[j.stored.Subject]]
+		if c, ok := certificates[j.stored.Subject]; ok && orders(&c, j.stored.Environment, j.stored.ReceivedAt) {
+			j.erasure = &c.Entry.ID
 		}
 	}
 	return nil
+}
+
+// eraseRace is for how long after the vault forgot a child an acceptance may end that found it just before.
+const eraseRace = 10 * time.Minute
+
+// orders tells whether a certificate accounts for an event whose subject has no secret: it is of its kind and
+// environment, no more subjects rest on it than it says, and the event came while the child was known.
+func orders(c *postgres.ErasureCertificate, env hub.Environment, received time.Time) bool {
+	e := &c.Entry
+	var said int64
+	for _, code := range e.Codes {
+		if text, ok := strings.CutPrefix(string(code), "subjects:"); ok {
+			said, _ = strconv.ParseInt(text, 10, 64) // none, if it is no number
+		}
+	}
+	return e.Kind == journal.SubjectErased && e.Environment == env && c.Subjects <= said && !received.After(c.Forgotten.Add(eraseRace))
 }
 
 // open has the opener open the messages of acceptances and their origins, in one call. It is not asked

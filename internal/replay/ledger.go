@@ -93,15 +93,15 @@ type ledgerCheck struct {
 	kept    int
 	// suspects are attempts without an entry, so far, and when they began.
 	suspects map[try]time.Time
-	// said are deliveries of which something was found.
-	said map[uuid.UUID]bool
+	// said are deliveries of which something was found, removed messages whose event was told as removed.
+	said, removed map[uuid.UUID]bool
 }
 
 // CheckLedger holds rows and entries of a range against each other.
 func CheckLedger(ctx context.Context, store *postgres.Store, o *Options) (*Ledger, error) {
 	c := &ledgerCheck{
 		Range: o.Range, store: store, gate: o.Gate, began: o.Began, read: o.From, pending: map[try]time.Time{},
-		suspects: map[try]time.Time{}, said: map[uuid.UUID]bool{},
+		suspects: map[try]time.Time{}, said: map[uuid.UUID]bool{}, removed: map[uuid.UUID]bool{},
 	}
 	for class, months := range map[postgres.RetentionClass]*postgres.Months{
 		postgres.RetainMessages: &c.messages, postgres.RetainAttempts: &c.attempts, postgres.RetainJournal: &c.entries,
@@ -337,7 +337,7 @@ func (c *ledgerCheck) readMessages(ctx context.Context) error {
 		}
 		for _, m := range page {
 			switch {
-			case m.Event:
+			case m.Event, c.removed[m.ID]: // of an event that is not there any more it is told already
 			case c.retiredCase(m.At):
 				c.out.Gone++
 			default:

@@ -122,7 +122,16 @@ func (c *ledgerCheck) checkRow(row *postgres.LedgerEntry) (*journal.Entry, bool)
 	if !row.Kept {
 		d.want(rowRemoved("hub.journal_leaf"), false)
 	}
-	c.find(LedgerRow{Columns: d, Entry: &row.ID})
+	found := LedgerRow{Columns: d, Entry: &row.ID}
+	for _, name := range []struct {
+		into **uuid.UUID
+		id   *uuid.UUID
+	}{{&found.Message, &e.Message}, {&found.Event, &e.Event}, {&found.Delivery, &e.Delivery}} {
+		if *name.id != uuid.Nil {
+			*name.into = name.id
+		}
+	}
+	c.find(found)
 	// One under another id is a copy: what belongs to the entry is compared with the entry itself.
 	return &e, e.ID == row.ID
 }
@@ -173,6 +182,9 @@ func (c *ledgerCheck) eventColumns(e *journal.Entry, s *postgres.LedgerEvent) (d
 		if c.retiredCase(e.At) {
 			c.out.Gone++
 			return nil
+		}
+		if len(c.removed) < mostSuspects {
+			c.removed[e.Message] = true
 		}
 		return differing{rowRemoved("hub.event")}
 	}

@@ -88,14 +88,18 @@ const (
 	Missing Status = "missing_version"
 	// Gone is what retention took.
 	Gone Status = "gone"
-	// Erased is what nobody can open any more, since the subject's secret was destroyed.
+	// Erased is what nobody can open any more, since the subject's secret was destroyed by an order that the
+	// journal has: Item.Erasure names it.
 	Erased Status = "erased"
+	// Lost is what nobody can open any more, although no entry of the journal orders it: the subject's secret
+	// is not there.
+	Lost Status = "secret_missing"
 	// Unopened is what the opener did not open although the secret is there.
 	Unopened Status = "not_opened"
 )
 
 // Statuses lists all of them in the order in which they are told.
-func Statuses() []Status { return []Status{Equal, Different, Missing, Gone, Erased, Unopened} }
+func Statuses() []Status { return []Status{Equal, Different, Missing, Gone, Erased, Lost, Unopened} }
 
 // Finding names a part in which an entry and its replay differ.
 type Finding string
@@ -142,12 +146,16 @@ type Item struct {
 	Entry uuid.UUID `json:"entry"`
 	// Message is IdRicevuta.
 	Message uuid.UUID `json:"message"`
+	// Event is the vendor's IdEvento, absent if the entry does not say.
+	Event *uuid.UUID `json:"event,omitempty"`
 	// Delivery is set for an attempt.
 	Delivery *uuid.UUID `json:"delivery,omitempty"`
 	Status   Status     `json:"status"`
 	Findings []Finding  `json:"findings,omitempty"`
 	// Lacks are what is missing.
 	Lacks []Lack `json:"lacks,omitempty"`
+	// Erasure is the entry that orders the erasure of the child, of what is erased.
+	Erasure *uuid.UUID `json:"erasure,omitempty"`
 	// Before says that the entry is older than the evidence, so that the stored columns were all there
 	// was to compare with.
 	Before bool `json:"before_evidence,omitempty"`

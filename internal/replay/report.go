@@ -5,6 +5,8 @@ import (
 	"maps"
 	"slices"
 
+	"github.com/google/uuid"
+
 	"github.com/sinbahub/sinbahub/internal/journal"
 )
 
@@ -24,6 +26,8 @@ type Report struct {
 	Registry int64 `json:"other_registry"`
 	// Lacks counts the entries for which something is missing, by what.
 	Lacks []Lacking `json:"lacks,omitempty"`
+	// Erasures are the orders by which what is erased was erased.
+	Erasures []Erasure `json:"erasures,omitempty"`
 	// Items are the first that are not equal, in the order of the entries.
 	Items []Item `json:"items,omitempty"`
 }
@@ -33,6 +37,13 @@ type Lacking struct {
 	Lack
 
 	Entries int64 `json:"entries"`
+}
+
+// Erasure is the journal's entry that orders the erasure of a child (SubjectErased), and how many of the
+// entries replayed were lawfully erased by it.
+type Erasure struct {
+	Entry   uuid.UUID `json:"entry"`
+	Entries int64     `json:"entries"`
 }
 
 // Total is how many entries were replayed.
@@ -61,6 +72,9 @@ func (r *Report) note(i *Item) {
 	for _, lack := range i.Lacks {
 		r.lack(Lacking{lack, 1})
 	}
+	if i.Erasure != nil {
+		r.erased(Erasure{*i.Erasure, 1})
+	}
 	if i.Status != Equal && len(r.Items) < mostItems {
 		r.Items = append(r.Items, *i)
 	}
@@ -72,6 +86,14 @@ func (r *Report) lack(l Lacking) {
 		return
 	}
 	r.Lacks = append(r.Lacks, l)
+}
+
+func (r *Report) erased(e Erasure) {
+	if at := slices.IndexFunc(r.Erasures, func(known Erasure) bool { return known.Entry == e.Entry }); at >= 0 {
+		r.Erasures[at].Entries += e.Entries
+	} else {
+		r.Erasures = append(r.Erasures, e)
+	}
 }
 
 // add adds a later part.
@@ -91,6 +113,9 @@ func (r *Report) add(o *Report) {
 	r.Attempts, r.Before, r.Registry = r.Attempts+o.Attempts, r.Before+o.Before, r.Registry+o.Registry
 	for _, l := range o.Lacks {
 		r.lack(l)
+	}
+	for _, e := range o.Erasures {
+		r.erased(e)
 	}
 	r.Items = append(r.Items, o.Items[:min(len(o.Items), mostItems-len(r.Items))]...)
 }

@@ -27,6 +27,8 @@ type job struct {
 	stored *postgres.Stored
 	// secret is zero if the subject's was destroyed.
 	secret pseudonym.Secret
+	// erasure is the entry that orders the erasure of a subject without a secret; nil if there is none.
+	erasure *uuid.UUID
 	// plain and origin are as the opener gave them.
 	plain, origin Opened
 }
@@ -37,7 +39,18 @@ func (j *job) item() Item {
 	if j.row.Kind == journal.AttemptSettled {
 		i.Delivery = &j.entry.Delivery
 	}
+	if !j.unreadable && j.entry.Event != uuid.Nil {
+		i.Event = &j.entry.Event
+	}
 	return i
+}
+
+// forgotten is the status of an event whose subject has no secret.
+func (j *job) forgotten() Status {
+	if j.erasure == nil {
+		return Lost
+	}
+	return Erased
 }
 
 // verifier replays entries with what was recorded.
@@ -84,7 +97,7 @@ func (v *verifier) verifyAccepted(ctx context.Context, i *Item, j *job) error {
 	i.differ(FoundSealed, e.Sealed == s.SealedDigest && e.Sealed == sha256.Sum256(s.Sealed))
 	switch {
 	case j.secret.IsZero():
-		i.Status = Erased
+		i.Status, i.Erasure = j.forgotten(), j.erasure
 		return nil
 	case j.plain.Err != nil:
 		i.Status = Unopened

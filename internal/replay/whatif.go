@@ -263,7 +263,7 @@ func (w *whatIf) try(ctx context.Context, j *job) ([]Line, error) {
 	case j.unreadable || s == nil || len(s.Sealed) == 0:
 		return notTried(Gone), nil
 	case j.secret.IsZero():
-		return notTried(Erased), nil
+		return notTried(j.forgotten()), nil
 	case j.plain.Err != nil:
 		return notTried(Unopened), nil //nolint:nilerr // that it does not open is a result
 	}

@@ -151,7 +151,7 @@ func TestWeakKeysAreRefused(t *testing.T) {
 	named := ticket.Signature{Name: "bruno", ID: noteID(t, "bruno", identity)}
 	copy(named.Bytes[:], forged)
 	s.Signatures[1] = named
-	if err := s.Verify(origin, hub.Prod, []ticket.Person{anna().Person, weak}); !errors.Is(err, ticket.ErrSignature) {
+	if err := s.Verify(origin, hub.Prod, []ticket.Person{anna().Person, weak}); !errors.Is(err, ticket.ErrApproval) {
 		t.Errorf("a forged signature: %v", err)
 	}
 }

@@ -16,7 +16,8 @@ import (
 var (
 	ErrUnsigned   = errors.New("the ticket lacks a signature: one person requests (`ticket sign`), another one approves (`ticket approve`)")
 	ErrSigned     = errors.New("the ticket has this signature already, or both that it needs")
-	ErrSignature  = errors.New("a signature is not that person's over this text: the ticket was changed, or the key is another one")
+	ErrSignature  = errors.New("the requester's signature, the first one, is not that person's over this text: the ticket was changed, or the key is another one")
+	ErrApproval   = errors.New("the approver's signature, the second one, is not that person's over this text: the ticket was changed after the request, or the key is another one")
 	ErrPerson     = errors.New("a signature is of somebody who is not registered, was retired, or is not trusted by the opener")
 	ErrSamePerson = errors.New("one person alone signed: the request and the approval must be two persons', with a key each")
 	ErrRole       = errors.New("a person who signed has no role that may do so for this purpose")
@@ -205,7 +206,7 @@ func (s Signed) Verify(origin string, env hub.Environment, persons []Person) err
 		}
 		signed[i] = persons[at]
 		if key := signed[i].Key; len(key) != ed25519.PublicKeySize || weak(key) || keyID(g.Name, key) != g.ID || !ed25519.Verify(key, []byte(s.Text()), g.Bytes[:]) {
-			return ErrSignature
+			return [...]error{ErrSignature, ErrApproval}[i]
 		}
 	}
 	switch requester, approver := signed[0], signed[1]; {

@@ -15,6 +15,8 @@ type AbsentFacts struct {
 	// From and To are the first and the last leaf.
 	From int64 `json:"from"`
 	To   int64 `json:"to"`
+	// IDs are those of the entry, of sealed bytes.
+	IDs
 }
 
 // What can be absent, in words.
@@ -41,7 +43,22 @@ type sealedIn struct{ class, month string }
 // lack counts sealed bytes that are absent, and has the leaves of the first ones met.
 type lack struct {
 	count  int64
-	leaves [][2]int64
+	leaves []unsealed
+}
+
+// unsealed is an entry whose sealed bytes are absent.
+type unsealed struct {
+	leaf int64
+	ids  IDs
+}
+
+// runs are the leaves of some.
+func runs(of []unsealed) [][2]int64 {
+	all := make([][2]int64, len(of))
+	for i, u := range of {
+		all[i] = [2]int64{u.leaf, u.leaf}
+	}
+	return all
 }
 
 // entry takes a leaf whose entry is absent; they come from the last to the first.
@@ -70,7 +87,7 @@ func (a *absences) seal(index int64, e *entry) {
 		a.sealed[key] = l
 	}
 	if l.count++; len(l.leaves) < mostAbsent {
-		l.leaves = append(l.leaves, [2]int64{index, index})
+		l.leaves = append(l.leaves, unsealed{index, e.ids()})
 	}
 }
 
@@ -86,7 +103,7 @@ func (in *inspection) judgeAbsent() {
 		in.facts.Retirements = append(in.facts.Retirements, in.retired[i].facts())
 	}
 	if n := len(in.retired) - mostAbsent; n > 0 {
-		in.note("%d more entries of retention are not listed.", n)
+		in.note("Entries of retention that are not listed: %d.", n)
 	}
 }
 
@@ -96,7 +113,7 @@ func (in *inspection) judgeSealed() {
 		return cmp.Or(cmp.Compare(a.month, b.month), cmp.Compare(a.class, b.class))
 	}) {
 		l := in.absent.sealed[key]
-		slices.SortFunc(l.leaves, func(a, b [2]int64) int { return cmp.Compare(a[0], b[0]) })
+		slices.SortFunc(l.leaves, func(a, b unsealed) int { return cmp.Compare(a.leaf, b.leaf) })
 		left := l.count
 		var told int64
 		for i := range in.retired {
@@ -117,27 +134,28 @@ func (in *inspection) judgeSealed() {
 		if left == 0 {
 			continue
 		}
-		for _, run := range l.leaves {
-			in.lacks(what, run)
+		for _, u := range l.leaves {
+			in.lacks(what, [2]int64{u.leaf, u.leaf}, u.ids)
 		}
 		if told > 0 {
-			in.leaf(Incomplete, in.memberOf("sealed", l.leaves[0][0]), l.leaves[0][0], "of %d entries of %s the %s is not here (leaves %s), and the entries of retention account for %d",
-				l.count, key.month, what, leafRuns(l.leaves), told)
+			first := l.leaves[0]
+			in.entry(Incomplete, in.memberOf("sealed", first.leaf), first.leaf, first.ids, "entries of %s of which the %s is not here: %d (leaves %s); the entries of retention account for %d",
+				key.month, what, l.count, leafRuns(runs(l.leaves)), told)
 			continue
 		}
-		for _, run := range l.leaves {
-			in.leaf(Incomplete, in.memberOf("sealed", run[0]), run[0], "the %s is not here, and no entry of retention accounts for it", what)
+		for _, u := range l.leaves {
+			in.entry(Incomplete, in.memberOf("sealed", u.leaf), u.leaf, u.ids, "the %s is not here, and no entry of retention accounts for it", what)
 		}
 		if n := l.count - int64(len(l.leaves)); n > 0 {
-			in.add(Incomplete, "", "of %d more entries of %s the %s is not here", n, key.month, what)
+			in.add(Incomplete, "", "more entries of %s of which the %s is not here: %d", key.month, what, n)
 		}
 	}
 }
 
 // lacks lists leaves of which something is absent that nothing accounts for.
-func (in *inspection) lacks(what string, run [2]int64) {
+func (in *inspection) lacks(what string, run [2]int64, ids IDs) {
 	if len(in.facts.Absent) < 2*mostAbsent {
-		in.facts.Absent = append(in.facts.Absent, AbsentFacts{What: what, From: run[0], To: run[1]})
+		in.facts.Absent = append(in.facts.Absent, AbsentFacts{What: what, From: run[0], To: run[1], IDs: ids})
 	}
 }
 
@@ -169,7 +187,7 @@ func (in *inspection) judgeEntries() {
 		in.lost(lost)
 	}
 	if c.beyond > 0 {
-		in.note("%d more entries are absent of months that went than the entries of retention here count: what counted them (refusals that went one by one) went with its own month.", c.beyond)
+		in.note("More entries are absent of months that went than the entries of retention here count, by %d: what counted them (refusals that went one by one) went with its own month.", c.beyond)
 	}
 }
 
@@ -188,7 +206,7 @@ func (in *inspection) lost(run [2]int64) {
 	if run[0] < 0 {
 		return
 	}
-	in.lacks(absentEntry, run)
+	in.lacks(absentEntry, run, IDs{})
 	folder := "tile/entries"
 	if in.manifest.ente != "" {
 		folder = "leaves"

@@ -338,7 +338,7 @@ func (in *inspection) remarks() {
 		in.note("No checkpoint from outside was given: that nobody signed another history is not proven. Give one that you or a vendor keeps with --checkpoint.")
 	}
 	if in.facts.Retired+in.facts.SealedRetired > 0 {
-		in.note("Of %d entries only the hash is left, and of %d entries the sealed bytes are gone: entries of retention account for them. Whether the policy that these name is the region's, and who asked for it, is yours to judge.", in.facts.Retired, in.facts.SealedRetired)
+		in.note("Entries of which only the hash is left: %d, of which the sealed bytes are gone: %d. Entries of retention account for them. Whether the policy that these name is the region's, and who asked for it, is yours to judge.", in.facts.Retired, in.facts.SealedRetired)
 	}
 	if in.manifest.version == 1 && len(in.facts.Absent) > 0 {
 		in.note("The bundle is of the first format, which brings no entries of retention from behind its range: an export by a newer hub may account for what is absent.")
@@ -350,6 +350,6 @@ func (in *inspection) remarks() {
 		in.note("That ente %s is number %d in the entries is said by the manifest, signed with the journal's key at the export, and by no entry: hold it against what its vendors keep.", in.facts.Ente, in.manifest.row)
 	}
 	if in.facts.Kinds["unknown"] > 0 {
-		in.note("%d entries are of kinds that this verifier does not know: they are authentic, and what they say was not looked at.", in.facts.Kinds["unknown"])
+		in.note("Entries of kinds that this verifier does not know: %d. They are authentic, and what they say was not looked at.", in.facts.Kinds["unknown"])
 	}
 }

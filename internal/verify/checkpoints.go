@@ -246,7 +246,7 @@ func (c *claims) judge(l *ledger) {
 			}
 			c.note("%s: cannot be compared, it is newer than the bundle (%s).", k.name, k.checkpoint)
 		case "unprovable":
-			c.note("%s: cannot be compared, the bundle lacks the tile that would prove it (%s).", k.name, k.checkpoint)
+			c.note("%s: cannot be compared, it ends before the bundle's first leaf and no proof of its size is here (%s). Have it exported again with --prove %d, or for a range that reaches there.", k.name, k.checkpoint, k.size)
 		}
 		c.facts.Outside = append(c.facts.Outside, OutsideFacts{File: k.name, Size: k.size, Root: k.root.String(), At: stamp(k.at), Result: result})
 	}

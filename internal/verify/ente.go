@@ -86,7 +86,7 @@ func (w *enteWalk) step(k int, last bool) {
 	ahead := w.ahead
 	for _, s := range slices.Backward(w.slots) {
 		if s.index >= ahead || s.index < w.manifest.first {
-			w.leaf(Tampered, member, s.index, "it is outside of the range, or not behind the record ahead of it")
+			w.entry(Tampered, member, s.index, s.ids(), "it is outside of the range, or not behind the record ahead of it")
 		}
 		ahead = s.index
 	}
@@ -141,11 +141,11 @@ func (w *enteWalk) authenticate(member string, s *slot) {
 		return
 	}
 	if err := checkInclusion(w.proof, w.closing.size, w.closing.root, s.index, w.hash.leaf(s.data)); err != nil {
-		w.leaf(Tampered, member, s.index, "%v", err)
+		w.entry(Tampered, member, s.index, claimed(s.data), "%v", err)
 		return
 	}
 	if w.read(member, s); s.sound && s.leaf.ente != w.manifest.row {
-		w.leaf(Tampered, member, s.index, "the entry is of another ente")
+		w.entry(Tampered, member, s.index, s.ids(), "the entry is of another ente")
 		s.sound = false
 	}
 }
@@ -176,7 +176,7 @@ func (in *inspection) sequences() {
 		last, ok := named[p]
 		switch {
 		case !ok || s.highest > last:
-			in.leaf(Tampered, sequencesName, s.leaf, "participant %d has entries up to number %d here, and %d stands as its last one", p.participant, s.highest, last)
+			in.entry(Tampered, sequencesName, s.leaf, s.of.ids(), "participant %d has entries up to number %d here, and %d stands as its last one", p.participant, s.highest, last)
 		case s.highest == last || in.manifest.end != in.manifest.size:
 		case last-s.highest <= in.ledger.gone:
 			in.ledger.missing += last - s.highest // if more are missing than gone, the ledger tells
@@ -188,7 +188,7 @@ func (in *inspection) sequences() {
 	for p, last := range named {
 		if in.ledger.pairs[p] == nil && in.manifest.first == 0 && in.manifest.end == in.manifest.size && last > in.ledger.gone {
 			in.ledger.missing += last
-			in.add(Incomplete, sequencesName, "all %d entries of participant %d are missing", last, p.participant)
+			in.add(Incomplete, sequencesName, "all entries of participant %d are missing, %d in number", p.participant, last)
 		}
 	}
 }

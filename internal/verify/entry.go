@@ -70,6 +70,25 @@ type entry struct {
 	started                  int64
 }
 
+// names are the ids of an entry.
+type names struct{ id, message, event, delivery uuid }
+
+func (e *entry) names() names { return names{e.id, e.message, e.event, e.delivery} }
+
+// ids are what the entry is of.
+func (e *entry) ids() IDs { return e.names().ids() }
+
+// ids are the names as a report has them.
+func (n names) ids() IDs {
+	text := func(u uuid) string {
+		if u == (uuid{}) {
+			return ""
+		}
+		return u.String()
+	}
+	return IDs{Entry: text(n.id), Message: text(n.message), Event: text(n.event), Delivery: text(n.delivery)}
+}
+
 var (
 	errEntry  = errors.New("its bytes are not the one canonical form of an entry")
 	errLayout = errors.New("its layout is newer than this verifier")

@@ -92,14 +92,14 @@ func (a *answer) agreements(l *leaf, agree func(path string, ok bool)) {
 func (l *ledger) takeKept(index int64, e *leaf) {
 	for _, k := range l.kept[e.message] {
 		if k.leaf >= 0 && k.leaf != index {
-			l.rep.leaf(Tampered, k.file, index, "its proof has the acceptance at leaf %d", k.leaf)
+			l.rep.entry(Tampered, k.file, index, e.ids(), "its proof has the acceptance at leaf %d", k.leaf)
 			k.result = "contradicts"
 			continue
 		}
 		k.leaf, k.result = index, "agrees"
 		k.agreements(e, func(path string, ok bool) {
 			if !ok {
-				l.rep.leaf(Tampered, k.file, index, "%s is not that of the acceptance in the bundle", path)
+				l.rep.entry(Tampered, k.file, index, e.ids(), "%s is not that of the acceptance in the bundle", path)
 				k.result = "contradicts"
 			}
 		})
@@ -113,7 +113,7 @@ func (in *inspection) judgeKept() {
 			k.result = in.whereabouts(k)
 		}
 		if k.result == "missing" {
-			in.add(Incomplete, k.file, "the acceptance of event %s belongs into the bundle and is not there", k.message)
+			in.add(Incomplete, k.file, "the acceptance of message %s belongs into the bundle and is not there", k.message)
 		}
 		f := KeptFacts{File: k.file, Receipt: k.message.String(), Result: k.result}
 		if k.leaf >= 0 {

@@ -28,6 +28,8 @@ func (in *inspection) read(member string, s *slot) {
 	switch err := parseLeaf(s.data, &s.leaf); {
 	case errors.Is(err, errLayout):
 		in.leaf(Incomplete, member, s.index, "%v", err)
+	case errors.Is(err, errSuffix), errors.Is(err, errNumber):
+		in.entry(Tampered, member, s.index, s.leaf.ids(), "%v", err)
 	case err != nil:
 		in.leaf(Tampered, member, s.index, "%v", err)
 	default:
@@ -148,12 +150,29 @@ func (w *walk) split(member string, b []byte, first int64, width int) bool {
 			continue
 		}
 		if w.hash.leaf(s.data) != w.hashes[i] {
-			w.leaf(Tampered, member, s.index, "the entry is not the one whose hash stands in the tree")
+			w.entry(Tampered, member, s.index, claimed(s.data), "the entry is not the one whose hash stands in the tree")
 			continue
 		}
 		w.read(member, s)
 	}
 	return len(b) == 0
+}
+
+// claimed is what a leaf that was changed says that it is of.
+func claimed(data []byte) IDs {
+	var e entry
+	if len(data) <= suffixSize || parseEntry(data[:len(data)-suffixSize], &e) != nil {
+		return IDs{}
+	}
+	return e.ids()
+}
+
+// ids are what a slot's entry is of, none if it was not read.
+func (s *slot) ids() IDs {
+	if !s.sound {
+		return IDs{}
+	}
+	return s.leaf.ids()
 }
 
 // seals holds sealed bytes against the digests in entries.
@@ -176,7 +195,7 @@ func (v *seals) check(in *inspection, member string, slots []slot) {
 	for i := range slots {
 		var head [4]byte
 		if _, err := io.ReadFull(v.reader, head[:]); err != nil {
-			in.leaf(Tampered, member, slots[i].index, "the sealed bytes end before it")
+			in.entry(Tampered, member, slots[i].index, slots[i].ids(), "the sealed bytes end before it")
 			return
 		}
 		size := int64(binary.BigEndian.Uint32(head[:]))
@@ -184,7 +203,7 @@ func (v *seals) check(in *inspection, member string, slots []slot) {
 		if size > 0 {
 			v.digest.Reset()
 			if n, err := io.CopyN(v.digest, v.reader, size); err != nil || n != size {
-				in.leaf(Tampered, member, slots[i].index, "its sealed bytes are cut off")
+				in.entry(Tampered, member, slots[i].index, slots[i].ids(), "its sealed bytes are cut off")
 				return
 			}
 			v.digest.Sum(sum[:0])
@@ -206,9 +225,9 @@ func (in *inspection) judgeSeal(member string, s *slot, size int64, sum [32]byte
 		}
 	case len(s.data) > 0 && !s.sound: // told already
 	case !named:
-		in.leaf(Tampered, member, s.index, "sealed bytes stand here, and no entry vouches for them")
+		in.entry(Tampered, member, s.index, s.ids(), "sealed bytes stand here, and no entry vouches for them")
 	case sum != s.leaf.sealed:
-		in.leaf(Tampered, member, s.index, "the sealed bytes are not those whose SHA-256 the entry has")
+		in.entry(Tampered, member, s.index, s.ids(), "the sealed bytes are not those whose SHA-256 the entry has")
 	default:
 		in.facts.Sealed++
 	}

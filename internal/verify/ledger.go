@@ -47,6 +47,7 @@ type pair struct{ participant, ente int32 }
 // sequence is where a pair's numbers stand.
 type sequence struct {
 	lowest, leaf int64 // the last number met, and where
+	of           names // and of what
 	highest      int64
 	gone         int64 // how many bodies were gone when it was met
 }
@@ -60,6 +61,7 @@ type attempt struct {
 type acceptance struct {
 	delivery uuid
 	leaf     int64
+	of       names
 }
 
 // openLine is a line of the member open.
@@ -114,9 +116,9 @@ func (l *ledger) readOpen(text string) {
 		case !ok || !also:
 			l.rep.add(Tampered, openName, "line %d is not IdRicevuta IdTrasmissione state", n)
 		case l.lines[message] != nil:
-			l.rep.add(Tampered, openName, "line %d names event %s a second time", n, message)
+			l.rep.add(Tampered, openName, "line %d names message %s a second time", n, message)
 		case state != "pending" && state != "sending" && state != "retrying" && state != "uncertain" && state != "parked":
-			l.rep.add(Tampered, openName, "line %d gives event %s a state that is not open", n, message)
+			l.rep.add(Tampered, openName, "line %d gives message %s a state that is not open", n, message)
 		default:
 			l.lines[message] = &openLine{delivery: delivery, state: state}
 		}
@@ -155,12 +157,12 @@ func (l *ledger) number(member string, index int64, e *leaf) {
 		l.missing += max(missing, 0)
 		switch {
 		case missing < 0:
-			l.rep.leaf(Tampered, member, index, "its number %d of participant %d, ente %d is not below number %d at leaf %d", e.seq, p.participant, p.ente, s.lowest, s.leaf)
+			l.rep.entry(Tampered, member, index, e.ids(), "its number %d of participant %d, ente %d is not below number %d at leaf %d", e.seq, p.participant, p.ente, s.lowest, s.leaf)
 		case missing > l.gone-s.gone:
-			l.rep.leaf(Incomplete, member, index, "behind it %d entries of participant %d, ente %d are missing, up to number %d at leaf %d", missing, p.participant, p.ente, s.lowest, s.leaf)
+			l.rep.entry(Incomplete, member, index, e.ids(), "behind it entries of participant %d, ente %d are missing, %d in number, up to number %d at leaf %d", p.participant, p.ente, missing, s.lowest, s.leaf)
 		}
 	}
-	s.lowest, s.leaf, s.gone = e.seq, index, l.gone
+	s.lowest, s.leaf, s.of, s.gone = e.seq, index, e.names(), l.gone
 }
 
 func (l *ledger) takeAttempt(index int64, e *leaf) {
@@ -196,11 +198,11 @@ func (l *ledger) takeAccepted(index int64, e *leaf) {
 		line.used = true
 		switch {
 		case tried && last.final && last.leaf < l.end:
-			l.rep.leaf(Tampered, openName, index, "event %s stands as open, and leaf %d has its outcome", e.message, last.leaf)
+			l.rep.entry(Tampered, openName, index, e.ids(), "message %s stands as open, and leaf %d has its outcome", e.message, last.leaf)
 		case line.delivery != e.delivery && line.delivery != l.acted[e.message] && (!tried || line.delivery != last.delivery):
-			l.rep.leaf(Tampered, openName, index, "event %s stands as open under a delivery that is not its own", e.message)
+			l.rep.entry(Tampered, openName, index, e.ids(), "message %s stands as open under a delivery that is not its own", e.message)
 		case !tried && line.state != "pending" && line.state != "sending" && l.acted[e.message] == uuid{}:
-			l.rep.leaf(Tampered, openName, index, "event %s stands as %s, and nothing was tried", e.message, line.state)
+			l.rep.entry(Tampered, openName, index, e.ids(), "message %s stands as %s, and nothing was tried", e.message, line.state)
 		}
 		delete(l.acted, e.message)
 		return
@@ -211,7 +213,7 @@ func (l *ledger) takeAccepted(index int64, e *leaf) {
 		return
 	}
 	if index < l.end {
-		l.waiting[e.message] = acceptance{delivery: e.delivery, leaf: index}
+		l.waiting[e.message] = acceptance{delivery: e.delivery, leaf: index, of: e.names()}
 	}
 }
 
@@ -260,7 +262,7 @@ func (l *ledger) close(first int64) {
 	for _, message := range slices.SortedFunc(maps.Keys(l.waiting), func(a, b uuid) int {
 		return cmp.Compare(l.waiting[a].leaf, l.waiting[b].leaf)
 	}) {
-		l.rep.leaf(Incomplete, openName, l.waiting[message].leaf, "event %s was accepted, and has neither an outcome nor a line here", message)
+		l.rep.entry(Incomplete, openName, l.waiting[message].leaf, l.waiting[message].of.ids(), "message %s was accepted, and has neither an outcome nor a line here", message)
 	}
 	unknown := 0
 	for _, message := range slices.SortedFunc(maps.Keys(l.lines), func(a, b uuid) int { return bytes.Compare(a[:], b[:]) }) {
@@ -269,21 +271,21 @@ func (l *ledger) close(first int64) {
 		case l.gone+l.missing > 0:
 			unknown++
 		default:
-			l.rep.add(Tampered, openName, "event %s stands as open, and was not accepted in the bundle", message)
+			l.rep.add(Tampered, openName, "message %s stands as open, and was not accepted in the bundle", message)
 		}
 	}
 	if unknown > 0 {
-		l.rep.add(Incomplete, openName, "%d events stand as open, and their acceptance is not in the bundle", unknown)
+		l.rep.add(Incomplete, openName, "events that stand as open without their acceptance in the bundle: %d", unknown)
 	}
 	if first == 0 {
 		for p, s := range l.pairs {
 			l.missing += s.lowest - 1
 			if s.lowest-1 > l.gone-s.gone {
-				l.rep.leaf(Incomplete, "", s.leaf, "before it %d entries of participant %d, ente %d are missing", s.lowest-1, p.participant, p.ente)
+				l.rep.entry(Incomplete, "", s.leaf, s.of.ids(), "before it entries of participant %d, ente %d are missing, %d in number", p.participant, p.ente, s.lowest-1)
 			}
 		}
 	}
 	if l.missing > l.gone && l.rep.Verdict == Good {
-		l.rep.add(Incomplete, "", "%d numbers of entries are missing, and only %d entries are gone", l.missing, l.gone)
+		l.rep.add(Incomplete, "", "more numbers of entries are missing (%d) than entries are gone (%d)", l.missing, l.gone)
 	}
 }

@@ -3,6 +3,7 @@ package verify_test
 import (
 	"bytes"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -26,6 +27,9 @@ func TestBundleAgainstCheckpointsFromOutside(t *testing.T) {
 			r := inspect(h.export(t, first).pack(t), verify.BundleOptions{Checkpoints: []verify.Document{document("given", p.note)}})
 			if r.Verdict != c.code || len(r.Bundle.Outside) != 1 || r.Bundle.Outside[0].Result != c.result {
 				t.Errorf("want %s, %s: %s", c.code, c.result, show(r))
+			}
+			if hint := strings.Contains(strings.Join(r.Notes, "\n"), "with --prove 290,"); hint != (c.result == "unprovable") {
+				t.Errorf("how to have it proven is told: %v: %s", hint, show(r))
 			}
 			if c.code != verify.Good && !found(r, c.code, "given", -1) {
 				t.Errorf("the checkpoint is not named: %s", show(r))

@@ -29,7 +29,7 @@ func (r *Report) Text(w io.Writer) error {
 		if f.Member != "" {
 			where = f.Member + ": " + where
 		}
-		p.line("  %-10s  %s%s", f.Code, where, f.What)
+		p.line("  %-10s  %s%s%s", f.Code, where, f.What, f.IDs)
 	}
 	if r.Omitted > 0 {
 		p.line("  and %d more", r.Omitted)
@@ -137,7 +137,7 @@ func (b *BundleFacts) retirements(p *page) {
 			p.line("Not there    and %d more runs of leaves, see --json", len(b.Absent)-i)
 			break
 		}
-		p.line("Not there    %s of leaf %s", a.What, leafRun([2]int64{a.From, a.To}))
+		p.line("Not there    %s of leaf %s%s", a.What, leafRun([2]int64{a.From, a.To}), a.IDs)
 	}
 }
 

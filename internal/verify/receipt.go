@@ -278,7 +278,7 @@ func (v *receiptCheck) included(state *answer, c checkpoint, f *ReceiptFacts, l 
 		v.leaf(Tampered, state.file, f.Leaf, "%v", err)
 		return false
 	case l.kind != kindAccepted:
-		v.leaf(Tampered, state.file, f.Leaf, "the entry is not of an accepted event")
+		v.entry(Tampered, state.file, f.Leaf, l.ids(), "the entry is not of an accepted event")
 		return false
 	}
 	f.Entry, f.At = l.id.String(), stamp(time.UnixMicro(l.at))
@@ -299,7 +299,7 @@ func (v *receiptCheck) agree(a *answer, path string, ok bool, f *ReceiptFacts) {
 		return
 	}
 	f.Proven = false
-	v.leaf(Tampered, a.file, f.Leaf, "%s is not that of the entry", path)
+	v.entry(Tampered, a.file, f.Leaf, IDs{Entry: f.Entry}, "%s is not that of the entry", path)
 }
 
 // sameInstant tells whether a time as answers write it is the entry's, cut to as many digits.

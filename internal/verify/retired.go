@@ -182,7 +182,7 @@ func (in *inspection) readRetired() {
 			continue
 		}
 		if s.leaf.kind != kindRetired {
-			in.leaf(Tampered, retiredEntries, p.index, "it is not an entry of retention")
+			in.entry(Tampered, retiredEntries, p.index, s.ids(), "it is not an entry of retention")
 			continue
 		}
 		in.retired = append(in.retired, newRetirement(p.index, &s.leaf.entry))

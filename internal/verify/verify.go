@@ -14,6 +14,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -63,6 +64,31 @@ func (c Code) weight() int {
 	return 0
 }
 
+// IDs name what an entry is of, as it says itself; of one whose bytes were changed that is not proven. What it
+// has not is empty.
+type IDs struct {
+	// Entry is the entry's own id: IdRegistrazione of an accepted event.
+	Entry string `json:"entry,omitempty"`
+	// Message is IdRicevuta, Event the vendor's IdEvento, Delivery IdTrasmissione.
+	Message  string `json:"message,omitempty"`
+	Event    string `json:"event,omitempty"`
+	Delivery string `json:"delivery,omitempty"`
+}
+
+// String lists those that are there, in brackets behind a space.
+func (n IDs) String() string {
+	var words []string
+	for _, w := range [][2]string{{"entry", n.Entry}, {"message", n.Message}, {"event", n.Event}, {"delivery", n.Delivery}} {
+		if w[1] != "" {
+			words = append(words, w[0]+" "+w[1])
+		}
+	}
+	if len(words) == 0 {
+		return ""
+	}
+	return " (" + strings.Join(words, ", ") + ")"
+}
+
 // Finding is one thing that is not as it must be.
 type Finding struct {
 	// Code is the verdict that it alone would bring.
@@ -71,6 +97,8 @@ type Finding struct {
 	Member string `json:"member,omitempty"`
 	// Leaf is the number of the entry in the journal, nil if it is about none.
 	Leaf *int64 `json:"leaf,omitempty"`
+	// IDs are those of the leaf's entry, if it is there to be read.
+	IDs
 	// What says it in a sentence.
 	What string `json:"what"`
 }
@@ -125,9 +153,14 @@ func (r *Report) add(code Code, member, what string, args ...any) {
 	r.keep(Finding{Code: code, Member: member, What: fmt.Sprintf(what, args...)})
 }
 
-// leaf keeps a finding about a leaf.
+// leaf keeps a finding about a leaf whose entry nobody can read.
 func (r *Report) leaf(code Code, member string, leaf int64, what string, args ...any) {
 	r.keep(Finding{Code: code, Member: member, Leaf: &leaf, What: fmt.Sprintf(what, args...)})
+}
+
+// entry keeps a finding about a leaf whose entry was read.
+func (r *Report) entry(code Code, member string, leaf int64, ids IDs, what string, args ...any) {
+	r.keep(Finding{Code: code, Member: member, Leaf: &leaf, IDs: ids, What: fmt.Sprintf(what, args...)})
 }
 
 func (r *Report) keep(f Finding) {
