@@ -110,6 +110,8 @@ func (c *canary) operateDeliveries() {
 		c.run(false, append([]string{"delivery", "list", "--after", c.marks.code()}, asJSON...)...)
 		c.run(false, append([]string{"delivery", "list", "--state", c.marks.code()}, asJSON...)...)
 		c.run(false, append([]string{"delivery", "show", c.marks.code()}, asJSON...)...)
+		c.run(true, append([]string{"codes", "list", "--state", "told"}, asJSON...)...)
+		c.run(false, append([]string{"codes", "retry", c.marks.code(), "--reason", "prova"}, asJSON...)...)
 		c.run(false, append([]string{"delivery", "retry", c.marks.code(), "--reason", "prova"}, asJSON...)...)
 		for _, reason := range []string{c.marks.code(), c.marks.provisional(), c.marks.foreign("STP"), c.marks.foreign("ENI")} {
 			c.run(false, append([]string{"delivery", "redeliver", id, "--new-id", "--reason", "per " + reason}, asJSON...)...)
