@@ -42,6 +42,7 @@ type cli struct {
 	Reconcile   reconcileCmd   `cmd:"" help:"Compare with SISS what was delivered, now; tell every difference."`
 	Flusso      flussoCmd      `cmd:"" help:"Write the national SINBA flow of an ente's cases."`
 	Delivery    deliveryCmd    `cmd:"" help:"List deliveries to SISS, and retry, park or send them again."`
+	Codes       codesCmd       `cmd:"" help:"List what SISS was told of changed and joined codes, and tell again what it refused."`
 	Person      personCmd      `cmd:"" help:"Manage the people who sign tickets."`
 	Ticket      ticketCmd      `cmd:"" help:"Write, sign and check tickets: what two people allow."`
 	Open        openCmd        `cmd:"" help:"Show a stored message under a ticket; who looked, who approved, and why, is journalled before."`

@@ -419,12 +419,12 @@ func (op *operator) depends(ctx context.Context, v *vaultCounts, k postgres.KeyE
 	case nameJournal:
 		return "checkpoints already signed; its public half stays published", 0, nil
 	}
-	events, cases, err := op.store.CodesDependents(ctx, op.env, k.Name, k.Epoch, pseudonym.MostCounted+1)
-	what := "deliveries"
+	d, err := op.store.CodesDependents(ctx, op.env, k.Name, k.Epoch, pseudonym.MostCounted+1)
 	if k.Name == pseudonym.NameOfCodes(pseudonym.Region) {
-		what = "events"
+		return fmt.Sprintf("%s events, %s cases", someOf(d.Events), someOf(d.Cases)), d.Events + d.Cases, err
 	}
-	return fmt.Sprintf("%s %s, %s cases", someOf(events), what, someOf(cases)), events + cases, err
+	words = fmt.Sprintf("%s deliveries, %s cases, %s pairs of codes told to SISS", someOf(d.Events), someOf(d.Cases), someOf(d.Codes))
+	return words, d.Events + d.Cases + d.Codes, err
 }
 
 // someOf is a number that was counted up to one more than pseudonym.MostCounted.

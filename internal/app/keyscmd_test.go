@@ -12,8 +12,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
+
 	"github.com/sinbahub/sinbahub/internal/app"
 	"github.com/sinbahub/sinbahub/internal/hub"
+	"github.com/sinbahub/sinbahub/internal/journal"
 	"github.com/sinbahub/sinbahub/internal/postgres"
 	"github.com/sinbahub/sinbahub/internal/pseudonym"
 )
@@ -185,5 +188,69 @@ func TestKeysRotateNationNeedsSISS(t *testing.T) {
 	}
 	if states := d.keyStates(t, name); len(states) > 0 {
 		t.Errorf("the database has %v", states)
+	}
+}
+
+// TestAnEpochOfCodesIsKeptForWhatSISSIsToBeTold: SISS's codes are made when a communication is sent, so that their
+// key stays while a join waits, while one was refused, and while one stands that may have to be taken back in
+// them, although nothing else is left of the children; told of later codes, SISS takes it back in these.
+func TestAnEpochOfCodesIsKeptForWhatSISSIsToBeTold(t *testing.T) {
+	t.Parallel()
+	d := keyDesk(t)
+	d.delivery(t, hub.Prod, hub.Delivered)
+	d.delivery(t, hub.Prod, hub.Delivered)
+	store, err := postgres.Open(t.Context(), postgres.Config{DSN: d.cfg.Database.URL.Reveal()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(store.Close)
+	pair := postgres.JoinedPair{Entry: uuid.New()}
+	if err := d.admin.QueryRow(t.Context(), "SELECT min(subject_id::text)::uuid, max(subject_id::text)::uuid FROM hub.case_file").Scan(&pair.One, &pair.Other); err != nil {
+		t.Fatal(err)
+	}
+	if planned, err := store.PlanJoins(t.Context(), hub.Prod, []postgres.JoinedPair{pair}); err != nil || len(planned) != 1 {
+		t.Fatal(planned, err)
+	}
+	if _, err := pseudonym.AddNamed(d.cfg.Keys.Dir, hub.Prod, "code-nation", time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	for _, statement := range []string{
+		`INSERT INTO hub.key_epoch (environment, name, epoch, state, made_at, active_at)
+		SELECT 1, 'code-nation', u.epoch, u.state, clock.now, clock.now
+		FROM (VALUES (1, 'former'), (2, 'active')) AS u (epoch, state), (SELECT now() AS now) AS clock`,
+		"DELETE FROM hub.delivery", "DELETE FROM hub.event", "DELETE FROM hub.case_file",
+	} {
+		d.exec(t, statement)
+	}
+	refused := func(what string) {
+		t.Helper()
+		err := app.DestroyKey(t.Context(), d.cfg, keyOptions("code-nation", 1), io.Discard)
+		if !errors.Is(err, app.ErrKeyNeeded) || !strings.Contains(err.Error(), " pairs of codes told to SISS") {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	refused("a join waits")
+	d.exec(t, "UPDATE hub.code_message SET state = 'refused', settled_at = now()")
+	refused("a join was refused")
+	d.exec(t, "UPDATE hub.code_message SET state = 'told'")
+	refused("a join stands")
+	// One of the two is told of later.
+	d.exec(t, "INSERT INTO hub.code_message (id, environment, to_epoch, state, due_at, created_at) SELECT $1, 1, 2, 'pending', now, now FROM now()", pair.Entry)
+	d.exec(t, "INSERT INTO hub.code_change (subject_id, to_epoch, from_epoch, message_id) SELECT u, 2, 1, $1 FROM unnest($2::uuid[]) AS u",
+		pair.Entry, []uuid.UUID{pair.One, pair.Other})
+	d.exec(t, "UPDATE hub.code_join SET joined_epoch = 2")
+	refused("later codes are to be told")
+	d.exec(t, "UPDATE hub.code_message SET state = 'told', settled_at = now()")
+	if err := app.DestroyKey(t.Context(), d.cfg, keyOptions("code-nation", 1), io.Discard); err != nil {
+		t.Fatal(err)
+	}
+	entry := journal.Entry{ID: uuid.Must(uuid.NewV7()), At: time.Now(), Kind: journal.SubjectsSeparated, Environment: hub.Prod, Actor: "anna", Reason: "prova"}
+	if err := store.Separate(t.Context(), hub.Prod, []postgres.JoinedPair{pair}, entry); err != nil {
+		t.Fatal(err)
+	}
+	var one, other int32
+	err = d.admin.QueryRow(t.Context(), "SELECT subject_epoch, joined_epoch FROM hub.code_join WHERE motive = 'SEPARAZIONE'").Scan(&one, &other)
+	if err != nil || one != 2 || other != 2 {
+		t.Errorf("separated by codes of epochs %d and %d: %v", one, other, err)
 	}
 }

@@ -226,12 +226,12 @@ func (r *rotation) release(ctx context.Context, k postgres.KeyEpoch) error {
 		return err
 	}
 	defer v.close()
-	_, n, err := r.op.depends(ctx, v, k)
+	words, n, err := r.op.depends(ctx, v, k)
 	if err != nil {
 		return err
 	}
 	if n > 0 {
-		return fmt.Errorf("%s: %w", someOf(n), errNeeded)
+		return fmt.Errorf("%s: %w", words, errNeeded)
 	}
 	switch k.Name {
 	case pseudonym.NameLink:

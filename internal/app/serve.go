@@ -216,7 +216,7 @@ func (s *server) buildGateway(ctx context.Context) error {
 		Door: s.doorLimits(), Limits: gatewayLimits(s.cfg),
 	}, reference, gateway.Parts{
 		Contract: catalogue, Validator: s.pool, Registry: s.members, Keys: s.keys,
-		Vault: s.stores.vault, Sealer: s.sealer, Store: s.stores.store,
+		Vault: s.stores.vault, Sealer: s.sealer, Store: s.stores.store, Joinable: s.joinable,
 		Logger: s.log, Registerer: s.registry, Now: time.Now,
 		Accepted: s.wake, JournalKeys: s.notary.key.Published,
 		Checkpoint: func() journal.Checkpoint { return *s.notary.published.Load() },

@@ -144,7 +144,7 @@ func (t *Teller) tell(ctx context.Context, m *postgres.CodeMessage) error {
 			told.State, told.RetryIn = "told", 0
 		case Refused:
 			told.State, told.RetryIn = "refused", 0
-			t.log.Error("national endpoint refuses codes that changed; they are told again by an operator only", zap.Stringer("message_id", m.ID), zap.Strings("codes", v.Codes))
+			t.log.Error("national endpoint refuses codes; they are told again by an operator only (sinbahub codes retry)", zap.Stringer("message_id", m.ID), zap.Strings("codes", v.Codes))
 		case Retry, Uncertain, Parked:
 		}
 	}

@@ -386,3 +386,54 @@ func TestSISSIsToldOfASeparationBehindItsJoin(t *testing.T) {
 		t.Errorf("other codes were separated than joined: %s", text)
 	}
 }
+
+// TestARefusedJoinIsToldAgainByAnOperatorOnly: what SISS refused is told again for nobody but an operator, and what
+// takes it back waits for it, so that SISS does not end with a join that the hub has undone.
+func TestARefusedJoinIsToldAgainByAnOperatorOnly(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.ownKeys(t)
+	one, other := newChild(), newChild()
+	w.accept(t, one, nil)
+	w.accept(t, other, nil)
+	s, received := nation(t, siss.Faults{Operations: []string{"comunicaCodici"}, Next: []siss.Fault{siss.Refuse}})
+	teller, err := delivery.NewTeller(delivery.TellConfig{Environment: hub.Prod, URL: s.URL(), Rate: func() int { return 0 }},
+		delivery.Parts{Store: w.store, Keys: w.keys, Validator: pool(t), Logger: zap.NewNop(), Now: time.Now})
+	if err != nil {
+		t.Fatal(err)
+	}
+	pairs := []postgres.JoinedPair{{Entry: uuid.New(), One: one.subject, Other: other.subject}}
+	if _, err := w.store.PlanJoins(t.Context(), hub.Prod, pairs); err != nil {
+		t.Fatal(err)
+	}
+	told := func() []byte {
+		t.Helper()
+		if err := teller.Round(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		text, _ := os.ReadFile(received + ".codici")
+		return text
+	}
+	told()
+	entry := journal.Entry{ID: uuid.Must(uuid.NewV7()), At: time.Now(), Kind: journal.SubjectsSeparated, Environment: hub.Prod, Actor: "anna", Reason: "prova"}
+	if err := w.store.Separate(t.Context(), hub.Prod, pairs, entry); err != nil {
+		t.Fatal(err)
+	}
+	if text := told(); len(text) > 0 {
+		t.Fatalf("told after a refusal: %s", text)
+	}
+	all, err := w.store.Communications(t.Context(), hub.Prod, []string{"pending", "refused"}, 10)
+	if err != nil || len(all) != 2 || all[0].State != "refused" || all[0].Pairs != 1 || all[0].Behind || !all[1].Behind {
+		t.Fatalf("%v: %+v", err, all)
+	}
+	for _, want := range []bool{true, false} { // once it is due it is not refused any more
+		retried := journal.Entry{ID: uuid.Must(uuid.NewV7()), At: time.Now(), Kind: journal.CodesRetried, Environment: hub.Prod, Delivery: all[0].ID, Actor: "anna", Reason: "prova"}
+		if done, err := w.store.RetryCodes(t.Context(), hub.Prod, all[0].ID, retried); err != nil || done != want {
+			t.Fatal(done, err)
+		}
+	}
+	lines := bytes.Split(bytes.TrimSpace(told()), []byte("\n"))
+	if len(lines) != 2 || !bytes.Contains(lines[0], []byte("UNIONE")) || !bytes.Contains(lines[1], []byte("SEPARAZIONE")) {
+		t.Errorf("%s", bytes.Join(lines, []byte("\n")))
+	}
+}

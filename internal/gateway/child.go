@@ -93,7 +93,8 @@ func (g *Gateway) askCase(ctx context.Context, x *exchange, e *sent, openings ma
 // rename links the new identifier to the case's child, before the event that says so is accepted and
 // after its case was asked whether it will be: no link without such an event, but for a crash or a
 // race in between. An identifier that stands for another subject already joins the two, behind the
-// answer; no verdict reads either, so that no ente learns from its answers what another one told.
+// answer; no verdict reads either, so that no ente learns from its answers what another one told: nor that the
+// child was adopted, when nothing is linked.
 func (g *Gateway) rename(ctx context.Context, e *sent) error {
 	subject := e.child.subject
 	label := pseudonym.Label{Kind: pseudonym.SealedIdentity, Message: subject.ID, Schema: contract.SchemaVersion}
@@ -101,7 +102,7 @@ func (g *Gateway) rename(ctx context.Context, e *sent) error {
 	if err != nil {
 		return err
 	}
-	return g.Vault.Link(ctx, g.Keys.LinkIndex(e.named), subject, sealed.Bytes, e.receiptID)
+	return g.Vault.Link(ctx, g.Keys.LinkIndex(e.named), subject, sealed.Bytes, e.receiptID, g.Joinable)
 }
 
 // moved takes note that the event's case was opened by somebody else meanwhile: it is pseudonymised

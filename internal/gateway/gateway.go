@@ -43,13 +43,15 @@ type Config struct {
 
 // Parts are what the gateway works with.
 type Parts struct {
-	Contract   *contract.Catalogue
-	Validator  *validator.Pool
-	Registry   *authn.Registry
-	Keys       *pseudonym.Keys
-	Vault      *pseudonym.Vault
-	Sealer     *pseudonym.Sealer
-	Store      *postgres.Store
+	Contract  *contract.Catalogue
+	Validator *validator.Pool
+	Registry  *authn.Registry
+	Keys      *pseudonym.Keys
+	Vault     *pseudonym.Vault
+	Sealer    *pseudonym.Sealer
+	Store     *postgres.Store
+	// Joinable tells whether a child may get another name, as far as any ente's cases say (Vault.Link).
+	Joinable   pseudonym.AskJoinable
 	Logger     *zap.Logger
 	Registerer prometheus.Registerer
 	// Now is the clock of receipts and rules.

@@ -193,6 +193,18 @@ func TestE2EOthersHistoryIsForThePrivacyOfficerOnly(t *testing.T) {
 	if n := hubtest.Number(t, db, "SELECT (SELECT count(*) FROM vault.subject_join) + (SELECT count(*) FROM hub.code_join)"); n != 0 {
 		t.Errorf("an adopted child was joined to another, %d rows", n)
 	}
+
+	// The neighbour gives its own case's child, adopted elsewhere, another name, and is answered as for one that was
+	// not: but who comes under that name is somebody else, where the other one is the same child.
+	send(neighbour, []string{childAt(neighbour, later, 6, hubtest.Child(40).Code(), later.Code())},
+		[]string{childAt(neighbour, laterHere, 6, hubtest.Child(41).Code(), laterHere.Code())})
+	subjects := func() int64 { return hubtest.Number(t, db, "SELECT count(DISTINCT subject_id) FROM hub.case_file") }
+	before := subjects()
+	send(hubtest.ChildEnte, []string{childAt(hubtest.ChildEnte, hubtest.Child(40), 1, hubtest.Child(40).Code(), "")},
+		[]string{childAt(hubtest.ChildEnte, hubtest.Child(41), 1, hubtest.Child(41).Code(), "")})
+	if more := subjects() - before; more != 1 {
+		t.Errorf("%d new children, want the adopted one only", more)
+	}
 	checkStates(t, h)
 }
 

@@ -92,6 +92,9 @@ const (
 	// SubjectsSeparated says that a subject was taken apart from those that it was joined to: Count is how many
 	// these were; Actor, Reason, Commitment and Codes are as of SubjectErased. The subjects stand in the vault.
 	SubjectsSeparated Kind = 27
+	// CodesRetried is a communication of codes that SISS refused and an operator has it told again: Delivery is
+	// IdComunicazione, Outcome retry, Actor and Reason say who and why. It stands in the transaction that did it.
+	CodesRetried Kind = 29
 )
 
 // Entry is one record. A zero field means that it does not apply to the kind.

@@ -279,7 +279,8 @@ func (w *world) identify(d pseudonym.Domain, identities ...pseudonym.Identity) (
 		if i == 0 {
 			s, err = w.vault.Reserve(w.tb.Context(), w.keys.LinkIndex(identity), s, sealed)
 		} else {
-			err = w.vault.Link(w.tb.Context(), w.keys.LinkIndex(identity), s, sealed, uuid.New())
+			err = w.vault.Link(w.tb.Context(), w.keys.LinkIndex(identity), s, sealed, uuid.New(),
+				func(context.Context, []uuid.UUID) (pseudonym.Joinable, error) { return pseudonym.Free, nil })
 		}
 		if err != nil {
 			w.tb.Fatal(err)

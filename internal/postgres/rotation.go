@@ -199,29 +199,53 @@ func (s *Store) KeyHolders(ctx context.Context, env hub.Environment, name string
 	return h, nil
 }
 
+// Dependents is what an epoch of a domain's codes is needed for.
+type Dependents struct {
+	// Events are those whose regional or, of SISS's codes, whose delivery's bytes may have to be made again;
+	// Cases have ids or facts made with it.
+	Events, Cases int64
+	// Codes are pairs that SISS is still to be told of or refused, and joins that only a code of this epoch
+	// could take back.
+	Codes int64
+}
+
 // No part reads on behind the number that is enough, and of an epoch without rows none reads more than the
 // summaries of blocks and what came since they were made (BRIN).
 const regionDependentsSQL = `
 SELECT (SELECT count(*) FROM
     (SELECT FROM hub.event e WHERE e.environment = $1 AND e.region_epoch = $2 LIMIT $3) AS needing),
   (SELECT count(*) FROM
-    (SELECT FROM hub.case_file c WHERE c.environment = $1 AND c.facts_epoch = $2 LIMIT $3) AS needing)`
+    (SELECT FROM hub.case_file c WHERE c.environment = $1 AND c.facts_epoch = $2 LIMIT $3) AS needing), 0`
 
+// A communication is rows: its codes are made when it is sent, in each attempt.
 const nationDependentsSQL = `
 SELECT (SELECT count(*) FROM
     (SELECT FROM hub.delivery d WHERE d.environment = $1 AND (d.nation_epoch = $2 OR d.ids_epoch = $2) LIMIT $3) AS needing),
   (SELECT count(*) FROM
-    (SELECT FROM hub.case_file c WHERE c.environment = $1 AND c.nation_epoch = $2 LIMIT $3) AS needing)`
+    (SELECT FROM hub.case_file c WHERE c.environment = $1 AND c.nation_epoch = $2 LIMIT $3) AS needing),
+  (SELECT count(*) FROM (
+    SELECT FROM hub.code_message m JOIN hub.code_change g ON g.message_id = m.id
+    WHERE m.environment = $1 AND m.state <> 'told' AND $2 IN (g.from_epoch, g.to_epoch)
+    UNION ALL
+    SELECT FROM hub.code_message m JOIN hub.code_join j ON j.message_id = m.id
+    WHERE m.environment = $1 AND m.state <> 'told' AND $2 IN (j.subject_epoch, j.joined_epoch)
+    UNION ALL
+    SELECT FROM hub.code_message m
+    JOIN hub.code_join j ON j.message_id = m.id AND j.motive = 'UNIONE'
+    CROSS JOIN LATERAL (VALUES (j.subject_id, j.subject_epoch), (j.joined_id, j.joined_epoch)) AS u (id, epoch)
+    WHERE m.environment = $1 AND m.state = 'told'
+      AND NOT EXISTS (SELECT FROM hub.code_join s WHERE s.entry_id = j.entry_id AND s.motive = 'SEPARAZIONE')
+      AND $2 = greatest(u.epoch, (` + lastToldSQL + `))
+    LIMIT $3) AS needing)`
 
-// CodesDependents counts what was made with an epoch of a domain's codes and may have to be made again: its
-// events or deliveries, and its cases, of each at most so many.
-func (s *Store) CodesDependents(ctx context.Context, env hub.Environment, name string, epoch int32, most int) (events, cases int64, err error) {
+// CodesDependents counts what an epoch of a domain's codes is needed for, of each kind at most so many.
+func (s *Store) CodesDependents(ctx context.Context, env hub.Environment, name string, epoch int32, most int) (d Dependents, err error) {
 	sql := nationDependentsSQL
 	if name == "code-region" {
 		sql = regionDependentsSQL
 	}
-	if err = s.pool.QueryRow(ctx, sql, env, epoch, most).Scan(&events, &cases); err != nil {
-		return 0, 0, fmt.Errorf("count what depends on a key: %w", masked(err))
+	if err = s.pool.QueryRow(ctx, sql, env, epoch, most).Scan(&d.Events, &d.Cases, &d.Codes); err != nil {
+		return d, fmt.Errorf("count what depends on a key: %w", masked(err))
 	}
-	return events, cases, nil
+	return d, nil
 }

@@ -154,15 +154,11 @@ const claimCodesSQL = `
 UPDATE hub.code_message m
 SET lease = gen_random_uuid(), attempts = m.attempts + 1, due_at = hub.hub_now() + $2::bigint * interval '1 microsecond'
 FROM (
-  SELECT d.id FROM hub.code_message d
-  WHERE d.environment = $1 AND d.state = 'pending' AND d.due_at <= hub.hub_now()
+  SELECT m.id FROM hub.code_message m
+  WHERE m.environment = $1 AND m.state = 'pending' AND m.due_at <= hub.hub_now()
     -- a separation goes out behind the join that it takes back
-    AND NOT EXISTS (
-      SELECT FROM hub.code_join s
-      JOIN hub.code_join u ON u.entry_id = s.entry_id AND u.motive = 'UNIONE'
-      JOIN hub.code_message um ON um.id = u.message_id AND um.state = 'pending'
-      WHERE s.message_id = d.id AND s.motive = 'SEPARAZIONE')
-  ORDER BY d.due_at
+    AND NOT ` + separationWaits + `
+  ORDER BY m.due_at
   LIMIT 1
   FOR NO KEY UPDATE SKIP LOCKED
 ) AS due

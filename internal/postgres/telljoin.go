@@ -23,6 +23,10 @@ const (
 // JoinedPair is two subjects that were found to be one child, and the entry of that.
 type JoinedPair struct{ Entry, One, Other uuid.UUID }
 
+// The epoch of the code that SISS was told last of a subject u, NULL if it was told of none.
+const lastToldSQL = `SELECT max(g.to_epoch) FROM hub.code_change g JOIN hub.code_message m ON m.id = g.message_id AND m.state = 'told'
+     WHERE g.subject_id = u.id`
+
 // The code that SISS has of a subject: the one that it was told last, or else the first that an event bears,
 // which later ones continue. One of which no event goes to SISS has none, and its join waits.
 const planJoinsSQL = `
@@ -31,8 +35,7 @@ WITH pair AS MATERIALIZED (
   FROM unnest($2::uuid[], $3::uuid[], $4::uuid[]) AS i (entry_id, one, other)
 ), subject AS MATERIALIZED (
   SELECT u.id, coalesce(
-    (SELECT max(g.to_epoch) FROM hub.code_change g JOIN hub.code_message m ON m.id = g.message_id AND m.state = 'told'
-     WHERE g.subject_id = u.id),
+    (` + lastToldSQL + `),
     (SELECT min(d.nation_epoch) FROM hub.case_file c
      JOIN hub.event e ON e.case_id = c.id
      JOIN hub.delivery d ON d.message_id = e.id
@@ -87,10 +90,14 @@ WITH pair AS MATERIALIZED (
   SELECT i.entry_id, i.one, i.other
   FROM unnest($2::uuid[], $3::uuid[], $4::uuid[]) AS i (entry_id, one, other)
   WHERE NOT EXISTS (SELECT FROM hub.code_join j WHERE j.entry_id = i.entry_id AND j.motive = 'SEPARAZIONE')
+), subject AS MATERIALIZED (
+  SELECT u.id, (` + lastToldSQL + `) AS epoch FROM (SELECT one FROM pair UNION SELECT other FROM pair) AS u (id)
 ), told AS MATERIALIZED (
-  SELECT p.entry_id, p.one, p.other, u.subject_epoch, u.joined_epoch
+  SELECT p.entry_id, p.one, p.other, greatest(j.subject_epoch, a.epoch) AS subject_epoch, greatest(j.joined_epoch, b.epoch) AS joined_epoch
   FROM pair p
-  LEFT JOIN hub.code_join u ON u.entry_id = p.entry_id AND u.motive = 'UNIONE'
+  LEFT JOIN hub.code_join j ON j.entry_id = p.entry_id AND j.motive = 'UNIONE'
+  LEFT JOIN subject a ON a.id = j.subject_id
+  LEFT JOIN subject b ON b.id = j.joined_id
 ), message AS (
   INSERT INTO hub.code_message (id, environment, motive, state, due_at, created_at)
   SELECT $5, $1, 'SEPARAZIONE', 'pending', clock.now, clock.now
@@ -102,7 +109,7 @@ SELECT t.entry_id, 'SEPARAZIONE', CASE WHEN t.subject_epoch IS NOT NULL THEN $5:
 FROM told t`
 
 // Separate journals that joins were undone, and has SISS told of those that it was told of, or is about to be:
-// the same codes, SEPARAZIONE. Repeated, it writes the entry alone.
+// the same codes, or those that it was told since continue them, SEPARAZIONE. Repeated, it writes the entry alone.
 func (s *Store) Separate(ctx context.Context, env hub.Environment, pairs []JoinedPair, entry journal.Entry) error {
 	var entries, ones, others uuids
 	for _, p := range pairs {

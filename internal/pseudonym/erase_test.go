@@ -22,7 +22,7 @@ func joined(t *testing.T, v *pseudonym.Vault, keys *pseudonym.Keys, n int) (subj
 			t.Fatal(err)
 		}
 		if i > 0 {
-			if err := v.Link(t.Context(), indexes[i], subjects[i-1], []byte("sealed"), uuid.Must(uuid.NewV7())); err != nil {
+			if err := v.Link(t.Context(), indexes[i], subjects[i-1], []byte("sealed"), uuid.Must(uuid.NewV7()), free); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -60,7 +60,7 @@ func TestEraseLeavesNothingOfASubject(t *testing.T) {
 	v := d.vault(t, keys)
 	gone, indexes := joined(t, v, keys, 3)
 	// a claim that is not settled yet
-	if err := v.Link(t.Context(), anyone(keys), gone[0], []byte("sealed"), uuid.Must(uuid.NewV7())); err != nil {
+	if err := v.Link(t.Context(), anyone(keys), gone[0], []byte("sealed"), uuid.Must(uuid.NewV7()), free); err != nil {
 		t.Fatal(err)
 	}
 	kept := anyone(keys)

@@ -3,6 +3,7 @@ package pseudonym
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -22,8 +23,9 @@ WITH i AS MATERIALIZED (
     INSERT INTO vault.subject_link (link_index, key_epoch, subject_id, sealed_identity, created_at, reindexed_epoch)
     SELECT i.link_index, i.active_epoch, $6, $7, vault.now(), CASE WHEN i.twin IS NOT NULL THEN i.next_epoch END
     FROM i
+    WHERE NOT $8
     ON CONFLICT (link_index) DO UPDATE SET link_index = excluded.link_index
-    RETURNING subject_id
+    RETURNING subject_id, link_index, sealed_identity
 ), twins AS (
     INSERT INTO vault.subject_link (link_index, key_epoch, subject_id, sealed_identity, created_at)
     SELECT i.twin, i.next_epoch, l.subject_id, $7, vault.now()
@@ -31,41 +33,51 @@ WITH i AS MATERIALIZED (
     WHERE i.twin IS NOT NULL AND l.subject_id = $6
     ON CONFLICT (link_index) DO NOTHING
 )
-SELECT subject_id FROM l`
+-- no two sealings are alike: one that stands as it was given was made now
+SELECT subject_id, CASE WHEN subject_id = $6 AND sealed_identity = $7 THEN link_index END FROM l
+UNION ALL
+SELECT $6, NULL WHERE $8`
 
-// link makes a subject stand for an identity, unless another one does, and tells which does.
-func (v *Vault) link(ctx context.Context, tx pgx.Tx, index LinkIndex, subject uuid.UUID, identity []byte) (standing [16]byte, err error) {
+// link makes a subject stand for an identity, unless another one does, and tells which does, and of a new link
+// its index. A barred one is not made, at the same cost.
+func (v *Vault) link(ctx context.Context, tx pgx.Tx, index LinkIndex, subject uuid.UUID, identity []byte, barred bool) (standing [16]byte, made []byte, err error) {
 	if _, err = tx.Exec(ctx, goBySQL, lockOf(v.environment)); err != nil {
-		return standing, err
+		return standing, nil, err
 	}
 	var c linkColumns
 	c.add(&index)
 	err = tx.QueryRow(ctx, linkSQL, c.epochs[0][0], c.sums[0][0], c.epochs[1][0], c.sums[1][0], v.environment.String(),
-		[16]byte(subject), identity).Scan(&standing)
-	return standing, err
+		[16]byte(subject), identity, barred).Scan(&standing, &made)
+	return standing, made, err
 }
 
 const claimSQL = `
-INSERT INTO vault.subject_claim (message_id, subject_id, standing_id, created_at)
-VALUES ($1, $2, $3, vault.now())
+INSERT INTO vault.subject_claim (message_id, subject_id, standing_id, link_index, created_at)
+VALUES ($1, $2, $3, $4, vault.now())
 ON CONFLICT (message_id) DO NOTHING`
 
 // Link gives a subject one more identity: message, an event that is about to be accepted, says that
 // the child has it from now on. sealedIdentity is Identity.Bytes sealed for the subject. If the
 // identity stands for another subject already, JoinClaimed joins the two once the event is accepted.
-// It may be repeated. The answer and its time are the same in both cases.
-func (v *Vault) Link(ctx context.Context, index LinkIndex, subject Subject, sealedIdentity []byte, message uuid.UUID) error {
+// A child that joinable knows to be adopted, as any ente's case says, gets none: the adoptive identity must not
+// lead to the life before. Of one that is told of as adopted only now JoinClaimed takes it away again.
+// It may be repeated. The answer and its time are the same in all cases.
+func (v *Vault) Link(ctx context.Context, index LinkIndex, subject Subject, sealedIdentity []byte, message uuid.UUID, joinable AskJoinable) error {
 	if subject.secret.IsZero() || len(sealedIdentity) == 0 || message == uuid.Nil {
 		return hub.NewError(hub.Internal, hub.CodeInternal, errors.New("vault: nothing to link"))
 	}
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	err := pgx.BeginFunc(ctx, v.pool, func(tx pgx.Tx) error {
-		standing, err := v.link(ctx, tx, index, subject.ID, sealedIdentity)
+	may, err := v.askJoinable(ctx, joinable, subject.ID)
+	if err != nil {
+		return unavailable(err)
+	}
+	err = pgx.BeginFunc(ctx, v.pool, func(tx pgx.Tx) error {
+		standing, made, err := v.link(ctx, tx, index, subject.ID, sealedIdentity, may == Frozen)
 		if err != nil {
 			return err
 		}
-		_, err = tx.Exec(ctx, claimSQL, [16]byte(message), [16]byte(subject.ID), standing)
+		_, err = tx.Exec(ctx, claimSQL, [16]byte(message), [16]byte(subject.ID), standing, made)
 		return err
 	})
 	if err != nil {
@@ -90,15 +102,16 @@ const (
 	Unclear
 )
 
+// AskJoinable tells of subjects, which are one child, what is known.
+type AskJoinable func(ctx context.Context, subjects []uuid.UUID) (Joinable, error)
+
 // JoinClaimed joins the subjects that accepted events said to be one child: each keeps its codes and
 // its events, and the privacy officer can see it. What was said by a message that was not accepted
-// within ten minutes is forgotten, and so is what would join a child that was adopted, or any that is joined to
-// one, to another: whose life goes on under another name must not be found through the former one. joinable is
-// asked of the two and all that are joined to them. It returns how many were so forgotten. Several processes
-// may do it at once.
-func (v *Vault) JoinClaimed(ctx context.Context, accepted Accepted,
-	joinable func(ctx context.Context, subjects []uuid.UUID) (Joinable, error),
-) (frozen int, err error) {
+// within ten minutes is forgotten, and so is what would give a child that was adopted, or any that is joined to
+// one, another name or join it to another: whose life goes on under another name must not be found through the
+// former one. A link that Link made for it goes. joinable is asked of the two and all that are joined to them. It
+// returns how many were so forgotten. Several processes may do it at once.
+func (v *Vault) JoinClaimed(ctx context.Context, accepted Accepted, joinable AskJoinable) (frozen int, err error) {
 	var after uuid.UUID
 	for {
 		claims, err := v.claims(ctx, after)
@@ -118,8 +131,8 @@ func (v *Vault) JoinClaimed(ctx context.Context, accepted Accepted,
 			return frozen, unavailable(err)
 		}
 		for i := range claims {
-			if c := &claims[i]; has[c.message] && c.subject != c.standing {
-				if c.joinable, err = v.askJoinable(ctx, c, joinable); err != nil {
+			if c := &claims[i]; has[c.message] {
+				if c.joinable, err = v.askJoinable(ctx, joinable, c.subject, c.standing); err != nil {
 					return frozen, unavailable(err)
 				}
 			}
@@ -137,10 +150,13 @@ type claim struct {
 	joinable                   Joinable
 }
 
-// askJoinable asks of the two subjects of a claim, and of all that are joined to them.
-func (v *Vault) askJoinable(ctx context.Context, c *claim, joinable func(context.Context, []uuid.UUID) (Joinable, error)) (Joinable, error) {
+// askJoinable asks of subjects, and of all that are joined to them.
+func (v *Vault) askJoinable(ctx context.Context, joinable AskJoinable, subjects ...uuid.UUID) (Joinable, error) {
 	var all []uuid.UUID
-	for _, id := range []uuid.UUID{c.subject, c.standing} {
+	for _, id := range subjects {
+		if slices.Contains(all, id) {
+			continue
+		}
 		same, err := v.SameChild(ctx, id)
 		if err != nil {
 			return Unclear, err
@@ -193,9 +209,19 @@ const forgetClaimsSQL = `
 DELETE FROM vault.subject_claim
 WHERE message_id = ANY ($1::uuid[]) AND created_at < (SELECT vault.now()) - $2::interval`
 
+// The rows of a link have the same sealed identity, under whichever keys they are indexed.
 const forgetFrozenSQL = `
-DELETE FROM vault.subject_claim
-WHERE message_id = ANY ($1::uuid[])`
+WITH claims AS (
+    DELETE FROM vault.subject_claim
+    WHERE message_id = ANY ($1::uuid[])
+    RETURNING subject_id, link_index
+), links AS (
+    DELETE FROM vault.subject_link l
+    USING claims c, vault.subject_link made
+    WHERE made.link_index = c.link_index AND made.subject_id = c.subject_id
+        AND l.subject_id = c.subject_id AND l.sealed_identity = made.sealed_identity
+)
+SELECT count(*) FROM claims`
 
 // settleClaims makes joins of the accepted ones, forgets the old others and those of an adopted child, and
 // tells how many these were.
@@ -224,13 +250,20 @@ func (v *Vault) settleClaims(ctx context.Context, claims []claim, accepted map[u
 		}
 	}
 	if len(never) > 0 {
-		tag, err := v.pool.Exec(ctx, forgetFrozenSQL, plain(never))
-		if err != nil {
-			return 0, err
-		}
-		frozen = int(tag.RowsAffected())
+		return v.forgetFrozen(ctx, never)
 	}
-	return frozen, nil
+	return 0, nil
+}
+
+// forgetFrozen forgets claims and takes away the links that were made with them.
+func (v *Vault) forgetFrozen(ctx context.Context, messages []uuid.UUID) (n int, err error) {
+	err = pgx.BeginFunc(ctx, v.pool, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, goBySQL, lockOf(v.environment)); err != nil {
+			return err
+		}
+		return tx.QueryRow(ctx, forgetFrozenSQL, plain(messages)).Scan(&n)
+	})
+	return n, err
 }
 
 // Join is a join as the journal may know it: without its subjects, to which only the vault leads.

@@ -37,7 +37,7 @@ func TestLinkGivesASubjectOneMoreIdentity(t *testing.T) {
 	child := mustReserve(t, v, anyone(keys), pseudonym.NewSubject())
 	fresh := anyone(keys)
 	for range 2 { // it may be repeated
-		if err := v.Link(t.Context(), fresh, child, []byte("sealed"), uuid.New()); err != nil {
+		if err := v.Link(t.Context(), fresh, child, []byte("sealed"), uuid.New(), free); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -52,13 +52,13 @@ func TestLinkGivesASubjectOneMoreIdentity(t *testing.T) {
 	if n := d.count(t, "SELECT count(*) FROM vault.subject_join"); n != 0 {
 		t.Errorf("%d joins of a subject with itself", n)
 	}
-	if err := v.Link(t.Context(), anyone(keys), pseudonym.Subject{}, []byte("sealed"), uuid.New()); err == nil {
+	if err := v.Link(t.Context(), anyone(keys), pseudonym.Subject{}, []byte("sealed"), uuid.New(), free); err == nil {
 		t.Error("linked to nobody")
 	}
-	if err := v.Link(t.Context(), anyone(keys), child, nil, uuid.New()); err == nil {
+	if err := v.Link(t.Context(), anyone(keys), child, nil, uuid.New(), free); err == nil {
 		t.Error("linked without a way back")
 	}
-	if err := v.Link(t.Context(), anyone(keys), child, []byte("sealed"), uuid.Nil); err == nil {
+	if err := v.Link(t.Context(), anyone(keys), child, []byte("sealed"), uuid.Nil, free); err == nil {
 		t.Error("linked without a message that says so")
 	}
 }
@@ -76,7 +76,7 @@ func TestLinkJoinsSubjectsWithoutChangingThem(t *testing.T) {
 	var messages []uuid.UUID
 	for _, join := range [][2]int{{0, 1}, {2, 1}, {0, 1}, {1, 0}} {
 		messages = append(messages, uuid.Must(uuid.NewV7()))
-		if err := v.Link(t.Context(), indexes[join[1]], subjects[join[0]], []byte("sealed"), messages[len(messages)-1]); err != nil {
+		if err := v.Link(t.Context(), indexes[join[1]], subjects[join[0]], []byte("sealed"), messages[len(messages)-1], free); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -115,7 +115,7 @@ func TestSweepTakesAJoinedSubjectWithoutAnEvent(t *testing.T) {
 				t.Fatal(err)
 			}
 			message := uuid.New()
-			if err := now.Link(t.Context(), index, child, []byte("sealed"), message); err != nil {
+			if err := now.Link(t.Context(), index, child, []byte("sealed"), message, free); err != nil {
 				t.Fatal(err)
 			}
 			if _, err := now.JoinClaimed(t.Context(), accepted(message), free); err != nil {
@@ -147,7 +147,7 @@ func TestClaimsOfMessagesThatWereNotAcceptedAreForgotten(t *testing.T) {
 	index := anyone(keys)
 	mustReserve(t, now, index, pseudonym.NewSubject())
 	child := mustReserve(t, now, anyone(keys), pseudonym.NewSubject())
-	if err := now.Link(t.Context(), index, child, []byte("sealed"), uuid.New()); err != nil {
+	if err := now.Link(t.Context(), index, child, []byte("sealed"), uuid.New(), free); err != nil {
 		t.Fatal(err)
 	}
 	for _, step := range []struct {
@@ -182,7 +182,7 @@ func TestEveryJoinIsJournalledOnce(t *testing.T) {
 	}
 	messages := []uuid.UUID{uuid.Must(uuid.NewV7()), uuid.Must(uuid.NewV7())}
 	for _, m := range slices.Backward(messages) { // told twice: the first message counts, whichever was here first
-		if err := v.Link(t.Context(), index, child, []byte("sealed"), m); err != nil {
+		if err := v.Link(t.Context(), index, child, []byte("sealed"), m, free); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -218,7 +218,7 @@ func TestJoinsOfTheOtherEnvironmentAreLeftAlone(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := test.Link(t.Context(), index, child, []byte("sealed"), message); err != nil {
+	if err := test.Link(t.Context(), index, child, []byte("sealed"), message, free); err != nil {
 		t.Fatal(err)
 	}
 	for _, step := range []struct {

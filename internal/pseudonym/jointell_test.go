@@ -38,12 +38,12 @@ func TestAnAdoptedChildIsNotJoined(t *testing.T) {
 			t.Errorf("%v: %d frozen, %d joins, %d claims: %v", a, n, joins(), claims(), err)
 		}
 	}
-	if err := v.Link(t.Context(), indexes[0], other, []byte("sealed"), message); err != nil {
+	if err := v.Link(t.Context(), indexes[0], other, []byte("sealed"), message, free); err != nil {
 		t.Fatal(err)
 	}
 	step(pseudonym.Unclear, 0, 1, 1)
 	step(pseudonym.Frozen, 1, 1, 0)
-	if err := v.Link(t.Context(), indexes[0], other, []byte("sealed"), message); err != nil {
+	if err := v.Link(t.Context(), indexes[0], other, []byte("sealed"), message, free); err != nil {
 		t.Fatal(err)
 	}
 	step(pseudonym.Unclear, 0, 1, 1)
@@ -125,7 +125,7 @@ func TestJoinsAreUndoneForGood(t *testing.T) {
 		}
 	}
 	message := uuid.Must(uuid.NewV7())
-	if err := v.Link(t.Context(), indexes[1], subjects[0], []byte("sealed"), message); err != nil {
+	if err := v.Link(t.Context(), indexes[1], subjects[0], []byte("sealed"), message, free); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := v.JoinClaimed(t.Context(), accepted(message), free); err != nil {
@@ -156,5 +156,70 @@ func TestJoinsAreUndoneForGood(t *testing.T) {
 	})
 	if err != nil {
 		t.Fatal(err)
+	}
+}
+
+// TestAnAdoptiveIdentityDoesNotLeadToTheLifeBefore: an ente that knows nothing of a child's adoption tells another
+// name of its own case's child. None is linked if the adoption is known; if it is found only then, the link goes,
+// and with it the index under the key that comes. What stood before stays.
+func TestAnAdoptiveIdentityDoesNotLeadToTheLifeBefore(t *testing.T) {
+	t.Parallel()
+	d, keys := newDatabase(t), newKeys(t, hub.Prod)
+	v := d.vault(t, keys)
+	says := func(j pseudonym.Joinable) pseudonym.AskJoinable {
+		return func(context.Context, []uuid.UUID) (pseudonym.Joinable, error) { return j, nil }
+	}
+	first, second := anyone(keys), anyone(keys)
+	child := mustReserve(t, v, first, pseudonym.NewSubject())
+	stands := func(index pseudonym.LinkIndex) bool {
+		t.Helper()
+		found := mustResolve(t, v, index)
+		return !found.New && same(found, child)
+	}
+	rename := func(to pseudonym.LinkIndex, sealed string, known, found pseudonym.Joinable) int {
+		t.Helper()
+		message := uuid.Must(uuid.NewV7())
+		if err := v.Link(t.Context(), to, child, []byte(sealed), message, says(known)); err != nil {
+			t.Fatal(err)
+		}
+		if known == pseudonym.Frozen && stands(to) {
+			t.Error("an adoption that is known is linked for a while")
+		}
+		frozen, err := v.JoinClaimed(t.Context(), accepted(message), says(found))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return frozen
+	}
+	if n := rename(second, "second", pseudonym.Free, pseudonym.Free); n != 0 || !stands(second) {
+		t.Error("a child that was not adopted got no other name")
+	}
+	adoptive := anyone(keys)
+	if n := rename(adoptive, "adoptive", pseudonym.Frozen, pseudonym.Frozen); n != 1 || stands(adoptive) {
+		t.Errorf("known to be adopted: %d not followed, linked: %v", n, stands(adoptive))
+	}
+	// What the look waits for is not known yet.
+	if n := rename(adoptive, "adoptive", pseudonym.Unclear, pseudonym.Unclear); n != 0 || !stands(adoptive) {
+		t.Errorf("not known: %d not followed", n)
+	}
+	if _, err := d.super.Exec(t.Context(), `INSERT INTO vault.subject_link (link_index, key_epoch, subject_id, sealed_identity, created_at)
+		SELECT sha256(link_index), 2, subject_id, sealed_identity, created_at FROM vault.subject_link`); err != nil {
+		t.Fatal(err)
+	}
+	other := uuid.Must(uuid.NewV7())
+	if err := v.Link(t.Context(), second, child, []byte("second again"), other, says(pseudonym.Unclear)); err != nil {
+		t.Fatal(err)
+	}
+	waits, err := v.JoinClaimed(t.Context(), func(_ context.Context, asked []uuid.UUID) (map[uuid.UUID]bool, error) {
+		return events(asked...)(t.Context(), asked)
+	}, says(pseudonym.Frozen))
+	if err != nil || waits != 2 {
+		t.Errorf("%d not followed: %v", waits, err)
+	}
+	if stands(adoptive) || !stands(first) || !stands(second) {
+		t.Errorf("adoptive %v, first %v, second %v", stands(adoptive), stands(first), stands(second))
+	}
+	if n := d.count(t, "SELECT count(*) FROM vault.subject_link"); n != 4 {
+		t.Errorf("%d rows of two identities under two keys", n)
 	}
 }

@@ -302,7 +302,7 @@ func (v *Vault) restore(ctx context.Context, s Subject) error {
 	}
 	var standing [16]byte
 	err := pgx.BeginFunc(ctx, v.pool, func(tx pgx.Tx) (err error) {
-		standing, err = v.link(ctx, tx, s.link, s.ID, s.identity)
+		standing, _, err = v.link(ctx, tx, s.link, s.ID, s.identity, false)
 		return err
 	})
 	if err != nil {

@@ -44,18 +44,55 @@ type communications struct {
 	byID map[uuid.UUID][sha256.Size]byte
 	// became is which code continues which, of rotations.
 	became map[string]string
+	// joined are the pairs that are one child until they are separated, as they were told.
+	joined map[pair]bool
 }
 
-// rotation is the reason of a communication whose pairs are codes of one child, for ever: what still
-// comes under the old one belongs to the new one.
-const rotation = "ROTAZIONE"
+// The reasons of a communication (codMotivoComunicazione). The pairs of a rotation are codes of one child, for
+// ever: what still comes under the old one belongs to the new one. Those of a join go on side by side.
+const (
+	rotation   = "ROTAZIONE"
+	separation = "SEPARAZIONE"
+)
 
-// apply takes pairs of a rotation in; false if they contradict what is known: a code that becomes two
-// others, or itself, or two codes that become one.
+// apply takes pairs in; false if they contradict what is known, and then it takes none. Codes of which no event
+// came contradict nothing: a communication may come before the first one, as that of a rotation must.
 func (c *communications) apply(one communication) bool {
-	if one.Motivo != rotation {
-		return true
+	if one.Motivo == rotation {
+		return c.rotate(one)
 	}
+	// Each pair as its children are known now: it may have been told in earlier codes, and either way round.
+	now := func(p pair) pair {
+		p = pair{c.latest(p.Precedente), c.latest(p.Nuovo)}
+		if p.Precedente > p.Nuovo {
+			p.Precedente, p.Nuovo = p.Nuovo, p.Precedente
+		}
+		return p
+	}
+	after := make(map[pair]bool, len(c.joined)+len(one.Coppie))
+	for p := range c.joined {
+		after[now(p)] = true
+	}
+	for _, told := range one.Coppie {
+		p := now(told)
+		switch {
+		case p.Precedente == p.Nuovo: // one child already, and never two
+			return false
+		case one.Motivo != separation:
+			after[p] = true
+		case !after[p]:
+			return false
+		default:
+			delete(after, p)
+		}
+	}
+	c.joined = after
+	return true
+}
+
+// rotate is apply of a rotation: a contradiction is a code that becomes two others, or itself, or two codes that
+// become one.
+func (c *communications) rotate(one communication) bool {
 	after := maps.Clone(c.became)
 	from := make(map[string]string, len(after))
 	for old, next := range after {
@@ -80,6 +117,11 @@ func (c *communications) apply(one communication) bool {
 func (c *communications) current(code string) string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	return c.latest(code)
+}
+
+// latest is current of who holds the lock.
+func (c *communications) latest(code string) string {
 	for next := c.became[code]; next != ""; next = c.became[code] {
 		code = next
 	}
@@ -87,7 +129,7 @@ func (c *communications) current(code string) string {
 }
 
 func openCommunications(path string, now func() time.Time) (*communications, error) {
-	c := &communications{now: now, byID: make(map[uuid.UUID][sha256.Size]byte), became: make(map[string]string)}
+	c := &communications{now: now, byID: make(map[uuid.UUID][sha256.Size]byte), became: make(map[string]string), joined: make(map[pair]bool)}
 	var err error
 	c.file, err = openLines(path, func(line []byte) error {
 		var one communication
@@ -111,7 +153,7 @@ func (c *communications) put(one communication) (verdict, error) {
 		}
 		return verdict{esito: repeated}, nil
 	}
-	before := c.became
+	became, joined := c.became, c.joined
 	if !c.apply(one) {
 		return verdict{esito: refused, contradicts: true}, nil
 	}
@@ -121,7 +163,7 @@ func (c *communications) put(one communication) (verdict, error) {
 		return verdict{}, fmt.Errorf("encode communication: %w", err)
 	}
 	if err := c.file.add(append(line, '\n')); err != nil {
-		c.became = before
+		c.became, c.joined = became, joined
 		return verdict{}, err
 	}
 	c.byID[one.ID] = one.content()

@@ -333,14 +333,7 @@ func TestRotationsAreAppliedAndHeldTogether(t *testing.T) {
 	t.Parallel()
 	e := start(t, siss.Config{})
 	tell := func(pairs ...string) string {
-		var text strings.Builder
-		for pair := range slices.Chunk(pairs, 2) {
-			text.WriteString("<Coppia><Precedente>" + pair[0] + "</Precedente><Nuovo>" + pair[1] + "</Nuovo></Coppia>")
-		}
-		body := e.mustPost(t, 200, `<ComunicaCodiciRichiesta xmlns="urn:sinba:siss:v1"><IdComunicazione>`+uuid.NewString()+`</IdComunicazione><Motivo>ROTAZIONE</Motivo>`+
-			text.String()+`</ComunicaCodiciRichiesta>`)
-		conforms(t, body)
-		return field(body, "Esito")
+		return communicate(t, e, uuid.NewString(), "ROTAZIONE", pairs...)
 	}
 	for _, c := range []struct {
 		want  string
@@ -367,6 +360,56 @@ func TestRotationsAreAppliedAndHeldTogether(t *testing.T) {
 			t.Errorf("%s is %s now, want %s", code, got, want)
 		}
 	}
+}
+
+// TestOnlyWhatWasJoinedIsSeparated: a join is of two children and stands until it is separated, in whatever codes
+// and order the two are told by then, and through a restart; a refused communication changes nothing.
+func TestOnlyWhatWasJoinedIsSeparated(t *testing.T) {
+	t.Parallel()
+	e := start(t, siss.Config{})
+	for i, c := range []struct {
+		motivo, want string
+		pairs        []string
+	}{
+		{"SEPARAZIONE", "RIFIUTATO", []string{"A", "B"}},
+		{"UNIONE", "RIFIUTATO", []string{"A", "A"}},
+		{"UNIONE", "ACCETTATO", []string{"A", "B"}}, // of no event yet
+		{"UNIONE", "ACCETTATO", []string{"A", "B"}}, // said twice
+		{"UNIONE", "RIFIUTATO", []string{"A", "C", "D", "D"}},
+		{"SEPARAZIONE", "RIFIUTATO", []string{"A", "C"}},            // was refused with the other
+		{"SEPARAZIONE", "RIFIUTATO", []string{"A", "B", "A", "B"}},  // twice at once
+		{"ROTAZIONE", "ACCETTATO", []string{"B", "B2"}},             // the join stands
+		{"UNIONE", "RIFIUTATO", []string{"B", "B2"}},                // one child for ever
+		{"SEPARAZIONE", "RIFIUTATO", []string{"B2", "B"}},           // likewise
+		{"UNIONE", "ACCETTATO", []string{"A", "C", "C", "B"}},       // several
+		{"SEPARAZIONE", "ACCETTATO", []string{"B2", "A"}},           // in later codes, the other way round
+		{"SEPARAZIONE", "RIFIUTATO", []string{"A", "B"}},            // is over
+		{"SEPARAZIONE", "ACCETTATO", []string{"A", "C", "C", "B2"}}, // the others stood
+		{"UNIONE", "ACCETTATO", []string{"A", "B"}},                 // again
+		{"SEPARAZIONE", "ACCETTATO", []string{"B", "A"}},
+	} {
+		id := uuid.NewString()
+		for _, want := range []string{c.want, map[string]string{"ACCETTATO": "GIA_RICEVUTO"}[c.want]} {
+			if got := communicate(t, e, id, c.motivo, c.pairs...); want != "" && got != want {
+				t.Errorf("%d, %s %v: %s, want %s", i, c.motivo, c.pairs, got, want)
+			}
+		}
+		e.stop()
+		e = start(t, siss.Config{Received: e.received})
+	}
+}
+
+// communicate tells pairs of codes and gives the outcome.
+func communicate(t *testing.T, e *endpoint, id, motivo string, pairs ...string) string {
+	t.Helper()
+	var text strings.Builder
+	for pair := range slices.Chunk(pairs, 2) {
+		text.WriteString("<Coppia><Precedente>" + pair[0] + "</Precedente><Nuovo>" + pair[1] + "</Nuovo></Coppia>")
+	}
+	body := e.mustPost(t, 200, `<ComunicaCodiciRichiesta xmlns="urn:sinba:siss:v1"><IdComunicazione>`+id+`</IdComunicazione><Motivo>`+motivo+`</Motivo>`+
+		text.String()+`</ComunicaCodiciRichiesta>`)
+	conforms(t, body)
+	return field(body, "Esito")
 }
 
 func TestEchoRepeatsTheMessage(t *testing.T) {
