@@ -92,6 +92,10 @@ const (
 	// SubjectsSeparated says that a subject was taken apart from those that it was joined to: Count is how many
 	// these were; Actor, Reason, Commitment and Codes are as of SubjectErased. The subjects stand in the vault.
 	SubjectsSeparated Kind = 27
+	// ActionSigned is the order to do something that opens nothing, written before any of it is done: Outcome
+	// is the verb, Actor the registered person who signed, Reason why, Commitment the SHA-256 of what was
+	// signed, Codes have action:id. What was done are entries of other kinds, whose Other is this one's ID.
+	ActionSigned Kind = 28
 )
 
 // Entry is one record. A zero field means that it does not apply to the kind.
@@ -129,11 +133,13 @@ type Entry struct {
 	// Severities is the digest of the severity configuration that an accepted event was judged
 	// under, all zeroes for the released table of its rules' version.
 	Severities [32]byte
-	// Actor is who acted on the hub itself: the name of an operator's account on its machine.
+	// Actor is who acted on the hub itself: a registered person who signed for it, or account:name, an account
+	// on the hub's machine, which nothing proves. Older entries have the account without the word.
 	Actor string
 	// Reason is why, in the actor's words; whoever writes it must have refused identities in it.
 	Reason string
-	// Other is IdRicevuta of a second event that the entry is about.
+	// Other is IdRicevuta of a second event that the entry is about; of what a person did by a verb, the ID of
+	// the entry of what they signed for it (ActionSigned).
 	Other uuid.UUID
 	// Evidence is what a replay needs and its result is compared with.
 	Evidence

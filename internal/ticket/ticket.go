@@ -188,9 +188,11 @@ func (t Ticket) Check() error {
 func (t Ticket) Single() bool { return t.Scope.Kind == OneMessage || t.Scope.Kind == OnePseudonym }
 
 // goodReason tells whether a text is one line without signs that hide others.
-func goodReason(text string) bool {
+func goodReason(text string) bool { return goodLine(text, longestReason) }
+
+func goodLine(text string, most int) bool {
 	n := utf8.RuneCountInString(text)
-	return utf8.ValidString(text) && n >= 1 && n <= longestReason && strings.TrimSpace(text) == text &&
+	return utf8.ValidString(text) && n >= 1 && n <= most && strings.TrimSpace(text) == text &&
 		!strings.ContainsFunc(text, func(r rune) bool { return !unicode.IsPrint(r) })
 }
 

@@ -24,6 +24,7 @@ func kindName(kind byte) string {
 		10: "message opened", 11: "journal restored", 12: "evidence exported", 13: "messages replayed",
 		14: "records retired", 15: "person changed", 16: "subject reidentified", 17: "ticket refused", 18: "ticket revoked",
 		20: "key rotated", 21: "codes told", 25: "subject erased", 26: "subject looked at", 27: "subjects separated",
+		28: "action signed",
 	}
 	if int(kind) < len(names) && names[kind] != "" {
 		return names[kind]
