@@ -14,6 +14,7 @@ type personCmd struct {
 	Trust  personTrustCmd  `cmd:"" help:"Put a registered person on the opener's own list, by the fingerprint they told you. Runs with the opener's configuration."`
 	List   personListCmd   `cmd:"" help:"List all people and the fingerprints of their keys."`
 	Retire personRetireCmd `cmd:"" help:"End a person's right to sign, for ever."`
+	Orders personOrdersCmd `cmd:"" help:"Verify what people signed for the verbs that they ran. Exit code 3: at least one is not good."`
 }
 
 type personAddCmd struct {
@@ -60,6 +61,21 @@ func (*personListCmd) Run(ctx context.Context, root *cli) error {
 		return err
 	}
 	return app.ListPeople(ctx, cfg, os.Stdout)
+}
+
+type personOrdersCmd struct {
+	From string `help:"Begin of the range: a day in Italy (2026-03-01) or an instant (2026-03-01T08:00:00Z)." required:""`
+	To   string `help:"End of the range: a day, which is meant whole, or an instant." required:""`
+	Text bool   `help:"All that was signed, with the signatures, for tools of your own."`
+}
+
+// Run verifies.
+func (c *personOrdersCmd) Run(ctx context.Context, root *cli) error {
+	cfg, err := config.Load(root.Config, os.Environ())
+	if err != nil {
+		return err
+	}
+	return app.Orders(ctx, cfg, app.OrderOptions{From: c.From, To: c.To, Text: c.Text}, os.Stdout)
 }
 
 type personRetireCmd struct {

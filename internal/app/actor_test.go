@@ -185,7 +185,7 @@ func TestWhoDoesNotCountDoesNothing(t *testing.T) {
 		err = os.WriteFile(open.Key, text, 0o600)
 	}
 	if err == nil {
-		err = os.Chmod(open.Key, 0o640) //nolint:gosec // what is refused
+		err = os.Chmod(open.Key, 0o640)
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -240,5 +240,45 @@ func TestManyDeliveriesAreSignedByTheirDigest(t *testing.T) {
 	}
 	if n := s.count("SELECT count(*) FROM hub.action WHERE verb = 'delivery park' AND action LIKE '%on: 100 ids with the SHA-256 %'"); n != 1 {
 		t.Errorf("%d", n)
+	}
+}
+
+// An order that somebody changed in the database, or whose entry says otherwise, is told; one of a person who
+// was retired since is good.
+func TestOrdersAreVerified(t *testing.T) {
+	t.Parallel()
+	s := newStaff(t)
+	if err := app.BeginMaintenance(t.Context(), s.cfg, app.MaintenanceOptions{Text: "prova", Who: s.as("anna")}, io.Discard); err != nil {
+		t.Fatal(err)
+	}
+	retired := app.RetirePerson(t.Context(), s.cfg, app.PersonOptions{Name: "anna", Who: s.as("bruno")}, io.Discard)
+	if retired != nil {
+		t.Fatal(retired)
+	}
+	show := func(text bool) (string, error) {
+		var out strings.Builder
+		err := app.Orders(t.Context(), s.cfg, app.OrderOptions{
+			From: time.Now().Add(-time.Hour).Format(time.RFC3339), To: time.Now().Add(time.Hour).Format(time.RFC3339), Text: text,
+		}, &out)
+		return out.String(), err
+	}
+	if out, err := show(false); err != nil || strings.Count(out, "  good\n") != 6 || !strings.Contains(out, "maintenance on") {
+		t.Errorf("%v\n%s", err, out)
+	}
+	if out, err := show(true); err != nil || strings.Count(out, "sinbahub action v1\n") != 6 {
+		t.Errorf("%v\n%s", err, out)
+	}
+	s.exec(t, "UPDATE hub.action SET action = replace(action, 'on: prova', 'on: altro') WHERE verb = 'maintenance on'")
+	if out, err := show(false); !errors.Is(err, app.ErrRefused) || !strings.Contains(out, ticket.ErrActionKey.Error()) {
+		t.Errorf("changed: %v\n%s", err, out)
+	}
+	s.exec(t, "UPDATE hub.action SET action = (SELECT o.action FROM hub.action o WHERE o.verb = 'person retire' LIMIT 1) WHERE verb = 'maintenance on'")
+	if out, err := show(false); !errors.Is(err, app.ErrRefused) || !strings.Contains(out, "NOT what the journal") {
+		t.Errorf("another's: %v\n%s", err, out)
+	}
+	s.exec(t, "DELETE FROM hub.action WHERE verb = 'maintenance on'")
+	s.exec(t, "DELETE FROM hub.journal_entry WHERE kind = 28")
+	if out, err := show(false); err != nil || strings.Count(out, "beyond its period") != 5 {
+		t.Errorf("after retention: %v\n%s", err, out)
 	}
 }

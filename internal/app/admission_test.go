@@ -70,4 +70,3 @@ func TestUntilIsADurationOrAnInstant(t *testing.T) {
 		}
 	}
 }
-

@@ -102,7 +102,7 @@ func TestBundleTellsRetentionFromDeletion(t *testing.T) {
 	whole := l.export(t, o)
 	r := l.inspect(whole)
 	if r.Verdict != verify.Good || r.Bundle.SealedRetired != 600 || r.Bundle.Retired != 43 || r.Bundle.Gone != 43 || len(r.Bundle.Retirements) < 3 ||
-		!strings.Contains(textOf(r), "by ada: prova (policy: ") {
+		!strings.Contains(textOf(r), "by "+app.AccountName()+": prova (policy: ") {
 		t.Fatal(textOf(r))
 	}
 	if r := l.inspect(l.export(t, ente)); r.Verdict != verify.Good || r.Bundle.SealedRetired != 300 || r.Bundle.Retired == 0 {

@@ -58,8 +58,7 @@ func BeginMaintenance(ctx context.Context, cfg config.Config, o MaintenanceOptio
 	if err != nil {
 		return err
 	}
-	now := time.Now()
-	until, err := parseUntil(o.Until, now)
+	until, err := parseUntil(o.Until, time.Now())
 	if err != nil {
 		return err
 	}
@@ -78,7 +77,7 @@ func BeginMaintenance(ctx context.Context, cfg config.Config, o MaintenanceOptio
 			return err
 		}
 		m.Actor = who.name
-		if err := store.BeginMaintenance(ctx, m, who.mark(operatorEntry(cfg, now, maintenanceOn, reason))); err != nil {
+		if err := store.BeginMaintenance(ctx, m, who.mark(operatorEntry(cfg, time.Now(), maintenanceOn, reason))); err != nil {
 			return fmt.Errorf("begin maintenance: %w", err)
 		}
 		_, _ = fmt.Fprintln(out, "Maintenance is on: within a second no instance takes new events.")

@@ -25,6 +25,7 @@ import (
 var (
 	errNoCode       = errors.New("a child is named by its code: 20 letters A-Z and digits 2-7, as SISS or the regional events have it")
 	errUnknownChild = errors.New("no case of this hub is of a child with this code")
+	errKeyInput     = errors.New("standard input is for the identifier: give the key as a file")
 	errNoIdentifier = errors.New("standard input must be one codice fiscale, provisional, STP or ENI code")
 	errVaultURL     = errors.New("database.vault_url is no PostgreSQL URL")
 	errReachVault   = errors.New("the vault cannot be reached")
@@ -143,6 +144,9 @@ func FindSubject(ctx context.Context, cfg config.Config, w Who, in io.Reader, ou
 	signer, err := newSigner(cfg, w)
 	if err != nil {
 		return err
+	}
+	if signer.who.Key == "-" {
+		return errKeyInput
 	}
 	identity, err := readIdentity(in)
 	if err != nil {

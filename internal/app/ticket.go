@@ -230,17 +230,16 @@ func RevokeTicket(ctx context.Context, cfg config.Config, file string, w Who, ou
 	if err := CheckReason(t.Reason); err != nil {
 		return err
 	}
-	e := journal.Entry{
-		ID: uuid.Must(uuid.NewV7()), At: time.Now().UTC().Truncate(time.Microsecond), Kind: journal.TicketRevoked,
-		Environment: cfg.Env(), Outcome: outcomeRevoked, Reason: w.Reason, Commitment: t.Digest(),
-		Codes: []hub.Code{hub.Code("ticket:" + t.ID.String()), hub.Code("purpose:" + string(t.Purpose))},
-	}
 	err = withStore(ctx, cfg, writing, func(store *postgres.Store) error {
 		who, err := signer.sign(ctx, store, ticket.TicketRevoke, "ticket "+t.ID.String())
 		if err != nil {
 			return err
 		}
-		return store.RevokeTicket(ctx, t, who.mark(e))
+		return store.RevokeTicket(ctx, t, who.mark(journal.Entry{
+			ID: uuid.Must(uuid.NewV7()), At: time.Now().UTC().Truncate(time.Microsecond), Kind: journal.TicketRevoked,
+			Environment: cfg.Env(), Outcome: outcomeRevoked, Reason: w.Reason, Commitment: t.Digest(),
+			Codes: []hub.Code{hub.Code("ticket:" + t.ID.String()), hub.Code("purpose:" + string(t.Purpose))},
+		}))
 	})
 	if err != nil {
 		return fmt.Errorf("revoke ticket: %w", err)

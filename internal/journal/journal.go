@@ -62,7 +62,7 @@ const (
 	// goes by months, or leaf:7 and leaf:7-9 for entries that went one by one; Reason is the policy.
 	RecordsRetired Kind = 14
 	// PersonChanged is a person who may sign tickets: Outcome is added, trusted (by the opener) or retired;
-	// Codes have person:name, role:word for each role and key:fingerprint. Actor is the account that did it.
+	// Codes have person:name, role:word for each role and key:fingerprint. Actor and Other are of who did it.
 	PersonChanged Kind = 15
 	// SubjectReidentified is the way back from one pseudonym, written before it is told. It names neither
 	// the subject nor the pseudonym: Commitment is the SHA-256 of the ticket, which does. Actor is the

@@ -3,8 +3,8 @@ package postgres
 import (
 	"context"
 	"errors"
+	"time"
 
-	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
@@ -60,17 +60,35 @@ func (s *Store) TakeAction(ctx context.Context, a ticket.SignedAction, entry jou
 	return err
 }
 
-const actionSQL = `
-SELECT a.action FROM hub.action a WHERE a.environment = $1 AND a.entry_id = $2`
+const actionsSQL = `
+SELECT a.action, j.body
+FROM hub.action a
+-- an entry that retention took leaves the text, which still proves itself
+LEFT JOIN hub.journal_entry j ON j.id = a.entry_id
+WHERE a.environment = $1 AND a.taken_at >= $2 AND a.taken_at < $3
+ORDER BY a.taken_at, a.action_id`
 
-// Action is what was signed for an entry of kind ActionSigned, as TakeAction stored it; empty if there is none.
-func (s *Store) Action(ctx context.Context, env hub.Environment, entry uuid.UUID) (text string, err error) {
-	err = s.pool.QueryRow(ctx, actionSQL, env, [16]byte(entry)).Scan(&text)
-	if errors.Is(err, pgx.ErrNoRows) {
-		return "", nil
-	}
+// StoredAction is what somebody signed, as it is kept, with its entry, the zero one if that is gone.
+type StoredAction struct {
+	Text  string
+	Entry journal.Entry
+}
+
+// Actions are what was signed in a range of time.
+func (s *Store) Actions(ctx context.Context, env hub.Environment, from, to time.Time) ([]StoredAction, error) {
+	rows, err := s.pool.Query(ctx, actionsSQL, env, from, to)
 	if err != nil {
-		return "", unavailable(err)
+		return nil, unavailable(err)
 	}
-	return text, nil
+	all, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (a StoredAction, err error) {
+		var body []byte
+		if err = row.Scan(&a.Text, &body); err == nil && body != nil {
+			a.Entry, err = journal.Parse(body)
+		}
+		return a, err
+	})
+	if err != nil {
+		return nil, unavailable(err)
+	}
+	return all, nil
 }

@@ -86,12 +86,11 @@ func TestASignedActionIsTakenOnce(t *testing.T) {
 	if n := hubtest.Number(t, admin, "SELECT (SELECT count(*) FROM hub.action) + (SELECT count(*) FROM hub.journal_entry WHERE kind = 28)"); n != 2 {
 		t.Errorf("%d rows", n)
 	}
-	var id uuid.UUID
-	if err := admin.QueryRow(t.Context(), "SELECT entry_id FROM hub.action").Scan(&id); err != nil {
-		t.Fatal(err)
+	kept, err := store.Actions(t.Context(), hub.Prod, time.Now().Add(-time.Hour), time.Now().Add(time.Hour))
+	if err != nil || len(kept) != 1 || kept[0].Text != string(signed.Bytes()) || kept[0].Entry.Commitment != signed.Digest() {
+		t.Errorf("%+v %v", kept, err)
 	}
-	text, err := store.Action(t.Context(), hub.Prod, id)
-	if err != nil || text != string(signed.Bytes()) {
-		t.Errorf("%q %v", text, err)
+	if other, err := store.Actions(t.Context(), hub.Test, time.Now().Add(-time.Hour), time.Now().Add(time.Hour)); err != nil || len(other) != 0 {
+		t.Errorf("%+v %v", other, err)
 	}
 }

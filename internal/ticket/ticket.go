@@ -1,6 +1,6 @@
-// Package ticket says what two people allow: a text of one form, signed by both with Ed25519 keys of their
-// own. It is written, signed and checked without a database or a network; whoever acts on a ticket (the
-// opener) checks it again, against the people it knows itself, and takes it once.
+// Package ticket says what two people allow, and what one person orders (Action): a text of one form, signed
+// with Ed25519 keys of their own. It is written, signed and checked without a database or a network; whoever
+// acts on a ticket (the opener) checks it again, against the people it knows itself, and takes it once.
 //
 // A signed ticket is a C2SP signed note, https://c2sp.org/signed-note: the text, an empty line, a line for
 // each signature. So who has the text and an Ed25519 key can sign with any tool: a signature is over the
