@@ -28,7 +28,7 @@ func (c *codesListCmd) Run(ctx context.Context, root *cli) error {
 }
 
 type codesRetryCmd struct {
-	whoFlags
+	reasonFlags
 
 	IDs  []string `arg:"" name:"id" help:"IdComunicazione of those that SISS refused."`
 	JSON bool     `name:"json" help:"One JSON line each."`

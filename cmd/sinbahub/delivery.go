@@ -69,10 +69,9 @@ func (c *deliveryShowCmd) Run(ctx context.Context, root *cli) error {
 // actFlags are what every changing verb takes.
 type actFlags struct {
 	filterFlags
+	reasonFlags
 
 	IDs    []string      `arg:"" optional:"" name:"id" help:"IdTrasmissione of the deliveries, or IdRicevuta; without any, all that the flags find."`
-	Reason string        `help:"Why; it stands in the journal for ever and must name no person." required:""`
-	Actor  string        `help:"Who acts; without it the account on this machine."`
 	Yes    bool          `help:"Go on without asking, for scripts."`
 	Wait   time.Duration `help:"Wait so long for the end of an attempt under way, for each delivery." default:"0s"`
 	Batch  int           `help:"Pause after so many of the deliveries that the flags find." default:"100"`
@@ -88,7 +87,7 @@ func (f *actFlags) run(ctx context.Context, root *cli, verb app.Verb, correction
 		return err
 	}
 	return app.OperateDeliveries(ctx, cfg, app.ActOptions{
-		DeliveryFilter: f.filter(), Verb: verb, IDs: f.IDs, Actor: f.Actor, Reason: f.Reason, Yes: f.Yes,
+		DeliveryFilter: f.filter(), Verb: verb, IDs: f.IDs, Who: f.who(), Yes: f.Yes,
 		Corrections: corrections, Wait: f.Wait, Batch: f.Batch, Pause: f.Pause, DryRun: f.DryRun, JSON: f.JSON,
 		Interactive: app.IsTerminal(os.Stdin) && app.IsTerminal(os.Stderr),
 		In:          os.Stdin, Out: os.Stdout, Progress: os.Stderr,

@@ -24,9 +24,9 @@ func (c *keysStatusCmd) Run(ctx context.Context, root *cli) error {
 }
 
 type keysRotateCmd struct {
-	Key    string        `arg:"" help:"link, code-region, code-nation, seal or journal."`
-	Reason string        `help:"Why; it stands in the journal." required:""`
-	Actor  string        `help:"Who; without it the account on this machine."`
+	reasonFlags
+
+	Name   string        `arg:"" name:"key" help:"link, code-region, code-nation, seal or journal."`
 	Ticket string        `help:"File of a ticket that two people signed, for what the opener does: link needs rotate link EPOCH, seal needs reseal seal EPOCH." type:"existingfile"`
 	Wait   time.Duration `help:"How long to wait for running instances, or for SISS." default:"30s"`
 }
@@ -37,14 +37,14 @@ func (c *keysRotateCmd) Run(ctx context.Context, root *cli) error {
 	if err != nil {
 		return err
 	}
-	return app.RotateKey(ctx, cfg, app.KeyOptions{Name: c.Key, Reason: c.Reason, Actor: c.Actor, Ticket: c.Ticket, Wait: c.Wait}, os.Stdout)
+	return app.RotateKey(ctx, cfg, app.KeyOptions{Name: c.Name, Who: c.who(), Ticket: c.Ticket, Wait: c.Wait}, os.Stdout)
 }
 
 type keysDestroyCmd struct {
-	Key    string `arg:"" help:"link, code-region, code-nation, seal or journal."`
-	Epoch  int32  `arg:"" help:"The epoch that keys status shows."`
-	Reason string `help:"Why; it stands in the journal." required:""`
-	Actor  string `help:"Who; without it the account on this machine."`
+	reasonFlags
+
+	Name  string `arg:"" name:"key" help:"link, code-region, code-nation, seal or journal."`
+	Epoch int32  `arg:"" help:"The epoch that keys status shows."`
 }
 
 // Run destroys.
@@ -53,5 +53,5 @@ func (c *keysDestroyCmd) Run(ctx context.Context, root *cli) error {
 	if err != nil {
 		return err
 	}
-	return app.DestroyKey(ctx, cfg, app.KeyOptions{Name: c.Key, Epoch: c.Epoch, Reason: c.Reason, Actor: c.Actor}, os.Stdout)
+	return app.DestroyKey(ctx, cfg, app.KeyOptions{Name: c.Name, Epoch: c.Epoch, Who: c.who()}, os.Stdout)
 }

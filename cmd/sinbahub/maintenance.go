@@ -18,7 +18,8 @@ type maintenanceOnCmd struct {
 	Text   string `help:"What senders are told, at most 100 characters; nothing of a person." required:""`
 	Until  string `help:"When it ends by itself: a duration (2h) or an instant (2026-11-22T14:30, this machine's zone). Without it only 'off' ends it."`
 	Reason string `help:"Why, for the journal; default: the text."`
-	Actor  string `help:"Who acts, for the journal; default: this account."`
+
+	signFlags
 }
 
 // Run begins a maintenance.
@@ -27,12 +28,13 @@ func (c *maintenanceOnCmd) Run(ctx context.Context, root *cli) error {
 	if err != nil {
 		return err
 	}
-	return app.BeginMaintenance(ctx, cfg, app.MaintenanceOptions{Text: c.Text, Until: c.Until, Reason: c.Reason, Actor: c.Actor}, os.Stdout)
+	return app.BeginMaintenance(ctx, cfg, app.MaintenanceOptions{Text: c.Text, Until: c.Until, Who: c.because(c.Reason)}, os.Stdout)
 }
 
 type maintenanceOffCmd struct {
 	Reason string `help:"Why, for the journal."`
-	Actor  string `help:"Who acts, for the journal; default: this account."`
+
+	signFlags
 }
 
 // Run ends it.
@@ -41,7 +43,7 @@ func (c *maintenanceOffCmd) Run(ctx context.Context, root *cli) error {
 	if err != nil {
 		return err
 	}
-	return app.EndMaintenance(ctx, cfg, app.MaintenanceOptions{Reason: c.Reason, Actor: c.Actor}, os.Stdout)
+	return app.EndMaintenance(ctx, cfg, app.MaintenanceOptions{Who: c.because(c.Reason)}, os.Stdout)
 }
 
 type maintenanceShowCmd struct{}

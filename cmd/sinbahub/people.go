@@ -14,16 +14,14 @@ type personCmd struct {
 	Trust  personTrustCmd  `cmd:"" help:"Put a registered person on the opener's own list, by the fingerprint they told you. Runs with the opener's configuration."`
 	List   personListCmd   `cmd:"" help:"List all people and the fingerprints of their keys."`
 	Retire personRetireCmd `cmd:"" help:"End a person's right to sign, for ever."`
-}
-
-// whyFlags are who acts and why.
-type whyFlags struct {
-	Reason string `help:"Why; it stands in the journal for ever and must name no child." required:""`
-	Actor  string `help:"Who acts; without it the account on this machine."`
+	Orders personOrdersCmd `cmd:"" help:"Verify what people signed for the verbs that they ran. Exit code 3: at least one is not good."`
 }
 
 type personAddCmd struct {
-	whyFlags
+	Reason string `help:"Why; it stands in the journal for ever and must name no child." required:""`
+
+	As         string `help:"The registered person who registers this one and signs for it; default: operator.person. The first operator needs nobody."`
+	SigningKey string `help:"File of that person's Ed25519 private key; default: operator.key_file." placeholder:"FILE"`
 
 	Name string   `arg:"" help:"A short name, never given again."`
 	Role []string `help:"operator, auditor or privacy-officer; may be given again." required:""`
@@ -36,12 +34,11 @@ func (c *personAddCmd) Run(ctx context.Context, root *cli) error {
 	if err != nil {
 		return err
 	}
-	return app.AddPerson(ctx, cfg, app.PersonOptions{Name: c.Name, Roles: c.Role, Key: c.Key, Actor: c.Actor, Reason: c.Reason}, os.Stdout)
+	return app.AddPerson(ctx, cfg, app.PersonOptions{Name: c.Name, Roles: c.Role, Key: c.Key, Who: signFlags{As: c.As, KeyFile: c.SigningKey}.because(c.Reason)}, os.Stdout)
 }
 
 type personTrustCmd struct {
-	whyFlags
-
+	Reason      string `help:"Why; it stands in the journal for ever and must name no child." required:""`
 	Name        string `arg:"" help:"The person's name."`
 	Fingerprint string `help:"What the person told you of the key, as ssh-keygen -l shows it." required:""`
 }
@@ -52,7 +49,7 @@ func (c *personTrustCmd) Run(ctx context.Context, root *cli) error {
 	if err != nil {
 		return err
 	}
-	return app.TrustPerson(ctx, cfg, app.PersonOptions{Name: c.Name, Fingerprint: c.Fingerprint, Actor: c.Actor, Reason: c.Reason}, os.Stdout)
+	return app.TrustPerson(ctx, cfg, app.PersonOptions{Name: c.Name, Fingerprint: c.Fingerprint, Who: app.Who{Reason: c.Reason}}, os.Stdout)
 }
 
 type personListCmd struct{}
@@ -66,8 +63,23 @@ func (*personListCmd) Run(ctx context.Context, root *cli) error {
 	return app.ListPeople(ctx, cfg, os.Stdout)
 }
 
+type personOrdersCmd struct {
+	From string `help:"Begin of the range: a day in Italy (2026-03-01) or an instant (2026-03-01T08:00:00Z)." required:""`
+	To   string `help:"End of the range: a day, which is meant whole, or an instant." required:""`
+	Text bool   `help:"All that was signed, with the signatures, for tools of your own."`
+}
+
+// Run verifies.
+func (c *personOrdersCmd) Run(ctx context.Context, root *cli) error {
+	cfg, err := config.Load(root.Config, os.Environ())
+	if err != nil {
+		return err
+	}
+	return app.Orders(ctx, cfg, app.OrderOptions{From: c.From, To: c.To, Text: c.Text}, os.Stdout)
+}
+
 type personRetireCmd struct {
-	whyFlags
+	reasonFlags
 
 	Name string `arg:"" help:"The person's name."`
 }
@@ -78,7 +90,7 @@ func (c *personRetireCmd) Run(ctx context.Context, root *cli) error {
 	if err != nil {
 		return err
 	}
-	return app.RetirePerson(ctx, cfg, app.PersonOptions{Name: c.Name, Actor: c.Actor, Reason: c.Reason}, os.Stdout)
+	return app.RetirePerson(ctx, cfg, app.PersonOptions{Name: c.Name, Who: c.who()}, os.Stdout)
 }
 
 type ticketCmd struct {
@@ -153,7 +165,7 @@ func (c *ticketCheckCmd) Run(ctx context.Context, root *cli) error {
 }
 
 type ticketRevokeCmd struct {
-	whyFlags
+	reasonFlags
 
 	File string `arg:"" help:"The ticket." type:"existingfile"`
 }
@@ -164,7 +176,7 @@ func (c *ticketRevokeCmd) Run(ctx context.Context, root *cli) error {
 	if err != nil {
 		return err
 	}
-	return app.RevokeTicket(ctx, cfg, c.File, c.Actor, c.Reason, os.Stdout)
+	return app.RevokeTicket(ctx, cfg, c.File, c.who(), os.Stdout)
 }
 
 // showFlags are where a child's data go.

@@ -16,7 +16,8 @@ type retentionRunCmd struct {
 	DryRun bool   `help:"Only tell what would be deleted, by class and month, with the oldest."`
 	JSON   bool   `help:"One JSON line a step instead of a table."`
 	Reason string `help:"Why, for the journal; only a dry run needs none."`
-	Actor  string `help:"Who acts, for the journal; default: this account."`
+
+	signFlags
 }
 
 // Run runs retention.
@@ -25,5 +26,5 @@ func (c *retentionRunCmd) Run(ctx context.Context, root *cli) error {
 	if err != nil {
 		return err
 	}
-	return app.RunRetention(ctx, cfg, app.RetentionOptions{DryRun: c.DryRun, JSON: c.JSON, Reason: c.Reason, Actor: c.Actor}, os.Stdout)
+	return app.RunRetention(ctx, cfg, app.RetentionOptions{DryRun: c.DryRun, JSON: c.JSON, Who: c.because(c.Reason)}, os.Stdout)
 }

@@ -16,16 +16,8 @@ type subjectCmd struct {
 	Erasures subjectErasuresCmd `cmd:"" help:"List erasures, and how far each has come."`
 }
 
-// whoFlags say who acts, and why.
-type whoFlags struct {
-	Reason string `help:"Why, for the journal; nothing of a person."`
-	Actor  string `help:"Who acts, for the journal; default: this account."`
-}
-
-func (w whoFlags) who() app.Who { return app.Who{Actor: w.Actor, Reason: w.Reason} }
-
 type subjectFindCmd struct {
-	whoFlags
+	reasonFlags
 }
 
 // Run finds a child's code.

@@ -70,18 +70,3 @@ func TestUntilIsADurationOrAnInstant(t *testing.T) {
 		}
 	}
 }
-
-func TestActorIsAnAccountAndNobodysCode(t *testing.T) {
-	t.Parallel()
-	if actor, err := app.ActorOf("m.rossi"); err != nil || actor != "m.rossi" {
-		t.Errorf("%q %v", actor, err)
-	}
-	if actor, err := app.ActorOf(""); err != nil || actor == "" {
-		t.Errorf("the account: %q %v", actor, err)
-	}
-	for _, given := range []string{"Maria Rossi", "a\nb", "RSSMRA85M01H501Q", "x12345678903", "è"} {
-		if actor, err := app.ActorOf(given); err == nil {
-			t.Errorf("%q was taken as %q", given, actor)
-		}
-	}
-}

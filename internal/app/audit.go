@@ -19,6 +19,7 @@ import (
 	"github.com/sinbahub/sinbahub/internal/hub"
 	"github.com/sinbahub/sinbahub/internal/journal"
 	"github.com/sinbahub/sinbahub/internal/postgres"
+	"github.com/sinbahub/sinbahub/internal/ticket"
 )
 
 // AuditOptions say which evidence to export, and where to.
@@ -39,8 +40,8 @@ type AuditOptions struct {
 	// AsFound exports from a database that is refused because it lacks what this hub knows, as after a
 	// restore. The bundle says so, and nothing is written into the database.
 	AsFound bool
-	// Actor is who exports; empty for the account on this machine. Reason is why.
-	Actor, Reason string
+	// Who exports. Nobody signs an export from a database that takes nothing (AsFound).
+	Who Who
 	// Interactive says that a person watches Progress.
 	Interactive bool
 	// Progress shows how far a long run is.
@@ -65,11 +66,10 @@ var (
 // Little of it is in memory at a time. The export is journalled before the file gets its name; a file
 // that is not whole never has it.
 func ExportEvidence(ctx context.Context, cfg config.Config, o AuditOptions, out io.Writer) error {
-	actor, err := whoAndWhy(o.Actor, o.Reason)
+	signer, err := newSigner(cfg, o.Who)
 	if err != nil {
 		return err
 	}
-	o.Actor = actor
 	if info, err := os.Lstat(o.Out); !errors.Is(err, fs.ErrNotExist) && (!o.Force || err != nil || !info.Mode().IsRegular()) {
 		return errAuditExists
 	}
@@ -99,6 +99,12 @@ func ExportEvidence(ctx context.Context, cfg config.Config, o AuditOptions, out 
 			return err
 		}
 		defer a.close()
+		if !a.lacking {
+			var err error
+			if a.who, err = signer.sign(ctx, store, ticket.AuditExport, a.scope()); err != nil {
+				return err
+			}
+		}
 		return a.export(ctx, out)
 	}
 	err = withStore(ctx, cfg, writing, export)
@@ -121,6 +127,7 @@ type audit struct {
 	store *postgres.Store
 	key   *journal.Key
 	o     AuditOptions
+	who   acting
 	dir   string
 
 	from, to time.Time
@@ -269,11 +276,20 @@ func nameFile(from, to string, replace bool) error {
 
 // entry is what the journal says of the export.
 func (a *audit) entry(digest [32]byte, now time.Time) journal.Entry {
-	return journal.Entry{
+	return a.who.mark(journal.Entry{
 		ID: uuid.Must(uuid.NewV7()), At: now.UTC().Truncate(time.Microsecond), Kind: journal.EvidenceExported,
-		Environment: a.cfg.Env(), Ente: a.ente, Commitment: digest, Actor: a.o.Actor, Reason: a.o.Reason,
+		Environment: a.cfg.Env(), Ente: a.ente, Commitment: digest, Reason: a.o.Who.Reason,
 		Codes: []hub.Code{hub.Code("from:" + instant(a.from)), hub.Code("to:" + instant(a.to))},
+	})
+}
+
+// scope is what is exported, as who exports it signs it.
+func (a *audit) scope() string {
+	text := "from " + instant(a.from) + " to " + instant(a.to)
+	if a.ente != 0 {
+		text += " ente " + a.o.Ente
 	}
+	return text
 }
 
 // report tells what was written.

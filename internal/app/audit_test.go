@@ -32,7 +32,7 @@ func TestExportIsJournalledWithItsManifest(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if e.Commitment != sha256.Sum256(b.members["MANIFEST"]) || e.Actor != "ada" || e.Reason != "richiesta dell'auditor" {
+	if e.Commitment != sha256.Sum256(b.members["MANIFEST"]) || e.Actor != app.AccountName() || e.Reason != "richiesta dell'auditor" {
 		t.Errorf("entry %+v", e)
 	}
 	if want := []hub.Code{hub.Code("from:" + b.manifest["from"]), hub.Code("to:" + b.manifest["to"])}; !slices.Equal(want, e.Codes) {
@@ -62,7 +62,7 @@ func TestExportTakesItsRangeFromSignedCheckpoints(t *testing.T) {
 		}
 		o := app.AuditOptions{
 			From: from.Format(time.RFC3339Nano), To: to.Format(time.RFC3339Nano), Out: filepath.Join(t.TempDir(), "new.zip"),
-			Actor: "ada", Reason: "prova", Progress: io.Discard,
+			Who: app.Who{Reason: "prova"}, Progress: io.Discard,
 		}
 		if err := app.ExportEvidence(t.Context(), l.cfg, o, io.Discard); err == nil {
 			t.Errorf("exported although %s was changed", name)
@@ -95,12 +95,12 @@ func TestExportRefuses(t *testing.T) {
 	}
 	good := app.AuditOptions{
 		From: l.began.Format(time.RFC3339), To: to.Format(time.RFC3339Nano), Out: filepath.Join(folder, "new.zip"),
-		Actor: "ada", Reason: "richiesta dell'auditor", Progress: io.Discard,
+		Who: app.Who{Reason: "richiesta dell'auditor"}, Progress: io.Discard,
 	}
 	for name, change := range map[string]func(*app.AuditOptions){
 		"a file that is there": func(o *app.AuditOptions) { o.Out = there },
-		"no reason":            func(o *app.AuditOptions) { o.Reason = " " },
-		"a reason that names":  func(o *app.AuditOptions) { o.Reason = "chiesto per RSSMRA85T10A562S" },
+		"no reason":            func(o *app.AuditOptions) { o.Who.Reason = " " },
+		"a reason that names":  func(o *app.AuditOptions) { o.Who.Reason = "chiesto per RSSMRA85T10A562S" },
 		"an unknown ente":      func(o *app.AuditOptions) { o.Ente = "ENTE-9" },
 		"a range turned round": func(o *app.AuditOptions) { o.From, o.To = o.To, o.From },
 		"no range":             func(o *app.AuditOptions) { o.From = "yesterday" },
@@ -145,7 +145,7 @@ func TestExportShowsHowFarItIs(t *testing.T) {
 		var shown, said bytes.Buffer
 		if err := app.ExportEvidence(t.Context(), l.cfg, app.AuditOptions{
 			From: l.began.Format(time.RFC3339), To: to.Format(time.RFC3339Nano), Ente: ente, Out: filepath.Join(t.TempDir(), "new.zip"),
-			Actor: "ada", Reason: "prova", Interactive: true, Progress: &shown,
+			Who: app.Who{Reason: "prova"}, Interactive: true, Progress: &shown,
 		}, &said); err != nil {
 			t.Fatal(err)
 		}
@@ -184,7 +184,7 @@ func TestInterruptedExportLeavesNothing(t *testing.T) {
 	defer cancel()
 	err := app.ExportEvidence(ctx, l.cfg, app.AuditOptions{
 		From: l.began.Format(time.RFC3339), To: to.Format(time.RFC3339Nano), Out: filepath.Join(folder, "new.zip"),
-		Actor: "ada", Reason: "richiesta dell'auditor", Interactive: true, Progress: stopper{cancel},
+		Who: app.Who{Reason: "richiesta dell'auditor"}, Interactive: true, Progress: stopper{cancel},
 	}, io.Discard)
 	if err == nil {
 		t.Error("an interrupted export ended well")

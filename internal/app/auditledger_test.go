@@ -147,7 +147,7 @@ func (l *ledger) export(t *testing.T, o app.AuditOptions) []byte {
 	if o.Out == "" {
 		o.Out = filepath.Join(t.TempDir(), "bundle.zip")
 	}
-	o.Reason, o.Actor, o.Progress = "richiesta dell'auditor", "ada", io.Discard
+	o.Who.Reason, o.Progress = "richiesta dell'auditor", io.Discard
 	if err := app.ExportEvidence(t.Context(), l.cfg, o, io.Discard); err != nil {
 		t.Fatal(err)
 	}

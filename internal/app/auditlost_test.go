@@ -21,7 +21,7 @@ func TestExportTellsOfEntriesWithoutALeaf(t *testing.T) {
 		var said bytes.Buffer
 		if err := app.ExportEvidence(t.Context(), l.cfg, app.AuditOptions{
 			From: from.Format(time.RFC3339Nano), To: to.Format(time.RFC3339Nano), Out: filepath.Join(t.TempDir(), "b.zip"),
-			Reason: "richiesta dell'auditor", Actor: "ada",
+			Who: app.Who{Reason: "richiesta dell'auditor"},
 		}, &said); err != nil {
 			t.Fatal(err)
 		}

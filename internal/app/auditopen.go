@@ -53,7 +53,7 @@ func (o *openEvents) take(e *journal.Entry) string {
 		journal.MaintenanceChanged, journal.ConfigurationChanged, journal.MessageOpened,
 		journal.JournalRestored, journal.EvidenceExported, journal.MessagesReplayed, journal.RecordsRetired,
 		journal.PersonChanged, journal.SubjectReidentified, journal.TicketRefused, journal.TicketRevoked, journal.SubjectErased, journal.SubjectLooked, journal.SubjectsSeparated,
-		journal.KeyRotated, journal.CodesTold, journal.CodesRetried:
+		journal.KeyRotated, journal.CodesTold, journal.ActionSigned, journal.CodesRetried:
 	}
 	return ""
 }

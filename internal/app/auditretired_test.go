@@ -56,7 +56,7 @@ func (l *ledger) clock(t *testing.T, offset string) {
 // retire has retention do its work and signs for what it says of it.
 func (l *ledger) retire(t *testing.T) time.Time {
 	t.Helper()
-	if err := app.RunRetention(t.Context(), l.cfg, app.RetentionOptions{Reason: "prova", Actor: "ada"}, io.Discard); err != nil {
+	if err := app.RunRetention(t.Context(), l.cfg, app.RetentionOptions{Who: app.Who{Reason: "prova"}}, io.Discard); err != nil {
 		t.Fatal(err)
 	}
 	return l.write(t)
@@ -102,7 +102,7 @@ func TestBundleTellsRetentionFromDeletion(t *testing.T) {
 	whole := l.export(t, o)
 	r := l.inspect(whole)
 	if r.Verdict != verify.Good || r.Bundle.SealedRetired != 600 || r.Bundle.Retired != 43 || r.Bundle.Gone != 43 || len(r.Bundle.Retirements) < 3 ||
-		!strings.Contains(textOf(r), "by ada: prova (policy: ") {
+		!strings.Contains(textOf(r), "by "+app.AccountName()+": prova (policy: ") {
 		t.Fatal(textOf(r))
 	}
 	if r := l.inspect(l.export(t, ente)); r.Verdict != verify.Good || r.Bundle.SealedRetired != 300 || r.Bundle.Retired == 0 {
@@ -182,7 +182,7 @@ func TestBundleProvesTheCheckpointsItIsAskedFor(t *testing.T) {
 		}
 		for _, size := range []int64{-1, 0, 999_999} {
 			o.Prove, o.Out = []int64{200, size}, filepath.Join(t.TempDir(), "refused.zip")
-			o.Reason, o.Actor, o.Progress = "richiesta", "ada", io.Discard
+			o.Who.Reason, o.Progress = "richiesta", io.Discard
 			if err := app.ExportEvidence(t.Context(), l.cfg, o, io.Discard); err == nil || !strings.Contains(err.Error(), "no checkpoint of this size") {
 				t.Errorf("a proof for %d leaves: %v", size, err)
 			}
@@ -235,7 +235,7 @@ func TestExportAfterARestore(t *testing.T) {
 	l.exec(t, "DELETE FROM hub.journal_checkpoint WHERE at = $1", lost)
 	o := app.AuditOptions{
 		From: l.began.Format(time.RFC3339), To: to.Add(time.Minute).Format(time.RFC3339Nano), Out: filepath.Join(t.TempDir(), "b.zip"),
-		Actor: "ada", Reason: "prova", Progress: io.Discard,
+		Who: app.Who{Reason: "prova"}, Progress: io.Discard,
 	}
 	if err := app.ExportEvidence(t.Context(), l.cfg, o, io.Discard); !errors.Is(err, postgres.ErrBehind) ||
 		!strings.Contains(err.Error(), "accept-database") || !strings.Contains(err.Error(), "--as-found") {
@@ -286,7 +286,7 @@ func TestTwoExportsToOneName(t *testing.T) {
 		go func() {
 			done <- app.ExportEvidence(t.Context(), l.cfg, app.AuditOptions{
 				From: l.began.Format(time.RFC3339), To: to.Format(time.RFC3339Nano), Out: out, Ente: []string{"", "ENTE-1"}[i%2],
-				Actor: "ada", Reason: "prova " + uuid.NewString(), Progress: io.Discard,
+				Who: app.Who{Reason: "prova " + uuid.NewString()}, Progress: io.Discard,
 			}, io.Discard)
 		}()
 	}

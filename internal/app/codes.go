@@ -15,12 +15,13 @@ import (
 	"github.com/sinbahub/sinbahub/internal/config"
 	"github.com/sinbahub/sinbahub/internal/journal"
 	"github.com/sinbahub/sinbahub/internal/postgres"
+	"github.com/sinbahub/sinbahub/internal/ticket"
 )
 
 // CodesOptions say which communications of codes to SISS a command is about, who acts, and why.
 type CodesOptions struct {
-	Who
-
+	// Who acts (retry).
+	Who Who
 	// IDs are IdComunicazione of those to retry.
 	IDs []string
 	// States are those to list: pending, told, refused; empty for what SISS has not taken.
@@ -93,7 +94,7 @@ func ListCodes(ctx context.Context, cfg config.Config, o CodesOptions, out io.Wr
 // RetryCodes has serve tell SISS again what it refused, each communication in a transaction of its own with its
 // journal entry. It returns ErrRefused if at least one was not refused by SISS, or is none.
 func RetryCodes(ctx context.Context, cfg config.Config, o CodesOptions, out io.Writer) error {
-	who, err := o.check()
+	signer, err := newSigner(cfg, o.Who)
 	if err != nil {
 		return err
 	}
@@ -106,12 +107,16 @@ func RetryCodes(ctx context.Context, cfg config.Config, o CodesOptions, out io.W
 	if len(ids) == 0 {
 		return errCodesID
 	}
-	return withStore(ctx, cfg, writing, func(store *postgres.Store) (err error) {
+	return withStore(ctx, cfg, writing, func(store *postgres.Store) error {
+		who, err := signer.sign(ctx, store, ticket.CodesRetry, namedIDs(ids))
+		if err != nil {
+			return err
+		}
 		for _, id := range ids {
-			done, failed := store.RetryCodes(ctx, cfg.Env(), id, journal.Entry{
+			done, failed := store.RetryCodes(ctx, cfg.Env(), id, who.mark(journal.Entry{
 				ID: uuid.Must(uuid.NewV7()), At: time.Now().UTC().Truncate(time.Microsecond), Kind: journal.CodesRetried,
-				Environment: cfg.Env(), Delivery: id, Outcome: "retry", Actor: who.Actor, Reason: who.Reason,
-			})
+				Environment: cfg.Env(), Delivery: id, Outcome: "retry", Reason: o.Who.Reason,
+			}))
 			if failed != nil {
 				return failed
 			}

@@ -146,8 +146,17 @@ var (
 	ErrNoKeyEpoch  = errNoEpoch
 	ErrNoKeyTicket = errNoTicket
 	ErrNoReason    = errNoReason
-	ErrActor       = errActor
+	ErrUnsigned    = errUnsigned
+	ErrHalfSign    = errHalfSign
+	ErrKeyMode     = errKeyMode
+	ErrPersonName  = errPersonName
 )
 
 // ScopeOf is scopeOf.
 var ScopeOf = scopeOf
+
+// AccountName is how the journal names the account that runs this test.
+func AccountName() string {
+	name, _ := accountName()
+	return name
+}

@@ -21,6 +21,7 @@ import (
 	"github.com/sinbahub/sinbahub/internal/journal"
 	"github.com/sinbahub/sinbahub/internal/postgres"
 	"github.com/sinbahub/sinbahub/internal/pseudonym"
+	"github.com/sinbahub/sinbahub/internal/ticket"
 )
 
 // The faults of the commands of keys.
@@ -49,8 +50,8 @@ type KeyOptions struct {
 	Name string
 	// Epoch is the one meant by destroy.
 	Epoch int32
-	// Actor is who acts; empty for the account on this machine. Reason is why.
-	Actor, Reason string
+	// Who acts.
+	Who Who
 	// Ticket is the file of the ticket under which the opener works; link and seal need one.
 	Ticket string
 	// Wait is how long to wait for running instances, or for SISS, before the command ends. It can be given
@@ -62,20 +63,20 @@ type KeyOptions struct {
 
 // rotation is one run of keys rotate.
 type rotation struct {
-	cfg   config.Config
-	o     KeyOptions
-	op    *operator
-	actor string
-	rows  []postgres.KeyEpoch
-	out   io.Writer
+	cfg  config.Config
+	o    KeyOptions
+	op   *operator
+	who  acting
+	rows []postgres.KeyEpoch
+	out  io.Writer
 }
 
-// openRotation checks who acts and connects.
-func openRotation(ctx context.Context, cfg config.Config, o KeyOptions, out io.Writer) (*rotation, error) {
+// openRotation connects, and has signed what is to be done.
+func openRotation(ctx context.Context, cfg config.Config, o KeyOptions, verb ticket.Verb, on string, out io.Writer) (*rotation, error) {
 	if !slices.Contains(rotated(), o.Name) {
 		return nil, errKeyName
 	}
-	actor, err := whoAndWhy(o.Actor, o.Reason)
+	signer, err := newSigner(cfg, o.Who)
 	if err != nil {
 		return nil, err
 	}
@@ -83,7 +84,12 @@ func openRotation(ctx context.Context, cfg config.Config, o KeyOptions, out io.W
 	if err != nil {
 		return nil, err
 	}
-	return &rotation{cfg: cfg, o: o, op: op, actor: actor, out: out}, nil
+	who, err := signer.sign(ctx, op.store, verb, on)
+	if err != nil {
+		op.close()
+		return nil, err
+	}
+	return &rotation{cfg: cfg, o: o, op: op, who: who, out: out}, nil
 }
 
 // RotateKey rotates a key while traffic flows: a new epoch is made, every running instance takes it in, and
@@ -92,7 +98,7 @@ func RotateKey(ctx context.Context, cfg config.Config, o KeyOptions, out io.Writ
 	if o.Name == pseudonym.NameOfCodes(pseudonym.Nation) && cfg.SISS.URL == "" {
 		return errNoTeller // before there is a key that nobody can bring into use
 	}
-	r, err := openRotation(ctx, cfg, o, out)
+	r, err := openRotation(ctx, cfg, o, ticket.KeysRotate, "key "+o.Name, out)
 	if err != nil {
 		return err
 	}
@@ -241,11 +247,11 @@ func (r *rotation) step(ctx context.Context, epoch int32, from, to postgres.KeyS
 	first := int32(1)
 	return r.op.store.StepKey(ctx, postgres.KeyStep{
 		Environment: r.op.env, Name: r.o.Name, Epoch: epoch, From: from, To: to, First: first,
-		Entry: journal.Entry{
+		Entry: r.who.mark(journal.Entry{
 			ID: uuid.Must(uuid.NewV7()), At: time.Now().UTC().Truncate(time.Microsecond), Kind: journal.KeyRotated, Environment: r.op.env,
-			Outcome: string(to), Actor: r.actor, Reason: r.o.Reason,
+			Outcome: string(to), Reason: r.o.Who.Reason,
 			Codes: []hub.Code{hub.Code("key:" + r.o.Name), hub.Code("epoch:" + strconv.Itoa(int(epoch)))},
-		},
+		}),
 	})
 }
 

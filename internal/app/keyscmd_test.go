@@ -34,7 +34,7 @@ func keyDesk(t *testing.T) *desk {
 
 // keyOptions is who rotates a key or destroys an epoch, and why.
 func keyOptions(name string, epoch int32) app.KeyOptions {
-	return app.KeyOptions{Name: name, Epoch: epoch, Actor: "m.rossi", Reason: "scadenza annuale", Wait: time.Minute}
+	return app.KeyOptions{Name: name, Epoch: epoch, Who: app.Who{Reason: "scadenza annuale"}, Wait: time.Minute}
 }
 
 // keyStates reads what the database says of a key's epochs.
@@ -96,7 +96,7 @@ func TestKeysRotatedAtOnceAreOneRotation(t *testing.T) {
 	}
 }
 
-// TestAKeyIsDestroyedOnlyOnceNothingNeedsIt: not without a reason or a name, not while it is in use or rows
+// TestAKeyIsDestroyedOnlyOnceNothingNeedsIt: not without a reason, not while it is in use or rows
 // depend on it; and then its file goes, also when the command is given again.
 func TestAKeyIsDestroyedOnlyOnceNothingNeedsIt(t *testing.T) {
 	t.Parallel()
@@ -111,13 +111,13 @@ func TestAKeyIsDestroyedOnlyOnceNothingNeedsIt(t *testing.T) {
 	if err := app.RotateKey(t.Context(), d.cfg, keyOptions(name, 0), io.Discard); err != nil {
 		t.Fatal(err)
 	}
-	silent, nobody := keyOptions(name, 1), keyOptions(name, 1)
-	silent.Reason, nobody.Actor = " ", "m rossi"
+	silent := keyOptions(name, 1)
+	silent.Who.Reason = " "
 	for what, c := range map[string]struct {
 		o    app.KeyOptions
 		want error
 	}{
-		"no reason": {silent, app.ErrNoReason}, "no name": {nobody, app.ErrActor}, "needed": {keyOptions(name, 1), app.ErrKeyNeeded},
+		"no reason": {silent, app.ErrNoReason}, "needed": {keyOptions(name, 1), app.ErrKeyNeeded},
 		"in use": {keyOptions(name, 2), app.ErrKeyInUse}, "unknown": {keyOptions(name, 3), app.ErrNoKeyEpoch}, "not rotated": {keyOptions("local", 1), app.ErrKeyName},
 	} {
 		if err := destroy(c.o); !errors.Is(err, c.want) {

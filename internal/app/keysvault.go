@@ -15,6 +15,7 @@ import (
 	"github.com/sinbahub/sinbahub/internal/opener"
 	"github.com/sinbahub/sinbahub/internal/postgres"
 	"github.com/sinbahub/sinbahub/internal/pseudonym"
+	"github.com/sinbahub/sinbahub/internal/ticket"
 )
 
 // vaultCounts is a command's connection to the vault as the vault's role: it counts rows and deletes those
@@ -181,7 +182,7 @@ func (r *rotation) pause(ctx context.Context, since time.Time) (time.Time, error
 // DestroyKey destroys an epoch that nothing depends on any more: its rows, and its files on this machine. On
 // another machine the same command destroys that one's files.
 func DestroyKey(ctx context.Context, cfg config.Config, o KeyOptions, out io.Writer) error {
-	r, err := openRotation(ctx, cfg, o, out)
+	r, err := openRotation(ctx, cfg, o, ticket.KeysDestroy, fmt.Sprintf("key %s epoch %d", o.Name, o.Epoch), out)
 	if err != nil {
 		return err
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/sinbahub/sinbahub/internal/config"
 	"github.com/sinbahub/sinbahub/internal/journal"
 	"github.com/sinbahub/sinbahub/internal/postgres"
+	"github.com/sinbahub/sinbahub/internal/ticket"
 )
 
 // longestText is the most characters of what echo says (xsd/sinba-eventi-v1.xsd, Testo100Type).
@@ -38,10 +39,8 @@ type MaintenanceOptions struct {
 	Text string
 	// Until is when it ends by itself: a duration, or an instant; empty: only by an operator.
 	Until string
-	// Reason is for the journal; empty: the text, or that it is over.
-	Reason string
-	// Actor is who acts; empty: the account.
-	Actor string
+	// Who acts; an empty reason is the text, or that it is over.
+	Who Who
 }
 
 // BeginMaintenance closes the doors of all instances to new events, with a text. In a maintenance it
@@ -53,25 +52,32 @@ func BeginMaintenance(ctx context.Context, cfg config.Config, o MaintenanceOptio
 	if err := CheckReason(o.Text); err != nil {
 		return fmt.Errorf("--text, which is the reason in the journal: %w", err)
 	}
-	actor, err := whoAndWhy(o.Actor, cmp.Or(o.Reason, o.Text))
+	given := o.Who.Reason
+	o.Who.Reason = cmp.Or(given, o.Text)
+	signer, err := newSigner(cfg, o.Who)
 	if err != nil {
 		return err
 	}
-	now := time.Now()
-	until, err := parseUntil(o.Until, now)
+	until, err := parseUntil(o.Until, time.Now())
 	if err != nil {
 		return err
 	}
-	m := postgres.Maintenance{Environment: cfg.Env(), Text: o.Text, Until: until, Actor: actor}
-	reason := o.Text
+	m := postgres.Maintenance{Environment: cfg.Env(), Text: o.Text, Until: until}
+	what := o.Text
 	if !until.IsZero() {
-		reason += " (until " + until.Format(time.RFC3339) + ")"
+		what += " (until " + until.Format(time.RFC3339) + ")"
 	}
-	if o.Reason != "" {
-		reason += ": " + o.Reason
+	reason := what
+	if given != "" {
+		reason += ": " + given
 	}
 	return withStore(ctx, cfg, writing, func(store *postgres.Store) error {
-		if err := store.BeginMaintenance(ctx, m, operatorEntry(cfg, now, maintenanceOn, actor, reason)); err != nil {
+		who, err := signer.sign(ctx, store, ticket.MaintenanceOn, what)
+		if err != nil {
+			return err
+		}
+		m.Actor = who.name
+		if err := store.BeginMaintenance(ctx, m, who.mark(operatorEntry(cfg, time.Now(), maintenanceOn, reason))); err != nil {
 			return fmt.Errorf("begin maintenance: %w", err)
 		}
 		_, _ = fmt.Fprintln(out, "Maintenance is on: within a second no instance takes new events.")
@@ -81,13 +87,17 @@ func BeginMaintenance(ctx context.Context, cfg config.Config, o MaintenanceOptio
 
 // EndMaintenance opens the doors again. That there was no maintenance is told and no error.
 func EndMaintenance(ctx context.Context, cfg config.Config, o MaintenanceOptions, out io.Writer) error {
-	reason := cmp.Or(o.Reason, "maintenance over")
-	actor, err := whoAndWhy(o.Actor, reason)
+	o.Who.Reason = cmp.Or(o.Who.Reason, "maintenance over")
+	signer, err := newSigner(cfg, o.Who)
 	if err != nil {
 		return err
 	}
 	return withStore(ctx, cfg, writing, func(store *postgres.Store) error {
-		ended, err := store.EndMaintenance(ctx, cfg.Env(), operatorEntry(cfg, time.Now(), maintenanceOff, actor, reason))
+		who, err := signer.sign(ctx, store, ticket.MaintenanceOff, "the maintenance")
+		if err != nil {
+			return err
+		}
+		ended, err := store.EndMaintenance(ctx, cfg.Env(), who.mark(operatorEntry(cfg, time.Now(), maintenanceOff, o.Who.Reason)))
 		if err != nil {
 			return fmt.Errorf("end maintenance: %w", err)
 		}
@@ -130,10 +140,10 @@ func showMaintenance(ctx context.Context, store *postgres.Store, cfg config.Conf
 }
 
 // operatorEntry is the journal's entry of an act on the hub itself.
-func operatorEntry(cfg config.Config, at time.Time, outcome, actor, reason string) journal.Entry {
+func operatorEntry(cfg config.Config, at time.Time, outcome, reason string) journal.Entry {
 	return journal.Entry{
 		ID: uuid.Must(uuid.NewV7()), At: at.UTC().Truncate(time.Microsecond), Kind: journal.MaintenanceChanged,
-		Environment: cfg.Env(), Outcome: outcome, Actor: actor, Reason: reason,
+		Environment: cfg.Env(), Outcome: outcome, Reason: reason,
 	}
 }
 

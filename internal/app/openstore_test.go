@@ -86,8 +86,8 @@ func TestVerbsRefuseADatabaseThatLacksWhatWasAcknowledged(t *testing.T) {
 	reconciling.SISS.URL = "http://127.0.0.1:1/"
 	for name, err := range map[string]error{
 		"retry":           acted,
-		"maintenance on":  app.BeginMaintenance(t.Context(), d.cfg, app.MaintenanceOptions{Text: "prova", Actor: "anna"}, io.Discard),
-		"maintenance off": app.EndMaintenance(t.Context(), d.cfg, app.MaintenanceOptions{Actor: "anna"}, io.Discard),
+		"maintenance on":  app.BeginMaintenance(t.Context(), d.cfg, app.MaintenanceOptions{Text: "prova"}, io.Discard),
+		"maintenance off": app.EndMaintenance(t.Context(), d.cfg, app.MaintenanceOptions{}, io.Discard),
 		"reconcile":       app.Reconcile(t.Context(), reconciling, app.ReconcileOptions{}, io.Discard, io.Discard),
 	} {
 		if !errors.Is(err, postgres.ErrBehind) || !strings.Contains(err.Error(), "sinbahub accept-database") {
@@ -177,7 +177,7 @@ func TestCommandsDoNotMigrateWhatOthersRun(t *testing.T) {
 		t.Error("list found tables")
 	}
 	unmigrated("list, attached")
-	if err := app.BeginMaintenance(t.Context(), cfg, app.MaintenanceOptions{Text: "prova", Actor: "anna"}, io.Discard); err == nil {
+	if err := app.BeginMaintenance(t.Context(), cfg, app.MaintenanceOptions{Text: "prova"}, io.Discard); err == nil {
 		t.Error("maintenance found tables")
 	}
 	unmigrated("maintenance, attached")
@@ -194,7 +194,7 @@ func TestCommandsDoNotMigrateWhatOthersRun(t *testing.T) {
 	if err := cluster.Stop(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if err := app.BeginMaintenance(t.Context(), cfg, app.MaintenanceOptions{Text: "prova", Actor: "anna"}, io.Discard); err != nil {
+	if err := app.BeginMaintenance(t.Context(), cfg, app.MaintenanceOptions{Text: "prova"}, io.Discard); err != nil {
 		t.Errorf("maintenance alone on a database that nobody prepared: %v", err)
 	}
 	if err := list(); err != nil {

@@ -38,8 +38,8 @@ type ActOptions struct {
 	Verb Verb
 	// IDs are the deliveries' or receipts'; empty for all that the filter finds.
 	IDs []string
-	// Actor is who acts; empty for the account on this machine. Reason is why.
-	Actor, Reason string
+	// Who acts. Nobody signs a dry run.
+	Who Who
 	// Yes answers every question before it is asked.
 	Yes bool
 	// Corrections takes delivered corrections and annulments along (redeliver).
@@ -91,8 +91,10 @@ func allowed(v Verb) []hub.DeliveryState {
 type act struct {
 	*operator
 
-	o   ActOptions
-	now func() time.Time
+	o      ActOptions
+	signer *signer
+	who    acting
+	now    func() time.Time
 	// done and refused count what came of the deliveries so far.
 	done, refused int
 	// many says that a filter found them: then only what was not done is printed, unless as JSON.
@@ -107,11 +109,10 @@ type act struct {
 // its journal entry, and prints what came of each. It returns ErrRefused if at least one could not
 // be done.
 func OperateDeliveries(ctx context.Context, cfg config.Config, o ActOptions) error {
-	actor, err := whoAndWhy(o.Actor, o.Reason)
+	signer, err := newSigner(cfg, o.Who)
 	if err != nil {
 		return err
 	}
-	o.Actor = actor
 	ids, err := o.targets()
 	if err != nil {
 		return err
@@ -121,8 +122,11 @@ func OperateDeliveries(ctx context.Context, cfg config.Config, o ActOptions) err
 		return err
 	}
 	defer op.close()
-	a := &act{operator: op, o: o, now: time.Now, many: len(ids) == 0, along: map[uuid.UUID]bool{}}
+	a := &act{operator: op, o: o, signer: signer, now: time.Now, many: len(ids) == 0, along: map[uuid.UUID]bool{}}
 	if len(ids) > 0 {
+		if a.who, err = signer.sign(ctx, op.store, verbOf(o.Verb), namedIDs(ids)); err != nil {
+			return err
+		}
 		err = a.each(ctx, ids)
 	} else {
 		err = a.bulk(ctx)
@@ -199,7 +203,7 @@ func (a *act) one(ctx context.Context, id uuid.UUID, confirmed bool) (postgres.A
 		once, cancel := context.WithTimeout(context.WithoutCancel(ctx), actTime)
 		acted, err := a.store.Operate(once, postgres.Act{
 			Verb: a.o.Verb, Environment: a.env, ID: id, Confirmed: confirmed, Corrections: a.o.Corrections,
-			At: a.now(), Actor: a.o.Actor, Reason: a.o.Reason,
+			At: a.now(), Actor: a.who.name, Order: a.who.order, Reason: a.o.Who.Reason,
 		})
 		cancel()
 		if err != nil {
@@ -247,6 +251,9 @@ func (a *act) bulk(ctx context.Context) error {
 		return err
 	}
 	if err := a.ask(ctx, fmt.Sprintf("%s %d deliveries (%s)", a.o.Verb, total, strings.Join(words, ", "))); err != nil {
+		return err
+	}
+	if a.who, err = a.signer.sign(ctx, a.store, verbOf(a.o.Verb), a.o.words(total)); err != nil {
 		return err
 	}
 	return a.pages(ctx, filter, total)

@@ -125,13 +125,12 @@ func (d *desk) act(ctx context.Context, o app.ActOptions) (out, progress string,
 	if o.In == nil {
 		o.In = strings.NewReader("")
 	}
-	if o.Reason == "" {
-		o.Reason = "prova"
+	if o.Who.Reason == "" {
+		o.Who.Reason = "prova"
 	}
 	if o.Batch == 0 {
 		o.Batch = 100
 	}
-	o.Actor = "anna"
 	err = app.OperateDeliveries(ctx, d.cfg, o)
 	return results.String(), told.String(), err
 }
@@ -141,7 +140,7 @@ func TestOperateTakesNoReasonThatNamesAPerson(t *testing.T) {
 	d := newDesk(t)
 	id := d.delivery(t, hub.Prod, hub.Dead)
 	for _, reason := range []string{" ", "per RSSMRA85T10A562S", "STP1234567890123", "una\nriga"} {
-		if out, progress, err := d.act(t.Context(), app.ActOptions{Verb: app.VerbRetry, IDs: []string{id.String()}, Reason: reason}); err == nil ||
+		if out, progress, err := d.act(t.Context(), app.ActOptions{Verb: app.VerbRetry, IDs: []string{id.String()}, Who: app.Who{Reason: reason}}); err == nil ||
 			strings.Contains(err.Error()+out+progress, strings.TrimSpace(reason)) && strings.TrimSpace(reason) != "" {
 			t.Errorf("%q: %q %v", reason, out, err)
 		}
@@ -239,7 +238,7 @@ func TestOperateInterruptedAtAQuestionDoesNothing(t *testing.T) {
 	go func() {
 		done <- app.OperateDeliveries(ctx, d.cfg, app.ActOptions{
 			Verb: app.VerbRedeliver, IDs: []string{id.String()}, Interactive: true, In: in, Out: io.Discard, Progress: out,
-			Actor: "anna", Reason: "prova", Batch: 1,
+			Who: app.Who{Reason: "prova"}, Batch: 1,
 		})
 	}()
 	<-out.written
@@ -301,7 +300,7 @@ func TestBulkInterruptedIsSafeToRepeat(t *testing.T) {
 	done := make(chan error, 1)
 	o := app.ActOptions{
 		Verb: app.VerbUnpark, Yes: true, Batch: 2, Pause: time.Hour, JSON: true, DeliveryFilter: app.DeliveryFilter{States: []string{"parked"}},
-		Out: out, Progress: io.Discard, Actor: "anna", Reason: "prova",
+		Out: out, Progress: io.Discard, Who: app.Who{Reason: "prova"},
 	}
 	go func() { done <- app.OperateDeliveries(ctx, d.cfg, o) }()
 	<-out.written

@@ -53,13 +53,13 @@ type PersonOptions struct {
 	Key string
 	// Fingerprint is what the person told of the key, on another way (person trust).
 	Fingerprint string
-	// Actor is who acts; empty for the account on this machine. Reason is why.
-	Actor, Reason string
+	// Who registers, trusts or retires them.
+	Who Who
 }
 
 // AddPerson registers a person. That alone lets nobody sign: the opener's own user must trust the key.
 func AddPerson(ctx context.Context, cfg config.Config, o PersonOptions, out io.Writer) error {
-	actor, err := whoAndWhy(o.Actor, o.Reason)
+	signer, err := newSigner(cfg, o.Who)
 	if err != nil {
 		return err
 	}
@@ -83,7 +83,11 @@ func AddPerson(ctx context.Context, cfg config.Config, o PersonOptions, out io.W
 		return err
 	}
 	err = withStore(ctx, cfg, writing, func(store *postgres.Store) error {
-		return store.AddPerson(ctx, cfg.Env(), p, personEntry(cfg.Env(), p, personAdded, actor, o.Reason))
+		who, err := signer.sign(ctx, store, ticket.PersonAdd, fmt.Sprintf("%s %s %s", p.Name, rolesText(p.Roles), ticket.Fingerprint(p.Key)))
+		if err != nil {
+			return err
+		}
+		return store.AddPerson(ctx, cfg.Env(), p, who.mark(personEntry(cfg.Env(), p, personAdded, o.Who.Reason)))
 	})
 	if err != nil {
 		return fmt.Errorf("add person: %w", err)
@@ -95,10 +99,10 @@ func AddPerson(ctx context.Context, cfg config.Config, o PersonOptions, out io.W
 }
 
 // personEntry is the journal's.
-func personEntry(env hub.Environment, p ticket.Person, outcome, actor, reason string) journal.Entry {
+func personEntry(env hub.Environment, p ticket.Person, outcome, reason string) journal.Entry {
 	e := journal.Entry{
 		ID: uuid.Must(uuid.NewV7()), At: time.Now().UTC().Truncate(time.Microsecond), Kind: journal.PersonChanged,
-		Environment: env, Outcome: outcome, Actor: actor, Reason: reason, Codes: []hub.Code{hub.Code("person:" + p.Name)},
+		Environment: env, Outcome: outcome, Reason: reason, Codes: []hub.Code{hub.Code("person:" + p.Name)},
 	}
 	for _, r := range p.Roles {
 		e.Codes = append(e.Codes, hub.Code("role:"+r))
@@ -111,15 +115,19 @@ func personEntry(env hub.Environment, p ticket.Person, outcome, actor, reason st
 
 // RetirePerson ends a person's right to sign, at once and for ever.
 func RetirePerson(ctx context.Context, cfg config.Config, o PersonOptions, out io.Writer) error {
-	actor, err := whoAndWhy(o.Actor, o.Reason)
+	signer, err := newSigner(cfg, o.Who)
 	if err != nil {
 		return err
 	}
-	if !ticket.GoodName(o.Name) {
+	if !ticket.GoodName(o.Name) || CheckReason(o.Name) != nil {
 		return errPersonName
 	}
 	err = withStore(ctx, cfg, writing, func(store *postgres.Store) error {
-		return store.RetirePerson(ctx, cfg.Env(), o.Name, personEntry(cfg.Env(), ticket.Person{Name: o.Name}, personRetired, actor, o.Reason))
+		who, err := signer.sign(ctx, store, ticket.PersonRetire, o.Name)
+		if err != nil {
+			return err
+		}
+		return store.RetirePerson(ctx, cfg.Env(), o.Name, who.mark(personEntry(cfg.Env(), ticket.Person{Name: o.Name}, personRetired, o.Who.Reason)))
 	})
 	if err != nil {
 		return fmt.Errorf("retire person: %w", err)
@@ -160,9 +168,12 @@ func rolesText(roles []ticket.Role) string {
 }
 
 // TrustPerson adds a registered person to the opener's own list, if the fingerprint is the one that the
-// person told. It runs as the opener's user, or as who starts the opener, with the opener's configuration.
+// person told. It runs as the opener's user, or as who starts the opener, with the opener's configuration. An
+// account does it, also where an operator is registered: what it changes is that user's own file, and a
+// person's private key has no business on the opener's machine.
 func TrustPerson(ctx context.Context, cfg config.Config, o PersonOptions, out io.Writer) error {
-	actor, err := whoAndWhy(o.Actor, o.Reason)
+	cfg.Operator = config.Operator{}
+	signer, err := newSigner(cfg, Who{Reason: o.Who.Reason})
 	if err != nil {
 		return err
 	}
@@ -197,7 +208,7 @@ func TrustPerson(ctx context.Context, cfg config.Config, o PersonOptions, out io
 		return err
 	}
 	// In the journal first: a line that nobody noted must not be there.
-	if err := store.JournalOpening(ctx, personEntry(cfg.Env(), p, personTrusted, actor, o.Reason)); err != nil {
+	if err := store.JournalOpening(ctx, acting{name: signer.account}.mark(personEntry(cfg.Env(), p, personTrusted, o.Who.Reason))); err != nil {
 		return fmt.Errorf("trust person: %w", err)
 	}
 	if err := appendSynced(path, line); err != nil {

@@ -30,7 +30,7 @@ func (s *server) openGuard() error {
 // knew, as after a restore. What was acknowledged beyond it is gone from the hub. The output names
 // all that a record of it needs: reason, what was known and what is there now.
 func AcceptDatabase(ctx context.Context, cfg config.Config, out io.Writer, reason string) error {
-	if _, err := whoAndWhy("", reason); err != nil {
+	if err := checkWhy(reason); err != nil {
 		return err
 	}
 	url, vaultURL := cfg.Database.URL.Reveal(), cfg.Database.VaultURL.Reveal()

@@ -79,7 +79,7 @@ func Reconcile(ctx context.Context, cfg config.Config, o ReconcileOptions, out, 
 		return fmt.Errorf("start validator: %w", err)
 	}
 	defer func() { err = errors.Join(err, pool.Close()) }()
-	who, err := ActorOf("")
+	who, err := accountName()
 	if err != nil {
 		return err
 	}

@@ -108,7 +108,7 @@ func (s *server) noteConfiguration(ctx context.Context, cfg config.Config, outco
 		Environment: cfg.Env(), Outcome: outcome, Commitment: digest, Reason: strings.Join(changed, " "),
 	}
 	// The signal does not say who sent it: the account of the process is what is known.
-	entry.Actor, _ = ActorOf("")
+	entry.Actor, _ = accountName()
 	if severities, err := newSeverities(cfg); err == nil {
 		entry.Severities = severities.Digest()
 	}

@@ -68,8 +68,8 @@ type ReplayOptions struct {
 	// Ticket is the file of the ticket under which it opens, whose requester replays, for its reason, and
 	// whose range is meant if none is named.
 	Ticket string
-	// Actor and Reason are who replays and why where Opener is given, which needs no ticket.
-	Actor, Reason string
+	// Reason is why, where Opener is given, which needs no ticket.
+	Reason string
 	// Resume is the file that remembers how far the replay is; empty for none.
 	Resume string
 	// References are folders of dated lists besides those in force.
@@ -222,7 +222,9 @@ func (r *replayRun) begin(ctx context.Context, candidate []string, prepare func(
 // readTicket reads who replays, why and what: only the opener proves it.
 func (r *replayRun) readTicket() (err error) {
 	if r.o.Opener != nil {
-		r.actor, err = whoAndWhy(r.o.Actor, r.o.Reason)
+		if r.actor, err = accountName(); err == nil {
+			err = checkWhy(r.o.Reason)
+		}
 		return err
 	}
 	if r.ticket, err = readTicket(r.o.Ticket); err != nil {

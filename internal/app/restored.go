@@ -35,7 +35,7 @@ func acceptJournal(ctx context.Context, cfg config.Config, vaultURL string, out 
 	if err != nil {
 		return err
 	}
-	actor, err := ActorOf("")
+	actor, err := accountName()
 	if err != nil {
 		return err
 	}

@@ -41,9 +41,10 @@ type retirer struct {
 	store  *postgres.Store
 	env    hub.Environment
 	policy config.Retention
-	// actor and reason are an operator's, empty for serve's own run.
-	actor, reason string
-	now           func() time.Time
+	// who and reason are an operator's, empty for serve's own run.
+	who    acting
+	reason string
+	now    func() time.Time
 	// tell is given every step when it is done; nil tells nobody.
 	tell func(retired)
 	log  *zap.Logger
@@ -93,7 +94,7 @@ func policyText(p config.Retention) string {
 func (r *retirer) entry(counts ...string) journal.Entry {
 	e := journal.Entry{
 		ID: uuid.Must(uuid.NewV7()), At: r.now().UTC().Truncate(time.Microsecond), Kind: journal.RecordsRetired,
-		Environment: r.env, Actor: r.actor, Reason: policyText(r.policy),
+		Environment: r.env, Actor: r.who.name, Other: r.who.order, Reason: policyText(r.policy),
 	}
 	if r.reason != "" {
 		e.Reason = r.reason + " (" + e.Reason + ")"

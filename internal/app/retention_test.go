@@ -58,7 +58,7 @@ func (c *calendar) command(t *testing.T, o app.RetentionOptions) ([]toldLine, er
 	}
 	cfg.Retention = c.policy
 	var out bytes.Buffer
-	o.JSON, o.Actor = true, "anna"
+	o.JSON = true
 	err = app.RunRetention(t.Context(), cfg, o, &out)
 	var lines []toldLine
 	for decoder := json.NewDecoder(&out); decoder.More(); {
@@ -124,7 +124,7 @@ func TestRetentionDryRunTellsWhatARunDoes(t *testing.T) {
 		t.Error("nothing is held")
 	}
 	for _, reason := range []string{"", "per RSSMRA85T10A562S"} {
-		if _, err := c.command(t, app.RetentionOptions{Reason: reason}); err == nil {
+		if _, err := c.command(t, app.RetentionOptions{Who: app.Who{Reason: reason}}); err == nil {
 			t.Error("a run without a good reason")
 		}
 	}
@@ -132,14 +132,14 @@ func TestRetentionDryRunTellsWhatARunDoes(t *testing.T) {
 	if n := c.number(t, "SELECT count(*) FROM hub.journal_entry WHERE kind = 14"); n != 0 {
 		t.Errorf("%d entries before the run", n)
 	}
-	lines, err := c.command(t, app.RetentionOptions{Reason: "pulizia di prova"})
+	lines, err := c.command(t, app.RetentionOptions{Who: app.Who{Reason: "pulizia di prova"}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	sameSums(t, "run", sums(lines), want)
 	sameSums(t, "journal", c.journalled(t), want)
 	c.check(t)
-	if lines, err := c.command(t, app.RetentionOptions{Reason: "pulizia di prova"}); err != nil || len(lines) != 0 {
+	if lines, err := c.command(t, app.RetentionOptions{Who: app.Who{Reason: "pulizia di prova"}}); err != nil || len(lines) != 0 {
 		t.Errorf("a second run: %+v, %v", lines, err)
 	}
 }
@@ -169,7 +169,7 @@ func (c *calendar) journalled(t *testing.T) map[postgres.RetentionClass]int {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if e.Actor != "" && e.Actor != "anna" || !strings.Contains(e.Reason, "policy: messages 1 months, ") {
+		if e.Actor != "" && e.Actor != app.AccountName() || !strings.Contains(e.Reason, "policy: messages 1 months, ") {
 			t.Errorf("by %q because %q", e.Actor, e.Reason)
 		}
 		class, number, _ := strings.Cut(string(e.Codes[0]), ":")

@@ -13,6 +13,7 @@ import (
 
 	"github.com/sinbahub/sinbahub/internal/config"
 	"github.com/sinbahub/sinbahub/internal/postgres"
+	"github.com/sinbahub/sinbahub/internal/ticket"
 )
 
 // errRetiring says that the turn is somebody else's.
@@ -24,10 +25,8 @@ type RetentionOptions struct {
 	DryRun bool
 	// JSON tells one line a step.
 	JSON bool
-	// Reason is why, for the journal; a dry run needs none.
-	Reason string
-	// Actor is who acts; empty: the account.
-	Actor string
+	// Who acts; a dry run needs no reason, and nobody signs it.
+	Who Who
 }
 
 // toldRetired is a line of --json.
@@ -43,12 +42,13 @@ type toldRetired struct {
 // RunRetention deletes what is beyond its period, now, beside a running serve or without, or with DryRun
 // tells what that would be. What was done is told also if not everything could be.
 func RunRetention(ctx context.Context, cfg config.Config, o RetentionOptions, out io.Writer) error {
-	r := &retirer{env: cfg.Env(), policy: cfg.Retention, reason: o.Reason, now: time.Now, log: zap.NewNop()}
+	r := &retirer{env: cfg.Env(), policy: cfg.Retention, reason: o.Who.Reason, now: time.Now, log: zap.NewNop()}
 	// A dry run is not journalled and needs no reason; one that is given is held against the same rules, so
 	// that the command means the same without --dry-run.
-	if !o.DryRun || o.Reason != "" {
+	var signer *signer
+	if !o.DryRun || o.Who.Reason != "" {
 		var err error
-		if r.actor, err = whoAndWhy(o.Actor, o.Reason); err != nil {
+		if signer, err = newSigner(cfg, o.Who); err != nil {
 			return err
 		}
 	}
@@ -59,6 +59,10 @@ func RunRetention(ctx context.Context, cfg config.Config, o RetentionOptions, ou
 		if o.DryRun {
 			steps, failed = r.scopes(ctx)
 		} else {
+			var err error
+			if r.who, err = signer.sign(ctx, store, ticket.RetentionRun, policyText(cfg.Retention)); err != nil {
+				return err
+			}
 			if err := store.EnsurePartitions(ctx, partitionsAhead); err != nil {
 				return fmt.Errorf("check database: %w", err)
 			}

@@ -17,6 +17,7 @@ import (
 	"github.com/sinbahub/sinbahub/internal/journal"
 	"github.com/sinbahub/sinbahub/internal/postgres"
 	"github.com/sinbahub/sinbahub/internal/pseudonym"
+	"github.com/sinbahub/sinbahub/internal/ticket"
 	"github.com/sinbahub/sinbahub/pkg/codicefiscale"
 )
 
@@ -24,24 +25,13 @@ import (
 var (
 	errNoCode       = errors.New("a child is named by its code: 20 letters A-Z and digits 2-7, as SISS or the regional events have it")
 	errUnknownChild = errors.New("no case of this hub is of a child with this code")
+	errKeyInput     = errors.New("standard input is for the identifier: give the key as a file")
 	errNoIdentifier = errors.New("standard input must be one codice fiscale, provisional, STP or ENI code")
 	errVaultURL     = errors.New("database.vault_url is no PostgreSQL URL")
 	errReachVault   = errors.New("the vault cannot be reached")
 	errOtherChild   = errors.New("the ticket is about another code than the one that was named")
 	errChildTicket  = errors.New("this takes a ticket that two people signed: --ticket FILE (`sinbahub ticket new report|erase|unjoin region|nation CODE`)")
 )
-
-// Who acts on a child and why.
-type Who struct {
-	// Actor is who acts; empty for the account on this machine. Reason is why, for the journal.
-	Actor, Reason string
-}
-
-// check is Who with its actor, or what is wrong with it.
-func (w Who) check() (Who, error) {
-	actor, err := whoAndWhy(w.Actor, w.Reason)
-	return Who{Actor: actor, Reason: w.Reason}, err
-}
 
 // subjects is a command's connection to both databases, with the keys that make codes.
 type subjects struct {
@@ -136,12 +126,12 @@ func (s *subjects) sameChild(ctx context.Context, id uuid.UUID) ([]uuid.UUID, er
 }
 
 // looked writes that somebody looks at what the hub holds of a child, before it is shown.
-func (s *subjects) looked(ctx context.Context, who Who, what string) error {
+func (s *subjects) looked(ctx context.Context, who acting, reason, what string) error {
 	entry := journal.Entry{
 		ID: uuid.Must(uuid.NewV7()), At: s.now().UTC().Truncate(time.Microsecond), Kind: journal.SubjectLooked,
-		Environment: s.env, Actor: who.Actor, Reason: who.Reason, Outcome: what,
+		Environment: s.env, Reason: reason, Outcome: what,
 	}
-	if err := s.store.Record(ctx, entry); err != nil {
+	if err := s.store.Record(ctx, who.mark(entry)); err != nil {
 		return fmt.Errorf("journal who looked: %w", err)
 	}
 	return nil
@@ -151,16 +141,23 @@ func (s *subjects) looked(ctx context.Context, who Who, what string) error {
 // child's code for SISS to out: what the other commands name a child by. It is journalled before it is
 // shown, also when there is no such child.
 func FindSubject(ctx context.Context, cfg config.Config, w Who, in io.Reader, out io.Writer) error {
-	w, err := w.check()
+	signer, err := newSigner(cfg, w)
 	if err != nil {
 		return err
+	}
+	if signer.who.Key == "-" {
+		return errKeyInput
 	}
 	identity, err := readIdentity(in)
 	if err != nil {
 		return err
 	}
 	return withSubjects(ctx, cfg, writing, func(s *subjects) error {
-		if err := s.looked(ctx, w, "find"); err != nil {
+		who, err := signer.sign(ctx, s.store, ticket.SubjectFind, "one identifier")
+		if err != nil {
+			return err
+		}
+		if err := s.looked(ctx, who, w.Reason, "find"); err != nil {
 			return err
 		}
 		id, err := s.vault.Known(ctx, s.keys.LinkIndex(identity))

@@ -159,12 +159,7 @@ func SignTicket(o SignTicketOptions, out io.Writer) error {
 	case len(t.Signatures) == 0:
 		return fmt.Errorf("approve: %w", ticket.ErrUnsigned)
 	}
-	text, err := readSmall(o.Key)
-	if err != nil {
-		return err
-	}
-	key, err := ticket.ParsePrivate(text)
-	clear(text)
+	key, err := readPersonKey(o.Key)
 	if err != nil {
 		return err
 	}
@@ -220,8 +215,8 @@ func CheckTicket(ctx context.Context, cfg config.Config, file string, out io.Wri
 }
 
 // RevokeTicket takes a ticket back: before its use, or the rest of a run.
-func RevokeTicket(ctx context.Context, cfg config.Config, file, actor, reason string, out io.Writer) error {
-	actor, err := whoAndWhy(actor, reason)
+func RevokeTicket(ctx context.Context, cfg config.Config, file string, w Who, out io.Writer) error {
+	signer, err := newSigner(cfg, w)
 	if err != nil {
 		return err
 	}
@@ -235,12 +230,17 @@ func RevokeTicket(ctx context.Context, cfg config.Config, file, actor, reason st
 	if err := CheckReason(t.Reason); err != nil {
 		return err
 	}
-	e := journal.Entry{
-		ID: uuid.Must(uuid.NewV7()), At: time.Now().UTC().Truncate(time.Microsecond), Kind: journal.TicketRevoked,
-		Environment: cfg.Env(), Outcome: outcomeRevoked, Actor: actor, Reason: reason, Commitment: t.Digest(),
-		Codes: []hub.Code{hub.Code("ticket:" + t.ID.String()), hub.Code("purpose:" + string(t.Purpose))},
-	}
-	err = withStore(ctx, cfg, writing, func(store *postgres.Store) error { return store.RevokeTicket(ctx, t, e) })
+	err = withStore(ctx, cfg, writing, func(store *postgres.Store) error {
+		who, err := signer.sign(ctx, store, ticket.TicketRevoke, "ticket "+t.ID.String())
+		if err != nil {
+			return err
+		}
+		return store.RevokeTicket(ctx, t, who.mark(journal.Entry{
+			ID: uuid.Must(uuid.NewV7()), At: time.Now().UTC().Truncate(time.Microsecond), Kind: journal.TicketRevoked,
+			Environment: cfg.Env(), Outcome: outcomeRevoked, Reason: w.Reason, Commitment: t.Digest(),
+			Codes: []hub.Code{hub.Code("ticket:" + t.ID.String()), hub.Code("purpose:" + string(t.Purpose))},
+		}))
+	})
 	if err != nil {
 		return fmt.Errorf("revoke ticket: %w", err)
 	}

@@ -55,6 +55,7 @@ type Config struct {
 	Retention Retention `yaml:"retention"`
 	Journal   Journal   `yaml:"journal"`
 	Opener    Opener    `yaml:"opener"`
+	Operator  Operator  `yaml:"operator"`
 	Privacy   Privacy   `yaml:"privacy"`
 	// BasicAuth allows HTTP Basic on the SOAP listener. Only the demo's configuration sets it,
 	// and only a loopback listener takes it (default false).

@@ -4,7 +4,6 @@ package hubtest_test
 
 import (
 	"cmp"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -39,7 +38,7 @@ func (c *canary) run(done bool, args ...string) string {
 func (c *canary) tell(args ...string) (out string, exit int) {
 	c.t.Helper()
 	cmd := exec.CommandContext(c.t.Context(), filepath.Join(cmp.Or(c.binaries, hubtest.Binaries(c.t)), "sinbahub"), args...)
-	cmd.Env = append(os.Environ(), "SINBAHUB_VAR="+c.hub.Var, "SINBAHUB_SISS_URL="+c.hub.Run.SissURL)
+	cmd.Env = append(c.hub.Environ(), "SINBAHUB_SISS_URL="+c.hub.Run.SissURL)
 	cmd.Env = append(cmd.Env, c.environ...)
 	text, err := cmd.CombinedOutput()
 	if cmd.ProcessState == nil {
@@ -115,7 +114,7 @@ func (c *canary) operateDeliveries() {
 		c.run(false, append([]string{"delivery", "retry", c.marks.code(), "--reason", "prova"}, asJSON...)...)
 		for _, reason := range []string{c.marks.code(), c.marks.provisional(), c.marks.foreign("STP"), c.marks.foreign("ENI")} {
 			c.run(false, append([]string{"delivery", "redeliver", id, "--new-id", "--reason", "per " + reason}, asJSON...)...)
-			c.run(false, append([]string{"delivery", "redeliver", id, "--new-id", "--reason", "prova", "--actor", reason}, asJSON...)...)
+			c.run(false, append([]string{"delivery", "redeliver", id, "--new-id", "--reason", "prova", "--as", reason, "--key", "x"}, asJSON...)...)
 		}
 	}
 	c.run(true, "delivery", "park", "--state", "retrying", "--reason", "SISS non risponde", "--yes")
@@ -162,7 +161,7 @@ func (c *canary) rotate() {
 	config := filepath.Join(c.hub.Var, "demo.yaml")
 	for _, text := range []string{c.marks.code(), c.marks.provisional(), c.marks.foreign("STP"), c.marks.foreign("ENI")} {
 		c.run(false, "keys", "rotate", "code-nation", "--reason", "fascicolo "+text, "--config", config)
-		c.run(false, "keys", "rotate", "code-nation", "--reason", "scadenza", "--actor", text, "--config", config)
+		c.run(false, "keys", "rotate", "code-nation", "--reason", "scadenza", "--as", text, "--key", "x", "--config", config)
 		c.run(false, "keys", "rotate", text, "--reason", "scadenza", "--config", config)
 		c.run(false, "keys", "destroy", "code-nation", "1", "--reason", "fascicolo "+text, "--config", config)
 	}
@@ -177,7 +176,7 @@ func (c *canary) maintain() {
 	for _, text := range []string{c.marks.code(), c.marks.provisional(), c.marks.foreign("STP"), c.marks.foreign("ENI")} {
 		c.run(false, "maintenance", "on", "--text", "fascicolo "+text)
 		c.run(false, "maintenance", "on", "--text", "chiusura", "--reason", "fascicolo "+text)
-		c.run(false, "maintenance", "on", "--text", "chiusura", "--actor", text)
+		c.run(false, "maintenance", "on", "--text", "chiusura", "--as", text, "--key", "x")
 		c.run(false, "maintenance", "on", "--text", "chiusura", "--until", text)
 		c.run(false, "maintenance", "off", "--reason", "fascicolo "+text)
 	}

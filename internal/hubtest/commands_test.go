@@ -4,7 +4,6 @@ package hubtest_test
 
 import (
 	"errors"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -40,7 +39,7 @@ func hubVerb(t *testing.T, h *hubtest.Hub, args ...string) (string, error) {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), filepath.Join(hubtest.Binaries(t), "sinbahub"), args...)
 	cmd.Dir = hubtest.Root()
-	cmd.Env = append(os.Environ(), "SINBAHUB_VAR="+h.Var)
+	cmd.Env = h.Environ()
 	out, err := cmd.CombinedOutput()
 	return string(out), err
 }

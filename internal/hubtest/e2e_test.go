@@ -60,7 +60,7 @@ type sentLine struct {
 func send(t *testing.T, h *hubtest.Hub, args ...string) (lines []sentLine, exit int) {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), filepath.Join(hubtest.Binaries(t), "sinbahub"), append([]string{"send", "--json"}, args...)...)
-	cmd.Env = append(os.Environ(), "SINBAHUB_VAR="+h.Var)
+	cmd.Env = h.Environ()
 	out, err := cmd.Output()
 	if err != nil && cmd.ProcessState == nil {
 		t.Fatal(err)

@@ -24,8 +24,8 @@ import (
 // findChild asks the hub for a child's code by an identifier on standard input.
 func findChild(t *testing.T, h *hubtest.Hub, identifier string) (code, said string, err error) {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), filepath.Join(hubtest.Binaries(t), "sinbahub"), "subject", "find", "--reason", "richiesta 7/2026", "--actor", "dpo")
-	cmd.Env = append(os.Environ(), "SINBAHUB_VAR="+h.Var)
+	cmd := exec.CommandContext(t.Context(), filepath.Join(hubtest.Binaries(t), "sinbahub"), "subject", "find", "--reason", "richiesta 7/2026")
+	cmd.Env = h.Environ()
 	cmd.Stdin = strings.NewReader(identifier + "\n")
 	var out, told bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &told

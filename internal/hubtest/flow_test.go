@@ -24,7 +24,7 @@ import (
 func writeFlow(t *testing.T, h *hubtest.Hub, ente, day, file string) (out string, exit int) {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), filepath.Join(hubtest.Binaries(t), "sinbahub"), "flusso", "--ente", ente, "--riferimento", day, "-o", file)
-	cmd.Env = append(os.Environ(), "SINBAHUB_VAR="+h.Var)
+	cmd.Env = h.Environ()
 	text, err := cmd.CombinedOutput()
 	if err != nil && cmd.ProcessState == nil {
 		t.Fatal(err)

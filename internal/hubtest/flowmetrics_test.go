@@ -27,7 +27,7 @@ func checkFigures(t *testing.T, h *hubtest.Hub, ente, day string) {
 		{nil, 1},
 	} {
 		cmd := exec.CommandContext(t.Context(), filepath.Join(hubtest.Binaries(t), "sinbahub"), append([]string{"flusso", "--ente", ente, "--riferimento", day}, run.args...)...)
-		cmd.Env = append(os.Environ(), "SINBAHUB_VAR="+h.Var)
+		cmd.Env = h.Environ()
 		out, _ := cmd.CombinedOutput()
 		if exit := cmd.ProcessState.ExitCode(); exit != run.exit {
 			t.Fatalf("exit %d for %q, want %d: %s", exit, run.args, run.exit, out)

@@ -31,6 +31,8 @@ type Hub struct {
 
 	binary string
 	tb     testing.TB
+	// operator is the file of anna's key, once there are People.
+	operator string
 }
 
 // Root is the project's folder.

@@ -33,7 +33,7 @@ func openCommand(t *testing.T, h *hubtest.Hub, signed string, args ...string) (c
 	t.Helper()
 	opened = filepath.Join(t.TempDir(), "opened")
 	cmd = exec.CommandContext(t.Context(), filepath.Join(hubtest.Binaries(t), "sinbahub"), append([]string{"open", "--ticket", signed, "-o", opened}, args...)...)
-	cmd.Env = append(os.Environ(), "SINBAHUB_VAR="+h.Var)
+	cmd.Env = h.Environ()
 	told = new(bytes.Buffer)
 	cmd.Stdout, cmd.Stderr = told, told
 	return cmd, opened, told

@@ -31,16 +31,33 @@ const (
 	Bruno = "bruno"
 )
 
-// People registers both and lets the opener trust them, by the verbs.
+// People registers both and lets the opener trust them, by the verbs. From then on anna signs what is done by
+// commands in h.Environ.
 func (h *Hub) People(tb testing.TB) *People {
 	tb.Helper()
 	p := &People{Dir: tb.TempDir(), hub: h, tb: tb}
-	for name, roles := range map[string][]string{Anna: {"--role", "operator", "--role", "auditor"}, Bruno: {"--role", "privacy-officer"}} {
+	add := func(name string, roles ...string) {
 		fingerprint := p.MakeKey(name)
-		p.Verb(append([]string{"person", "add", name, "--key", filepath.Join(p.Dir, name+".pub"), "--reason", "incarico di prova"}, roles...)...)
+		args := []string{"person", "add", name, "--key", filepath.Join(p.Dir, name+".pub"), "--reason", "incarico di prova"}
+		for _, role := range roles {
+			args = append(args, "--role", role)
+		}
+		p.Verb(args...)
 		p.Verb("person", "trust", name, "--fingerprint", fingerprint, "--reason", "letta al telefono")
 	}
+	add(Bruno, "privacy-officer")
+	add(Anna, "operator", "auditor") // the first operator: until now nobody had to sign
+	h.operator = filepath.Join(p.Dir, Anna+".key")
 	return p
+}
+
+// Environ is the environment of an operator's command beside the hub; once there are People anna is configured.
+func (h *Hub) Environ() []string {
+	environ := append(os.Environ(), "SINBAHUB_VAR="+h.Var)
+	if h.operator != "" {
+		environ = append(environ, "SINBAHUB_OPERATOR_PERSON="+Anna, "SINBAHUB_OPERATOR_KEY_FILE="+h.operator)
+	}
+	return environ
 }
 
 // MakeKey writes the files of a new key and gives its fingerprint.
@@ -95,7 +112,7 @@ func (p *People) Verb(args ...string) string {
 func (p *People) Try(args ...string) (string, error) {
 	p.tb.Helper()
 	cmd := exec.CommandContext(p.tb.Context(), filepath.Join(Binaries(p.tb), "sinbahub"), args...) //nolint:gosec // a test's
-	cmd.Env = append(os.Environ(), "SINBAHUB_VAR="+p.hub.Var)
+	cmd.Env = p.hub.Environ()
 	out, err := cmd.CombinedOutput()
 	return string(out), err
 }

@@ -4,11 +4,16 @@ package hubtest_test
 
 import (
 	"os"
+	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
+	"github.com/google/uuid"
+
 	"github.com/sinbahub/sinbahub/internal/hubtest"
+	"github.com/sinbahub/sinbahub/internal/journal"
 	"github.com/sinbahub/sinbahub/internal/ticket"
 )
 
@@ -23,6 +28,7 @@ func TestE2EPeople(t *testing.T) {
 	}
 	receipt := sent[0].IDRicevuta
 	p := h.People(t)
+	peopleSign(t, h, p)
 	refuse := func(want string, args ...string) {
 		t.Helper()
 		if out, err := p.Try(args...); err == nil || !strings.Contains(out, want) {
@@ -88,5 +94,39 @@ func TestE2EPeople(t *testing.T) {
 	opened, err := os.ReadFile(spared + ".xml")
 	if err != nil || len(opened) == 0 {
 		t.Error(err)
+	}
+}
+
+// peopleSign closes and opens the door as anna, who is configured, and not as anybody else.
+func peopleSign(t *testing.T, h *hubtest.Hub, p *hubtest.People) {
+	t.Helper()
+	if out := p.Verb("maintenance", "on", "--text", "chiusura di prova"); !strings.Contains(out, "by     anna") {
+		t.Errorf("%.300s", out)
+	}
+	key := filepath.Join(p.Dir, "bruno.key")
+	if out, err := p.Try("maintenance", "off", "--as", "bruno", "--key", key); err == nil || !strings.Contains(out, "maintenance off is for operator") {
+		t.Errorf("a privacy officer: %v %.300s", err, out)
+	}
+	if out, err := p.Try("maintenance", "off", "--as", "anna", "--key", key); err == nil || !strings.Contains(out, ticket.ErrActionKey.Error()) {
+		t.Errorf("another's key: %v %.300s", err, out)
+	}
+	unsigned := exec.CommandContext(t.Context(), filepath.Join(hubtest.Binaries(t), "sinbahub"), "maintenance", "off")
+	unsigned.Env = append(os.Environ(), "SINBAHUB_VAR="+h.Var)
+	if out, err := unsigned.CombinedOutput(); err == nil || !strings.Contains(string(out), "--as NAME --key FILE") {
+		t.Errorf("nobody: %v %.300s", err, out)
+	}
+	p.Verb("maintenance", "off", "--reason", "finita")
+	orders := map[uuid.UUID]string{}
+	var done []string
+	for _, e := range hubtest.JournalEntries(t, h.Superuser()) {
+		switch e.Kind { //nolint:exhaustive // no other is about it
+		case journal.ActionSigned:
+			orders[e.ID] = e.Outcome
+		case journal.MaintenanceChanged:
+			done = append(done, e.Actor+" "+orders[e.Other])
+		}
+	}
+	if want := []string{"anna maintenance on", "anna maintenance off"}; len(orders) != len(want) || !slices.Equal(done, want) {
+		t.Errorf("orders %v, done %v", orders, done)
 	}
 }

@@ -125,7 +125,7 @@ func versionOf(t *testing.T, dir string) string {
 func reference(t *testing.T, h *hubtest.Hub, verb, dir string) (code int, out []byte) {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), filepath.Join(hubtest.Binaries(t), "sinbahub"), "reference", verb, dir)
-	cmd.Env = append(os.Environ(), "SINBAHUB_VAR="+h.Var)
+	cmd.Env = h.Environ()
 	out, err := cmd.CombinedOutput()
 	var exit *exec.ExitError
 	if err != nil && !errors.As(err, &exit) {

@@ -27,7 +27,7 @@ func TestBenchReplay(t *testing.T) { //nolint:paralleltest // it measures the ma
 	people := b.hub.People(t)
 	for round := range 3 {
 		cmd := exec.CommandContext(t.Context(), filepath.Join(hubtest.Binaries(t), "sinbahub"), "replay", "verify", "--from", began, "--ticket", people.ReplayTicket())
-		cmd.Env = append(os.Environ(), "SINBAHUB_VAR="+b.hub.Var)
+		cmd.Env = b.hub.Environ()
 		since, opener, database := time.Now(), timeOf(openersOf(b.hub)), databaseTime(b.hub)
 		out, err := cmd.CombinedOutput()
 		took := time.Since(since)

@@ -26,7 +26,7 @@ func replayCommand(t *testing.T, h *hubtest.Hub, p *hubtest.People, args ...stri
 		args = append(slices.Clone(args), "--ticket", p.ReplayTicket())
 	}
 	cmd := exec.CommandContext(t.Context(), filepath.Join(hubtest.Binaries(t), "sinbahub"), append([]string{"replay"}, args...)...)
-	cmd.Env = append(os.Environ(), "SINBAHUB_VAR="+h.Var)
+	cmd.Env = h.Environ()
 	return cmd
 }
 

@@ -184,7 +184,7 @@ func (r *rotating) again(cartella string) {
 // keys runs a verb of keys.
 func (r *rotating) keys(args ...string) (string, error) {
 	cmd := exec.CommandContext(r.t.Context(), filepath.Join(hubtest.Binaries(r.t), "sinbahub"), append([]string{"--config", filepath.Join(r.h.Var, "demo.yaml"), "keys"}, args...)...)
-	cmd.Env = append(os.Environ(), "SINBAHUB_VAR="+r.h.Var)
+	cmd.Env = r.h.Environ()
 	out, err := cmd.CombinedOutput()
 	return string(out), err
 }
@@ -192,7 +192,7 @@ func (r *rotating) keys(args ...string) (string, error) {
 // rotate rotates a key to its end.
 func (r *rotating) rotate(name string) {
 	r.t.Helper()
-	args := []string{"rotate", name, "--reason", "scadenza annuale", "--actor", "m.rossi", "--wait", "60s"}
+	args := []string{"rotate", name, "--reason", "scadenza annuale", "--wait", "60s"}
 	if purpose := map[string]string{"link": "rotate", "seal": "reseal"}[name]; purpose != "" {
 		args = append(args, "--ticket", r.people.Ticket("scadenza annuale", purpose, name, "2"))
 	}
@@ -232,7 +232,7 @@ func (r *rotating) interrupt() {
 	ticket := r.people.Ticket("scadenza annuale", "rotate", "link", "2")
 	ended := make(chan error, 1)
 	go func() {
-		_, err := r.keys("rotate", "link", "--reason", "scadenza annuale", "--actor", "m.rossi", "--wait", "60s", "--ticket", ticket)
+		_, err := r.keys("rotate", "link", "--reason", "scadenza annuale", "--wait", "60s", "--ticket", ticket)
 		ended <- err
 	}()
 	hubtest.Await(r.t, patience, "links indexed anew", func() bool {

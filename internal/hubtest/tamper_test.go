@@ -78,7 +78,7 @@ func newEvidenceWorld(t *testing.T) *evidenceWorld {
 		t.Fatal(err)
 	}
 	w.keep(t, "yesterday")
-	operator := app.AuditOptions{From: instantOf(w.began), To: instantOf(time.Now()), Out: filepath.Join(w.folder, "first.zip"), Reason: "prova", Progress: io.Discard}
+	operator := app.AuditOptions{From: instantOf(w.began), To: instantOf(time.Now()), Out: filepath.Join(w.folder, "first.zip"), Who: app.Who{Reason: "prova"}, Progress: io.Discard}
 	if err := app.ExportEvidence(t.Context(), w.cfg, operator, io.Discard); err != nil {
 		t.Fatal(err)
 	}
@@ -201,7 +201,7 @@ func (w *evidenceWorld) judge(t *testing.T, cfg config.Config, ente string, key 
 	t.Helper()
 	out := filepath.Join(w.folder, "bundle.zip")
 	if err := app.ExportEvidence(t.Context(), cfg, app.AuditOptions{
-		From: instantOf(w.began), To: instantOf(w.outside.At), Ente: ente, Out: out, Force: true, Reason: "prova", Progress: io.Discard,
+		From: instantOf(w.began), To: instantOf(w.outside.At), Ente: ente, Out: out, Force: true, Who: app.Who{Reason: "prova"}, Progress: io.Discard,
 	}, io.Discard); err != nil {
 		if t.Context().Err() != nil {
 			t.Fatal(err)

@@ -62,7 +62,7 @@ const (
 	// goes by months, or leaf:7 and leaf:7-9 for entries that went one by one; Reason is the policy.
 	RecordsRetired Kind = 14
 	// PersonChanged is a person who may sign tickets: Outcome is added, trusted (by the opener) or retired;
-	// Codes have person:name, role:word for each role and key:fingerprint. Actor is the account that did it.
+	// Codes have person:name, role:word for each role and key:fingerprint. Actor and Other are of who did it.
 	PersonChanged Kind = 15
 	// SubjectReidentified is the way back from one pseudonym, written before it is told. It names neither
 	// the subject nor the pseudonym: Commitment is the SHA-256 of the ticket, which does. Actor is the
@@ -92,6 +92,10 @@ const (
 	// SubjectsSeparated says that a subject was taken apart from those that it was joined to: Count is how many
 	// these were; Actor, Reason, Commitment and Codes are as of SubjectErased. The subjects stand in the vault.
 	SubjectsSeparated Kind = 27
+	// ActionSigned is the order to do something that opens nothing, written before any of it is done: Outcome
+	// is the verb, Actor the registered person who signed, Reason why, Commitment the SHA-256 of what was
+	// signed, Codes have action:id. What was done are entries of other kinds, whose Other is this one's ID.
+	ActionSigned Kind = 28
 	// CodesRetried is a communication of codes that SISS refused and an operator has it told again: Delivery is
 	// IdComunicazione, Outcome retry, Actor and Reason say who and why. It stands in the transaction that did it.
 	CodesRetried Kind = 29
@@ -132,11 +136,13 @@ type Entry struct {
 	// Severities is the digest of the severity configuration that an accepted event was judged
 	// under, all zeroes for the released table of its rules' version.
 	Severities [32]byte
-	// Actor is who acted on the hub itself: the name of an operator's account on its machine.
+	// Actor is who acted on the hub itself: a registered person who signed for it, or account:name, an account
+	// on the hub's machine, which nothing proves. Older entries have the account without the word.
 	Actor string
 	// Reason is why, in the actor's words; whoever writes it must have refused identities in it.
 	Reason string
-	// Other is IdRicevuta of a second event that the entry is about.
+	// Other is IdRicevuta of a second event that the entry is about; of what a person did by a verb, the ID of
+	// the entry of what they signed for it (ActionSigned).
 	Other uuid.UUID
 	// Evidence is what a replay needs and its result is compared with.
 	Evidence

@@ -73,6 +73,8 @@ type Act struct {
 	At time.Time
 	// Actor and Reason are the journal's. Whoever fills them in has refused identities in them.
 	Actor, Reason string
+	// Order is the entry of what the actor signed for it; nil if nothing was.
+	Order uuid.UUID
 }
 
 // Acted is what came of an act.
@@ -359,7 +361,7 @@ func (a *Act) entry(t *target, c correction) journal.Entry {
 	return journal.Entry{
 		ID: uuid.Must(uuid.NewV7()), At: a.At, Kind: journal.OperatorActed, Environment: t.environment,
 		Participant: c.participant, Ente: t.ente, Message: c.message, Event: c.event, Delivery: c.id,
-		Attempt: c.attempts, Outcome: string(a.Verb), Actor: a.Actor, Reason: a.Reason,
+		Attempt: c.attempts, Outcome: string(a.Verb), Actor: a.Actor, Reason: a.Reason, Other: a.Order,
 	}
 }
 

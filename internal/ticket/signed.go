@@ -105,6 +105,30 @@ type Signed struct {
 // dash begins a line of a signature (C2SP signed-note).
 const dash = "\u2014 "
 
+// line is the signature as it stands below what it signs.
+func (g Signature) line() string {
+	return dash + g.Name + " " + base64.StdEncoding.EncodeToString(slices.Concat(g.ID[:], g.Bytes[:])) + "\n"
+}
+
+// parseLine reads what line wrote, and more: who reads writes it again and compares.
+func parseLine(line string) (g Signature, ok bool) {
+	name, coded, _ := strings.Cut(strings.TrimSuffix(strings.TrimPrefix(line, dash), "\n"), " ")
+	raw, err := base64.StdEncoding.DecodeString(coded)
+	if err != nil || len(raw) != len(g.ID)+ed25519.SignatureSize || !GoodName(name) {
+		return g, false
+	}
+	g.Name = name
+	copy(g.ID[:], raw)
+	copy(g.Bytes[:], raw[len(g.ID):])
+	return g, true
+}
+
+// good tells whether it is a person's own over a text.
+func (g Signature) good(p Person, text string) bool {
+	return g.Name == p.Name && len(p.Key) == ed25519.PublicKeySize && !weak(p.Key) && keyID(p.Name, p.Key) == g.ID &&
+		ed25519.Verify(p.Key, []byte(text), g.Bytes[:])
+}
+
 // mostSignatures is how many a ticket needs, and may have.
 const mostSignatures = 2
 
@@ -113,7 +137,7 @@ func (s Signed) Bytes() []byte {
 	var b bytes.Buffer
 	b.WriteString(s.Text() + "\n")
 	for _, g := range s.Signatures {
-		b.WriteString(dash + g.Name + " " + base64.StdEncoding.EncodeToString(slices.Concat(g.ID[:], g.Bytes[:])) + "\n")
+		b.WriteString(g.line())
 	}
 	return b.Bytes()
 }
@@ -136,14 +160,10 @@ func Parse(file []byte) (Signed, error) {
 	}
 	s := Signed{Ticket: t}
 	for line := range strings.Lines(string(file[at+2:])) {
-		name, coded, _ := strings.Cut(strings.TrimSuffix(strings.TrimPrefix(line, dash), "\n"), " ")
-		raw, err := base64.StdEncoding.DecodeString(coded)
-		if err != nil || len(raw) != len(Signature{}.ID)+ed25519.SignatureSize || !GoodName(name) || len(s.Signatures) == mostSignatures {
+		g, ok := parseLine(line)
+		if !ok || len(s.Signatures) == mostSignatures {
 			return Signed{}, ErrFormat
 		}
-		g := Signature{Name: name}
-		copy(g.ID[:], raw)
-		copy(g.Bytes[:], raw[len(g.ID):])
 		s.Signatures = append(s.Signatures, g)
 	}
 	// Times, ids, the last bits of base64 and the end of a line can be written in several ways.
@@ -205,7 +225,7 @@ func (s Signed) Verify(origin string, env hub.Environment, persons []Person) err
 			return ErrPerson
 		}
 		signed[i] = persons[at]
-		if key := signed[i].Key; len(key) != ed25519.PublicKeySize || weak(key) || keyID(g.Name, key) != g.ID || !ed25519.Verify(key, []byte(s.Text()), g.Bytes[:]) {
+		if !g.good(signed[i], s.Text()) {
 			return [...]error{ErrSignature, ErrApproval}[i]
 		}
 	}

@@ -1,6 +1,6 @@
-// Package ticket says what two people allow: a text of one form, signed by both with Ed25519 keys of their
-// own. It is written, signed and checked without a database or a network; whoever acts on a ticket (the
-// opener) checks it again, against the people it knows itself, and takes it once.
+// Package ticket says what two people allow, and what one person orders (Action): a text of one form, signed
+// with Ed25519 keys of their own. It is written, signed and checked without a database or a network; whoever
+// acts on a ticket (the opener) checks it again, against the people it knows itself, and takes it once.
 //
 // A signed ticket is a C2SP signed note, https://c2sp.org/signed-note: the text, an empty line, a line for
 // each signature. So who has the text and an Ed25519 key can sign with any tool: a signature is over the
@@ -188,9 +188,11 @@ func (t Ticket) Check() error {
 func (t Ticket) Single() bool { return t.Scope.Kind == OneMessage || t.Scope.Kind == OnePseudonym }
 
 // goodReason tells whether a text is one line without signs that hide others.
-func goodReason(text string) bool {
+func goodReason(text string) bool { return goodLine(text, longestReason) }
+
+func goodLine(text string, most int) bool {
 	n := utf8.RuneCountInString(text)
-	return utf8.ValidString(text) && n >= 1 && n <= longestReason && strings.TrimSpace(text) == text &&
+	return utf8.ValidString(text) && n >= 1 && n <= most && strings.TrimSpace(text) == text &&
 		!strings.ContainsFunc(text, func(r rune) bool { return !unicode.IsPrint(r) })
 }
 

@@ -23,7 +23,8 @@ func kindName(kind byte) string {
 		6: "reconciled", 7: "maintenance changed", 8: "configuration changed", 9: "operator acted",
 		10: "message opened", 11: "journal restored", 12: "evidence exported", 13: "messages replayed",
 		14: "records retired", 15: "person changed", 16: "subject reidentified", 17: "ticket refused", 18: "ticket revoked",
-		20: "key rotated", 21: "codes told", 25: "subject erased", 26: "subject looked at", 27: "subjects separated", 29: "codes retried",
+		20: "key rotated", 21: "codes told", 25: "subject erased", 26: "subject looked at", 27: "subjects separated",
+		28: "action signed", 29: "codes retried",
 	}
 	if int(kind) < len(names) && names[kind] != "" {
 		return names[kind]
