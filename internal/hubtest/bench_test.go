@@ -202,16 +202,13 @@ func benchProcesses() []string { return []string{"serve", "jail", "postgres", "s
 
 func (f figures) print() {
 	fmt.Printf("\naccepted %d in %.1f s: %.0f events/s\n", f.accepted, f.took.Seconds(), f.rate())
-	fmt.Printf("latency p50 %v  p90 %v  p99 %v  max %v\n", quantile(f.latencies, .5), quantile(f.latencies, .9), quantile(f.latencies, .99), quantile(f.latencies, 1))
+	latency := func(q float64) time.Duration { return quantile(f.latencies, q).Round(time.Microsecond) }
+	fmt.Printf("latency p50 %v  p90 %v  p99 %v  max %v\n", latency(.5), latency(.9), latency(.99), latency(1))
 	fmt.Printf("backlog at the end %d events = %.2f s of the accept rate\n", f.backlog, float64(f.backlog)/f.rate())
 	for _, name := range benchProcesses() {
 		fmt.Printf("cpu %-9s %6.0f us an accepted event, resident %4d MB (before %4d MB)\n", name, f.cpu(name), f.after[name].rss>>20, f.before[name].rss>>20)
 	}
 	fmt.Printf("cpu hub+jail+postgres %.0f us an accepted event\n", f.cpu("serve")+f.cpu("jail")+f.cpu("postgres"))
-}
-
-func quantile(sorted []time.Duration, q float64) time.Duration {
-	return sorted[int(float64(len(sorted)-1)*q)].Round(time.Microsecond)
 }
 
 // printRestart measures from the start of serve on an existing cluster to the first receipt.

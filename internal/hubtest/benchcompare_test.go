@@ -40,7 +40,7 @@ func TestBenchCompare(t *testing.T) { //nolint:paralleltest // it measures the m
 		return
 	}
 	fmt.Printf("\n%d rounds, median (least to most)\n%-36s %-28s %-28s %s\n", rounds, "", "base", "new", "new/base in the same round")
-	for _, name := range sides[0].names {
+	for _, name := range sides[0].names { //nolint:paralleltest // no test: it prints
 		base, now := sides[0].values[name], sides[1].values[name]
 		fmt.Printf("%-36s %-28s %-28s %s\n", name, spread(base, "%.0f"), spread(now, "%.0f"), spread(ratios(now, base), "%.3f"))
 	}
@@ -48,7 +48,7 @@ func TestBenchCompare(t *testing.T) { //nolint:paralleltest // it measures the m
 
 // TestBenchProfile keeps the CPU profile of serve under the load, in the file BENCH_PROFILE. The
 // binaries of BENCH_NEW must be built with -tags profile. Run it by `make bench-profile`.
-func TestBenchProfile(t *testing.T) { //nolint:paralleltest // it measures the machine
+func TestBenchProfile(t *testing.T) {
 	path, folder := os.Getenv("BENCH_PROFILE"), os.Getenv("BENCH_NEW")
 	if path == "" || folder == "" {
 		t.Skip("BENCH_PROFILE names no file or BENCH_NEW no folder of binaries")

@@ -5,7 +5,6 @@ package hubtest_test
 import (
 	"fmt"
 	"os"
-	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -73,18 +72,10 @@ func outOf(failures, n int) string {
 	return fmt.Sprintf("0 in %d (rate below 3/n = %.2g %%)", n, min(100, 300/float64(n)))
 }
 
-// quantile is the duration that so much of all does not exceed.
-func quantile(all []time.Duration, q float64) time.Duration {
-	if len(all) == 0 {
-		return 0
-	}
-	sorted := slices.Sorted(slices.Values(all))
-	return sorted[min(len(sorted)-1, int(q*float64(len(sorted))))].Round(time.Millisecond)
-}
-
 // quantiles tells the middle, the 99th percentile and the longest.
 func quantiles(all []time.Duration) string {
-	return fmt.Sprintf("p50 %v, p99 %v, longest %v", quantile(all, .5), quantile(all, .99), quantile(all, 1))
+	figure := func(q float64) time.Duration { return quantile(all, q).Round(time.Millisecond) }
+	return fmt.Sprintf("p50 %v, p99 %v, longest %v", figure(.5), figure(.99), figure(1))
 }
 
 // findingsRows adds what the checker found to a table.

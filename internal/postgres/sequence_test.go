@@ -246,6 +246,37 @@ func TestProofIsMadeForWhatACheckpointHolds(t *testing.T) {
 	}
 }
 
+// A connection that breaks while tiles are read says nothing of the tree.
+func TestLostConnectionIsNoBrokenTree(t *testing.T) {
+	t.Parallel()
+	db := hubtest.Database(t)
+	store, key := open(t, db), journalKey(t)
+	entries := []journal.Entry{note(journal.EventAccepted, 1, 1), note(journal.EventAccepted, 1, 1)}
+	record(t, store, entries...)
+	sequence(t, store)
+	c, err := always(t, store, key, journal.Checkpoint{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	record(t, store, note(journal.EventAccepted, 1, 1))
+	sequence(t, store)
+	if _, err := superuser(t, db).Exec(t.Context(), `
+ALTER TABLE hub.journal_tile RENAME TO journal_tile_there;
+CREATE VIEW hub.journal_tile AS
+SELECT level, number, hashes FROM hub.journal_tile_there
+WHERE CASE WHEN pg_terminate_backend(pg_backend_pid()) THEN pg_sleep(10) IS NOT NULL END;
+GRANT SELECT ON hub.journal_tile TO hub_app`); err != nil {
+		t.Fatal(err)
+	}
+	_, proven := store.Prove(t.Context(), entries[0].ID, c)
+	for what, err := range map[string]error{"proof": proven, "consistency": store.CheckConsistent(t.Context(), c)} {
+		var fault *hub.Error
+		if errors.Is(err, journal.ErrTree) || !errors.As(err, &fault) || fault.Kind != hub.Unavailable {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+}
+
 func TestCheckpointsAreSignedWhenDue(t *testing.T) {
 	t.Parallel()
 	db := hubtest.Database(t)

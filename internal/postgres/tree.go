@@ -31,8 +31,19 @@ func (tileReader) Height() int { return journal.TileHeight }
 
 func (r tileReader) ReadTiles(tiles []tlog.Tile) ([][]byte, error) {
 	*r.read = append(*r.read, tiles...)
-	return readTiles(r.ctx(), r.q, tiles)
+	data, err := readTiles(r.ctx(), r.q, tiles)
+	if err != nil && !errors.Is(err, journal.ErrTree) {
+		return nil, unreadError{err}
+	}
+	return data, err
 }
+
+// unreadError says that tiles could not be read, which says nothing of what they are: x/mod finds errors of its
+// own in those that could.
+type unreadError struct{ error }
+
+// Unwrap gives the cause.
+func (e unreadError) Unwrap() error { return e.error }
 
 func (tileReader) SaveTiles([]tlog.Tile, [][]byte) {}
 
@@ -62,12 +73,7 @@ func (s *Store) consistent(ctx context.Context, q session, head Head, c journal.
 	if err == nil || errors.Is(err, journal.ErrTree) {
 		return err
 	}
-	if _, ok := errors.AsType[*ServerError](masked(err)); ok || ctx.Err() != nil {
-		return unavailable(err)
-	}
-	// x/mod found a tile that is not what its parent says, or the connection broke: only the former
-	// comes again.
-	if pingErr := s.pool.Ping(ctx); pingErr != nil {
+	if _, ok := errors.AsType[unreadError](err); ok {
 		return unavailable(err)
 	}
 	if damage, ok := blame(ctx, q, head, *read); ok {
@@ -230,7 +236,11 @@ func (s *Store) Prove(ctx context.Context, entry uuid.UUID, c journal.Checkpoint
 	}
 	p.Leaf = leaf.Bytes()
 	hashes, _ := hashesOf(ctx, s.pool, Head{Size: c.Size, Root: c.Root})
-	if p.Hashes, err = tlog.ProveRecord(c.Size, p.Index, hashes); err != nil {
+	p.Hashes, err = tlog.ProveRecord(c.Size, p.Index, hashes)
+	if _, ok := errors.AsType[unreadError](err); ok {
+		return nil, unavailable(err)
+	}
+	if err != nil {
 		return nil, hub.NewError(hub.Internal, hub.CodeInternal, journal.ErrTree)
 	}
 	if tlog.CheckRecord(p.Hashes, c.Size, c.Root, p.Index, leaf.Hash()) != nil {
