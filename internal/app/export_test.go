@@ -5,6 +5,7 @@ import (
 	"io"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
@@ -12,6 +13,7 @@ import (
 	"github.com/sinbahub/sinbahub/internal/config"
 	"github.com/sinbahub/sinbahub/internal/hub"
 	"github.com/sinbahub/sinbahub/internal/postgres"
+	"github.com/sinbahub/sinbahub/internal/pseudonym"
 )
 
 // Dated is what serve follows reference.dir with, for tests.
@@ -159,4 +161,22 @@ var ScopeOf = scopeOf
 func AccountName() string {
 	name, _ := accountName()
 	return name
+}
+
+// Keyring is the keyring of a running serve, with a clock of the test's.
+type Keyring struct{ k *keyring }
+
+// NewKeyring makes one.
+func NewKeyring(cfg config.Config, keys *pseudonym.Keys, store *postgres.Store, now func() time.Time) Keyring {
+	k := newKeyring(cfg, keys, store, zap.NewNop())
+	k.now = now
+	return Keyring{k}
+}
+
+// Look is keyring.look, and MaySend keyring.maySend.
+func (k Keyring) Look(ctx context.Context) error { return k.k.look(ctx) }
+
+// MaySend is the latter.
+func (k Keyring) MaySend(ctx context.Context, subject uuid.UUID, epoch int32) (bool, error) {
+	return k.k.maySend(ctx, subject, epoch)
 }

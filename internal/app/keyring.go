@@ -44,6 +44,9 @@ type keyring struct {
 	changed time.Time
 	// told is the epoch of SISS's codes up to which it knows all codes.
 	told atomic.Int32
+	// said is when the last look began after which the database knew what this instance uses; nil before.
+	said atomic.Pointer[time.Time]
+	now  func() time.Time
 	// refused is the last fault that was logged.
 	refused string
 	// signer is the journal's key, nil before there is one.
@@ -64,7 +67,7 @@ const nameJournal = "journal"
 
 // newKeyring takes part in rotations with keys that were just loaded.
 func newKeyring(cfg config.Config, keys *pseudonym.Keys, store *postgres.Store, log *zap.Logger) *keyring {
-	return &keyring{dir: cfg.Keys.Dir, env: cfg.Env(), keys: keys, store: store, log: log.Named("keys"), instance: uuid.New()}
+	return &keyring{dir: cfg.Keys.Dir, env: cfg.Env(), keys: keys, store: store, log: log.Named("keys"), instance: uuid.New(), now: time.Now}
 }
 
 // sign takes the journal's key in.
@@ -92,19 +95,34 @@ func (k *keyring) run(ctx context.Context) error {
 
 // look does it once.
 func (k *keyring) look(ctx context.Context) error {
-	failed := k.reload(ctx)
-	if err := k.follow(ctx); err != nil {
-		return errors.Join(failed, err)
-	}
+	began := k.now()
+	// What is used is said whatever failed: who cannot follow still makes codes of the epoch before.
+	failed := errors.Join(k.reload(ctx), k.follow(ctx))
 	held, used := k.keys.Held(), k.keys.InUse()
 	if k.signer != nil {
 		held[nameJournal], used[nameJournal] = k.signer.Held(), k.signer.InUse()
 	}
-	k.settled = settle(k.settled, used, time.Now())
+	k.settled = settle(k.settled, used, began)
 	for name, u := range k.settled {
 		used[name] = u.told
 	}
-	return errors.Join(failed, k.store.HoldKeys(ctx, postgres.Held{Environment: k.env, Instance: k.instance, Epochs: held, InUse: used}))
+	if err := k.store.HoldKeys(ctx, postgres.Held{Environment: k.env, Instance: k.instance, Epochs: held, InUse: used}); err != nil {
+		return errors.Join(failed, err)
+	}
+	k.said.Store(&began)
+	return failed
+}
+
+// current tells whether the database was told so lately what this instance uses that it still counts as running
+// for all others: who tells codes waits for it, and so finds every event that was accepted here until now.
+func (k *keyring) current() bool {
+	said, now := k.said.Load(), k.now()
+	if said == nil {
+		return false
+	}
+	// By both clocks: each may stand still or be set.
+	byWall := now.Round(0).Sub(said.Round(0))
+	return now.Sub(*said) < delivery.HolderTime/2 && byWall < delivery.HolderTime/2 && byWall >= 0
 }
 
 // settle follows what is in use at a moment. What is in use at the first look is from the start, before which
@@ -210,8 +228,12 @@ func useEpochs(ctx context.Context, keys *pseudonym.Keys, store *postgres.Store,
 
 // maySend tells whether an event with a code of an epoch may leave (delivery.Parts.MaySend). One with an
 // earlier code than the one in use may, once it stands in a communication which code continues it: somebody
-// may have accepted it after all others were told.
+// may have accepted it after all others were told. An instance that stood still does not know what is in use, and
+// the event that leaves may be the one that it accepted just now: none leaves before it has looked.
 func (k *keyring) maySend(ctx context.Context, subject uuid.UUID, epoch int32) (bool, error) {
+	if !k.current() {
+		return false, nil
+	}
 	if epoch < k.keys.InUse()[pseudonym.NameOfCodes(pseudonym.Nation)] {
 		err := k.store.PlanCode(ctx, k.env, subject, epoch)
 		return err == nil, err

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"syscall"
@@ -246,13 +247,25 @@ func (r *rotation) step(ctx context.Context, epoch int32, from, to postgres.KeyS
 	}
 	first := int32(1)
 	return r.op.store.StepKey(ctx, postgres.KeyStep{
-		Environment: r.op.env, Name: r.o.Name, Epoch: epoch, From: from, To: to, First: first,
+		Environment: r.op.env, Name: r.o.Name, Epoch: epoch, From: from, To: to, First: first, FirstMade: r.madeAt(first),
 		Entry: r.who.mark(journal.Entry{
 			ID: uuid.Must(uuid.NewV7()), At: time.Now().UTC().Truncate(time.Microsecond), Kind: journal.KeyRotated, Environment: r.op.env,
 			Outcome: string(to), Reason: r.o.Who.Reason,
 			Codes: []hub.Code{hub.Code("key:" + r.o.Name), hub.Code("epoch:" + strconv.Itoa(int(epoch)))},
 		}),
 	})
+}
+
+// madeAt is when an epoch of the key was made, as its file here says; zero if none does.
+func (r *rotation) madeAt(epoch int32) time.Time {
+	if r.o.Name != nameJournal {
+		return pseudonym.MadeAt(r.cfg.Keys.Dir, r.op.env, r.o.Name, epoch)
+	}
+	info, err := os.Stat(filepath.Join(r.cfg.JournalKeys(), pseudonym.EpochName(nameJournal, epoch)+".pub"))
+	if err != nil {
+		return time.Time{}
+	}
+	return info.ModTime()
 }
 
 // poll is how often a waiting command looks.
@@ -355,6 +368,9 @@ type KeyLine struct {
 
 // KeyStatus tells of every epoch of every key that is rotated.
 func KeyStatus(ctx context.Context, cfg config.Config, o KeyOptions, out io.Writer) error {
+	if o.Name != "" && !slices.Contains(rotated(), o.Name) {
+		return errKeyName
+	}
 	op, err := openOperator(ctx, cfg, reading)
 	if err != nil {
 		return err
@@ -397,6 +413,9 @@ func (op *operator) keyLine(ctx context.Context, v *vaultCounts, k postgres.KeyE
 		return line, err
 	}
 	line.Running, line.Holding, line.Using = h.Running, h.Holding, h.Using
+	if k.Name == pseudonym.NameLink && k.State == postgres.KeyActive {
+		line.Using = h.Holding // the vault's own row decides for all that hold it
+	}
 	if line.Depends, line.Rows, err = op.depends(ctx, v, k); err != nil {
 		return line, err
 	}

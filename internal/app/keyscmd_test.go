@@ -1,6 +1,7 @@
 package app_test
 
 import (
+	"encoding/json"
 	"errors"
 	"io"
 	"maps"
@@ -252,5 +253,40 @@ func TestAnEpochOfCodesIsKeptForWhatSISSIsToBeTold(t *testing.T) {
 	err = d.admin.QueryRow(t.Context(), "SELECT subject_epoch, joined_epoch FROM hub.code_join WHERE motive = 'SEPARAZIONE'").Scan(&one, &other)
 	if err != nil || one != 2 || other != 2 {
 		t.Errorf("separated by codes of epochs %d and %d: %v", one, other, err)
+	}
+}
+
+// TestKeyStatusTellsWhatIsSo: of a key that never was, nothing but which there are; of the first epoch when its file
+// was made, also after a rotation; and that who holds the key of the link uses it.
+func TestKeyStatusTellsWhatIsSo(t *testing.T) {
+	t.Parallel()
+	d := keyDesk(t)
+	made := time.Date(2025, 3, 4, 5, 6, 7, 0, time.UTC)
+	d.cfg.Keys.Dir = filepath.Join(t.TempDir(), "keys")
+	if err := pseudonym.InitKeys(d.cfg.Keys.Dir, hub.Prod, made); err != nil {
+		t.Fatal(err)
+	}
+	var told strings.Builder
+	if err := app.KeyStatus(t.Context(), d.cfg, app.KeyOptions{Name: "nonsense"}, &told); !errors.Is(err, app.ErrKeyName) || told.Len() > 0 {
+		t.Errorf("%v: %s", err, told.String())
+	}
+	region := pseudonym.NameOfCodes(pseudonym.Region)
+	if err := app.RotateKey(t.Context(), d.cfg, keyOptions(region, 0), io.Discard); err != nil {
+		t.Fatal(err)
+	}
+	d.exec(t, `INSERT INTO hub.key_holder (environment, instance, name, epoch, in_use, seen_at)
+		VALUES (1, gen_random_uuid(), 'link', 1, false, now() + interval '1 hour')`)
+	for name, want := range map[string]func(app.KeyLine) bool{
+		region:             func(l app.KeyLine) bool { return l.MadeAt.Equal(made) && l.ActiveAt.Equal(made) },
+		pseudonym.NameLink: func(l app.KeyLine) bool { return l.Running == 1 && l.Holding == 1 && l.Using == 1 },
+	} {
+		told.Reset()
+		if err := app.KeyStatus(t.Context(), d.cfg, app.KeyOptions{Name: name, JSON: true}, &told); err != nil {
+			t.Fatal(err)
+		}
+		var line app.KeyLine // the first epoch's
+		if err := json.NewDecoder(strings.NewReader(told.String())).Decode(&line); err != nil || line.Epoch != 1 || !want(line) {
+			t.Errorf("%s: %v: %s", name, err, told.String())
+		}
 	}
 }

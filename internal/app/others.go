@@ -19,6 +19,8 @@ import (
 // ente is given, and by counts.
 type others struct {
 	joined prometheus.Counter
+	// frozen counts events that said what would lead from an adopted child to another name.
+	frozen prometheus.Counter
 	// found is by rule; failed counts children whose cases could not be compared.
 	found  *prometheus.CounterVec
 	failed prometheus.Counter
@@ -32,6 +34,10 @@ func newOthers(registerer prometheus.Registerer) *others {
 			Help: "Joins of two subjects that an event said to be one child, once they are in the journal.",
 		}),
 	}
+	o.frozen = prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "hub_subjects_frozen_total",
+		Help: "Events that gave an adopted child another name, or the name of an adopted one to another: not followed.",
+	})
 	o.found = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "hub_cross_ente_findings_total",
 		Help: "What events of two enti say together of one child and neither alone, by rule, once it is in the journal.",
@@ -43,7 +49,7 @@ func newOthers(registerer prometheus.Registerer) *others {
 	for _, rule := range othersRules() {
 		o.found.WithLabelValues(rule)
 	}
-	registerer.MustRegister(o.joined, o.found, o.failed)
+	registerer.MustRegister(o.joined, o.frozen, o.found, o.failed)
 	return o
 }
 
@@ -87,8 +93,9 @@ func (s *server) journalJoins(ctx context.Context) error {
 		}
 		return accepted, err
 	}, s.joinable)
+	s.others.frozen.Add(float64(frozen))
 	if frozen > 0 {
-		s.log.Warn("children were not joined: one of each pair was adopted", zap.Int("pairs", frozen))
+		s.log.Warn("events gave children who were adopted another name: not followed", zap.Int("events", frozen))
 	}
 	if err != nil {
 		return err

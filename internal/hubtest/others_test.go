@@ -205,6 +205,7 @@ func TestE2EOthersHistoryIsForThePrivacyOfficerOnly(t *testing.T) {
 	if more := subjects() - before; more != 1 {
 		t.Errorf("%d new children, want the adopted one only", more)
 	}
+	hubtest.Await(t, othersPatience, "what was not followed is counted", func() bool { return h.Samples()["hub_subjects_frozen_total"] == 2 })
 	checkStates(t, h)
 }
 

@@ -76,14 +76,17 @@ type KeyStep struct {
 	Epoch       int32
 	// From is empty for an epoch that the database does not know.
 	From, To KeyState
-	// First is the epoch in use of a key that never was rotated: it gets its row with the first step.
-	First int32
-	Entry journal.Entry
+	// First is the epoch in use of a key that never was rotated: it gets its row with the first step. FirstMade is
+	// when it was made, zero if nothing tells.
+	First     int32
+	FirstMade time.Time
+	Entry     journal.Entry
 }
 
 const firstEpochSQL = `
 INSERT INTO hub.key_epoch (environment, name, epoch, state, made_at, active_at)
-SELECT $1, $2, $3, 'active', c.now, c.now FROM (SELECT hub.hub_now() AS now) c
+SELECT $1, $2, $3, 'active', c.made, c.made
+FROM (SELECT least($4::timestamptz, hub.hub_now()) AS made) c
 WHERE NOT EXISTS (SELECT FROM hub.key_epoch k WHERE k.environment = $1 AND k.name = $2)`
 
 const makeEpochSQL = `
@@ -108,8 +111,12 @@ WHERE k.environment = $1 AND k.name = $2 AND k.epoch = $3 AND k.state = $4`
 func (s *Store) StepKey(ctx context.Context, step KeyStep) error {
 	ctx, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
+	var made *time.Time
+	if !step.FirstMade.IsZero() {
+		made = &step.FirstMade
+	}
 	err := s.inTx(ctx, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, firstEpochSQL, step.Environment, step.Name, step.First); err != nil {
+		if _, err := tx.Exec(ctx, firstEpochSQL, step.Environment, step.Name, step.First, made); err != nil {
 			return err
 		}
 		if step.To == KeyActive {

@@ -27,6 +27,24 @@ func NameOfCodes(d Domain) string { return string(PurposeCode) + "-" + string(d)
 // EpochName is the name of one epoch of a key.
 func EpochName(name string, epoch int32) string { return fmt.Sprintf("%s-%d", name, epoch) }
 
+// MadeAt is when an epoch of a key was made, as its file in a folder says; zero if there is none that can be read.
+func MadeAt(dir string, env hub.Environment, name string, epoch int32) time.Time {
+	p, d, ok := purposeOf(name)
+	if !ok {
+		return time.Time{}
+	}
+	id := keyID{environment: env, purpose: p, domain: d, epoch: epoch}
+	file, err := readKeyFile(filepath.Join(dir, id.name()), id)
+	if err != nil {
+		return time.Time{}
+	}
+	at, err := time.Parse(time.RFC3339, file.CreatedAt)
+	if err != nil {
+		return time.Time{}
+	}
+	return at
+}
+
 // purposeOf is what a name says.
 func purposeOf(name string) (p Purpose, d Domain, ok bool) {
 	switch name {
