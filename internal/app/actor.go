@@ -47,8 +47,9 @@ type signer struct {
 	env    hub.Environment
 	origin string
 	// key is nil where an account acts.
-	key     ed25519.PrivateKey
-	account string
+	key ed25519.PrivateKey
+	// configured says that the person was not named on the command line.
+	configured bool
 }
 
 // checkWhy tells what is wrong with a reason, which stands in the journal.
@@ -67,20 +68,20 @@ func newSigner(cfg config.Config, w Who) (*signer, error) {
 	if err := checkWhy(w.Reason); err != nil {
 		return nil, err
 	}
-	if w.As == "" && w.Key == "" {
+	configured := w.As == "" && w.Key == ""
+	if configured {
 		w.As, w.Key = cfg.Operator.Person, cfg.Operator.KeyFile
 	}
-	s := &signer{who: w, env: cfg.Env(), origin: cfg.JournalOrigin()}
-	var err error
+	s := &signer{who: w, env: cfg.Env(), origin: cfg.JournalOrigin(), configured: configured}
 	switch {
 	case w.As == "" && w.Key == "":
-		s.account, err = accountName()
-		return s, err
+		return s, nil
 	case w.As == "" || w.Key == "":
 		return nil, errHalfSign
 	case !ticket.GoodName(w.As) || CheckReason(w.As) != nil:
 		return nil, errPersonName
 	}
+	var err error
 	s.key, err = readPersonKey(w.Key)
 	return s, err
 }
@@ -107,14 +108,18 @@ func (s *signer) sign(ctx context.Context, store *postgres.Store, verb ticket.Ve
 	if err != nil {
 		return acting{}, fmt.Errorf("read who may act: %w", err)
 	}
-	if s.key == nil {
-		if slices.ContainsFunc(persons, func(p ticket.Person) bool { return slices.Contains(p.Roles, ticket.Operator) }) {
-			return acting{}, errUnsigned
+	operated := slices.ContainsFunc(persons, func(p ticket.Person) bool { return slices.Contains(p.Roles, ticket.Operator) })
+	if s.key == nil && operated {
+		return acting{}, errUnsigned
+	}
+	known := slices.ContainsFunc(persons, func(p ticket.Person) bool { return p.Name == s.who.As })
+	// A configuration that names who is to be the first operator must not keep them from being registered.
+	if s.key == nil || s.configured && !operated && !known {
+		account, err := accountName()
+		if err == nil && s.who.Notes != nil {
+			say(s.who.Notes, "No operator is registered (sinbahub person add): the journal has %s, which nobody signed.\n", account)
 		}
-		if s.who.Notes != nil {
-			say(s.who.Notes, "No operator is registered (sinbahub person add): the journal has %s, which nobody signed.\n", s.account)
-		}
-		return acting{name: s.account}, nil
+		return acting{name: account}, err
 	}
 	now := time.Now().UTC()
 	action := ticket.Action{

@@ -97,8 +97,16 @@ func TestAPersonSignsWhatTheyDo(t *testing.T) {
 	}
 	var order, act journal.Entry
 	acts := 0
+	orders := map[uuid.UUID]string{}
 	for _, e := range hubtest.JournalEntries(t, s.admin) {
+		if e.Kind == journal.ActionSigned {
+			orders[e.ID] = e.Actor + " " + e.Outcome
+		}
 		switch {
+		case e.Kind == journal.PersonChanged && e.Actor != app.AccountName():
+			if want := e.Actor + map[string]string{"added": " person add", "retired": " person retire"}[e.Outcome]; orders[e.Other] != want {
+				t.Errorf("order %q, want %q", orders[e.Other], want)
+			}
 		case e.Kind == journal.ActionSigned && e.Outcome == string(ticket.DeliveryPark):
 			order = e
 		case e.Kind == journal.OperatorActed:
@@ -151,14 +159,17 @@ func TestTheAccountActsUntilThereIsAnOperator(t *testing.T) {
 	if !strings.Contains(notes.String(), app.AccountName()) || !strings.HasPrefix(app.AccountName(), "account:") {
 		t.Errorf("%q said of %q", notes.String(), app.AccountName())
 	}
+	anna, unsigned := s.as("anna"), s.cfg
+	s.cfg.Operator.Person, s.cfg.Operator.KeyFile = anna.As, anna.Key
+	if err := s.add(anna, "anna", "operator"); !errors.Is(err, ticket.ErrActionPerson) {
+		t.Errorf("as somebody who is not registered: %v", err)
+	}
 	if err := s.add(app.Who{}, "anna", "operator"); err != nil {
 		t.Fatal(err)
 	}
-	if err := app.BeginMaintenance(t.Context(), s.cfg, on, io.Discard); !errors.Is(err, app.ErrUnsigned) {
+	if err := app.BeginMaintenance(t.Context(), unsigned, on, io.Discard); !errors.Is(err, app.ErrUnsigned) {
 		t.Errorf("unsigned: %v", err)
 	}
-	anna := s.as("anna")
-	s.cfg.Operator.Person, s.cfg.Operator.KeyFile = anna.As, anna.Key
 	out.Reset()
 	if err := app.BeginMaintenance(t.Context(), s.cfg, on, &out); err != nil || !strings.Contains(out.String(), "by     anna") {
 		t.Errorf("configured: %v %s", err, out.String())
@@ -272,11 +283,13 @@ func TestOrdersAreVerified(t *testing.T) {
 	if out, err := show(false); !errors.Is(err, app.ErrRefused) || !strings.Contains(out, ticket.ErrActionKey.Error()) {
 		t.Errorf("changed: %v\n%s", err, out)
 	}
-	s.exec(t, "UPDATE hub.action SET action = (SELECT o.action FROM hub.action o WHERE o.verb = 'person retire' LIMIT 1) WHERE verb = 'maintenance on'")
+	// Another order of the same person, with the same words: only the digest tells them apart.
+	s.exec(t, `UPDATE hub.action a SET action = (SELECT o.action FROM hub.action o WHERE o.verb = 'person add' AND o.person = 'bruno' AND o.action_id <> a.action_id)
+		WHERE a.verb = 'person add' AND a.person = 'bruno'`)
+	s.exec(t, "DELETE FROM hub.action WHERE verb = 'maintenance on'")
 	if out, err := show(false); !errors.Is(err, app.ErrRefused) || !strings.Contains(out, "NOT what the journal") {
 		t.Errorf("another's: %v\n%s", err, out)
 	}
-	s.exec(t, "DELETE FROM hub.action WHERE verb = 'maintenance on'")
 	s.exec(t, "DELETE FROM hub.journal_entry WHERE kind = 28")
 	if out, err := show(false); err != nil || strings.Count(out, "beyond its period") != 5 {
 		t.Errorf("after retention: %v\n%s", err, out)

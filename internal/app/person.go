@@ -172,8 +172,10 @@ func rolesText(roles []ticket.Role) string {
 // account does it, also where an operator is registered: what it changes is that user's own file, and a
 // person's private key has no business on the opener's machine.
 func TrustPerson(ctx context.Context, cfg config.Config, o PersonOptions, out io.Writer) error {
-	cfg.Operator = config.Operator{}
-	signer, err := newSigner(cfg, Who{Reason: o.Who.Reason})
+	if err := checkWhy(o.Who.Reason); err != nil {
+		return err
+	}
+	account, err := accountName()
 	if err != nil {
 		return err
 	}
@@ -208,7 +210,7 @@ func TrustPerson(ctx context.Context, cfg config.Config, o PersonOptions, out io
 		return err
 	}
 	// In the journal first: a line that nobody noted must not be there.
-	if err := store.JournalOpening(ctx, acting{name: signer.account}.mark(personEntry(cfg.Env(), p, personTrusted, o.Who.Reason))); err != nil {
+	if err := store.JournalOpening(ctx, acting{name: account}.mark(personEntry(cfg.Env(), p, personTrusted, o.Who.Reason))); err != nil {
 		return fmt.Errorf("trust person: %w", err)
 	}
 	if err := appendSynced(path, line); err != nil {

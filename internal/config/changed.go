@@ -13,7 +13,7 @@ import (
 func live() []string {
 	return []string{
 		"admission", "limits.body_memory", "limits.rate", "limits.burst", "limits.stranger_rate", "limits.drain",
-		"limits.drain_delay", "log.level", "retention", "rules", "siss.rate",
+		"limits.drain_delay", "log.level", "operator", "retention", "rules", "siss.rate",
 	}
 }
 

@@ -75,7 +75,7 @@ func liveKeys() []string {
 		"admission.memory", "log.level", "rules.cut_off", "rules.warning_only",
 		"retention.hour", "retention.messages_months", "retention.attempts_months", "retention.journal_months",
 		"retention.refusals_days", "retention.cases_years", "retention.reconciliations_months",
-		"retention.vault_backups_days",
+		"retention.vault_backups_days", "operator.person", "operator.key_file",
 	}
 }
 
