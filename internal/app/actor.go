@@ -25,8 +25,8 @@ import (
 // The faults of who acts.
 var (
 	errAccount  = errors.New("the account of this process has no name for the journal: 1 to 64 letters, digits and signs of .@_-, without an identity")
-	errHalfSign = errors.New("to sign takes a registered person and the file of their private key: --as NAME --key FILE, or operator.person and operator.key_file in the configuration")
-	errUnsigned = errors.New("an operator is registered here, so that this must be signed: --as NAME --key FILE, or operator.person and operator.key_file in the configuration (`sinbahub person list` has the names)")
+	errHalfSign = errors.New("to sign takes a registered person and the file of their private key: --as NAME --key FILE (for person add --signing-key FILE), or operator.person and operator.key_file in the configuration")
+	errUnsigned = errors.New("an operator is registered here, so that this must be signed: --as NAME --key FILE (for person add --signing-key FILE), or operator.person and operator.key_file in the configuration (`sinbahub person list` has the names)")
 	errKeyMode  = errors.New("others than its owner may read or change this private key: chmod 600 it, and take another key if somebody may have")
 )
 
