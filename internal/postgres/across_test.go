@@ -121,7 +121,12 @@ func TestLookersAtOnceFindOnce(t *testing.T) {
 			}
 			return across().Facts(body)
 		}
-		if _, err := store.LookAcross(ctx, breaking); err == nil || reads < last {
+		// The server may hold the lock of the look before for a moment more: then this one does nothing.
+		var err error
+		for err == nil && reads == 0 {
+			_, err = store.LookAcross(ctx, breaking)
+		}
+		if err == nil || reads < last {
 			t.Errorf("the look was not broken off after %d events: %d read, %v", last, reads, err)
 		}
 		cancel()
