@@ -54,7 +54,7 @@ func TestSmokeDumpWithoutKeysOpensNothing(t *testing.T) {
 	serverTool(t, "psql", "--quiet", "--set", "ON_ERROR_STOP=1", "--dbname", inDatabase(t, h.Run.DatabaseURL, "elsewhere"), "--file", dump)
 	open, replay := people.Ticket("prova", "open", receipt.String()), people.ReplayTicket()
 	for _, own := range []bool{false, true} {
-		m := newThief(t, h, own)
+		m := newThief(t, h, people, own)
 		verbs := [][]string{{"serve"}, {"subject", "find", "--reason", "prova"}, {"replay", "verify", "--ticket", replay}}
 		if own {
 			m.startOpener(t) // it holds its keys against nothing before it opens something
@@ -75,7 +75,7 @@ func TestSmokeDumpWithoutKeysOpensNothing(t *testing.T) {
 		}
 	}
 	// With the hub's keys the same commands read the same dump: it was the keys that lacked.
-	owner := newThief(t, h, false)
+	owner := newThief(t, h, people, false)
 	owner.take(t, filepath.Join(h.Var, "keys"))
 	if out, failed := owner.run(t, code, "subject", "find", "--reason", "prova"); failed {
 		t.Errorf("find with the keys: %.300s", out)
@@ -92,8 +92,9 @@ type thief struct {
 	settings map[string]any
 }
 
-// newThief makes its folder, with keys of its own or none.
-func newThief(t *testing.T, h *hubtest.Hub, keys bool) *thief {
+// newThief makes its folder, with keys of its own or none. The thief has an operator's key too: it is not the
+// signature that lacks.
+func newThief(t *testing.T, h *hubtest.Hub, people *hubtest.People, keys bool) *thief {
 	t.Helper()
 	m := &thief{dir: t.TempDir(), settings: map[string]any{}}
 	// The opener's own part last: of one name it is the one with an address.
@@ -114,6 +115,7 @@ func newThief(t *testing.T, h *hubtest.Hub, keys bool) *thief {
 	opener, _ := m.settings["opener"].(map[string]any)
 	dsn, _ := opener["database_url"].(string)
 	opener["database_url"], opener["socket"] = inDatabase(t, dsn, "elsewhere"), filepath.Join(m.dir, "opener.sock")
+	m.settings["operator"] = map[string]any{"person": hubtest.Anna, "key_file": filepath.Join(people.Dir, hubtest.Anna+".key")}
 	m.settings["listen"], m.settings["admin_listen"] = "127.0.0.1:0", "127.0.0.1:0"
 	m.take(t, filepath.Join(m.dir, "keys"))
 	if keys {
