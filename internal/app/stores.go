@@ -42,17 +42,26 @@ func migrations() []postgres.MigrationSet {
 	return []postgres.MigrationSet{{Name: "vault", FS: pseudonym.Migrations, Table: "vault.goose_version"}}
 }
 
+// clusterAttempts is how often startCluster looks for a server that answers.
+const clusterAttempts = 5
+
 // startCluster starts, or attaches to, the embedded cluster of a var folder and migrates it. For serve
 // and for who prepares it only: others that attach must not change what a running serve stands on.
 func startCluster(ctx context.Context, varDir string, log *zap.Logger) (*postgres.Cluster, error) {
-	cluster, err := postgres.StartCluster(ctx, clusterConfig(varDir, log))
-	if err != nil {
-		return nil, fmt.Errorf("start embedded database: %w", err)
+	for attempt := 1; ; attempt++ {
+		cluster, err := postgres.StartCluster(ctx, clusterConfig(varDir, log))
+		if err != nil {
+			return nil, fmt.Errorf("start embedded database: %w", err)
+		}
+		if err = cluster.Migrate(ctx, migrations()...); err == nil {
+			return cluster, nil
+		}
+		// A server found running may have been about to end: then it is gone now, and started anew.
+		if !cluster.Attached() || !errors.Is(err, postgres.ErrConnection) || attempt == clusterAttempts || ctx.Err() != nil {
+			return nil, fmt.Errorf("migrate embedded database: %w", err)
+		}
+		pause(ctx, time.Second)
 	}
-	if err := cluster.Migrate(ctx, migrations()...); err != nil {
-		return nil, fmt.Errorf("migrate embedded database: %w", err)
-	}
-	return cluster, nil
 }
 
 func clusterConfig(varDir string, log *zap.Logger) postgres.ClusterConfig {

@@ -40,8 +40,8 @@ var (
 	errStalled = errors.New("database: commits do not come back")
 )
 
-// errConnection replaces errors below SQL, whose texts name hosts, users and databases at best.
-var errConnection = errors.New("database: connection failed")
+// ErrConnection replaces errors below SQL, whose texts name hosts, users and databases at best.
+var ErrConnection = errors.New("database: connection failed")
 
 // masked replaces an error of the database by one without values.
 func masked(err error) error {
@@ -65,14 +65,14 @@ func masked(err error) error {
 	}
 	switch {
 	case errors.Is(err, context.DeadlineExceeded):
-		return fmt.Errorf("%w: %w", errConnection, context.DeadlineExceeded)
+		return fmt.Errorf("%w: %w", ErrConnection, context.DeadlineExceeded)
 	case errors.Is(err, context.Canceled):
-		return fmt.Errorf("%w: %w", errConnection, context.Canceled)
+		return fmt.Errorf("%w: %w", ErrConnection, context.Canceled)
 	}
 	if network, ok := errors.AsType[net.Error](err); ok && network.Timeout() {
-		return fmt.Errorf("%w: timeout", errConnection)
+		return fmt.Errorf("%w: timeout", ErrConnection)
 	}
-	return errConnection
+	return ErrConnection
 }
 
 // unavailable is what a caller gets: nothing is known to be stored, try again.
