@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"go.uber.org/zap"
@@ -90,7 +91,9 @@ func (s *Simulator) describe(w http.ResponseWriter, r *http.Request) {
 // serveOperation reads a request, checks it as a stranger's, meets the faults that were
 // ordered, runs the operation and answers.
 func (s *Simulator) serveOperation(w http.ResponseWriter, r *http.Request) {
-	body, err := readBody(w, r)
+	buffer := s.bodies.take()
+	defer s.bodies.give(buffer)
+	body, err := readBody(w, r, buffer)
 	if err != nil {
 		if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
 			s.write(w, faultAnswer(http.StatusRequestEntityTooLarge, codeTooLarge, "Il corpo della richiesta supera 2 MiB.", nil))
@@ -102,7 +105,7 @@ func (s *Simulator) serveOperation(w http.ResponseWriter, r *http.Request) {
 		s.write(w, faultAnswer(http.StatusUnsupportedMediaType, codeMedia, "Il tipo di contenuto deve essere application/soap+xml, charset UTF-8.", nil))
 		return
 	}
-	request, op, wrong := s.check(body, media.Action)
+	element, op, wrong := s.check(body, media.Action)
 	if wrong != nil {
 		s.write(w, *wrong)
 		return
@@ -118,19 +121,40 @@ func (s *Simulator) serveOperation(w http.ResponseWriter, r *http.Request) {
 	if s.misbehaveBefore(w, m.fault) {
 		return
 	}
-	element, esito, err := op.run(r.Context(), s, request, m.fault == Refuse)
+	element, esito, err := op.run(r.Context(), s, request{element: element, room: body, refuse: m.fault == Refuse})
 	if err != nil {
 		// What the file holds is unknown now, so nothing may be said.
 		s.log.Error("transmission not recorded", zap.String("operation", op.name), zap.Error(err))
 		panic(http.ErrAbortHandler)
 	}
-	a := answer{http.StatusOK, soap.AppendEnvelope(nil, soap.V12, element), op.name + "/" + esito}
+	whole := soap.AppendEnvelope(make([]byte, 0, len(element)+256), soap.V12, element)
+	a := answer{http.StatusOK, whole, op.name + "/" + esito}
 	s.misbehaveAfter(r.Context(), w, m, a)
 }
 
-// readBody reads the whole request, within the limit.
-func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
-	var b bytes.Buffer
+// buffers are used again by later requests: most of what a request takes is its body.
+type buffers struct{ pool sync.Pool }
+
+// keepBody is the largest buffer that is kept.
+const keepBody = 64 << 10
+
+func (b *buffers) take() *bytes.Buffer {
+	if buffer, ok := b.pool.Get().(*bytes.Buffer); ok {
+		return buffer
+	}
+	return new(bytes.Buffer)
+}
+
+// give takes a buffer back that nobody uses any more.
+func (b *buffers) give(buffer *bytes.Buffer) {
+	if buffer.Cap() <= keepBody {
+		buffer.Reset()
+		b.pool.Put(buffer)
+	}
+}
+
+// readBody reads the whole request into b, within the limit.
+func readBody(w http.ResponseWriter, r *http.Request, b *bytes.Buffer) ([]byte, error) {
 	if n := r.ContentLength; n > 0 && n <= mostBody {
 		b.Grow(int(n) + bytes.MinRead)
 	}

@@ -31,6 +31,9 @@ const (
 // mostInBatch bounds how many transmissions share one write and fsync.
 const mostInBatch = 256
 
+// keepLines is the largest room for lines that is kept for the next batch.
+const keepLines = 1 << 20
+
 var errLine = errors.New("line is not a received transmission")
 
 // received is what stays known of a transmission: its first outcome, which is final.
@@ -42,7 +45,7 @@ type received struct {
 // transmission is one request of trasmettiEvento.
 type transmission struct {
 	id uuid.UUID
-	// event is the event as standalone gives it, digest its SHA-256.
+	// event is the event as appendStandalone gives it, digest its SHA-256.
 	event  []byte
 	digest [sha256.Size]byte
 	tipo   string
@@ -73,6 +76,8 @@ type ledger struct {
 	rome  *time.Location
 	file  *lineFile
 	group *batch.Group[transmission, verdict]
+	// lines is the room in which a batch's lines are written. Only take uses it.
+	lines []byte
 
 	mu       sync.RWMutex
 	byID     map[uuid.UUID]received
@@ -128,7 +133,7 @@ func (l *ledger) take(all []transmission) []batch.Result[verdict] {
 	results := make([]batch.Result[verdict], len(all))
 	fresh := make(map[uuid.UUID]transmission, len(all))
 	at := l.now().UTC()
-	var lines []byte
+	lines := l.lines[:0]
 	for i, t := range all {
 		first, known := l.known(t.id)
 		if f, now := fresh[t.id]; now {
@@ -142,6 +147,9 @@ func (l *ledger) take(all []transmission) []batch.Result[verdict] {
 		if !known || v.conflict {
 			lines = appendLine(lines, t, v, at)
 		}
+	}
+	if cap(lines) <= keepLines {
+		l.lines = lines
 	}
 	if len(lines) == 0 {
 		return results

@@ -32,7 +32,17 @@ const (
 // operation is one of the contract: how its valid request becomes the answer element.
 type operation struct {
 	name string
-	run  func(ctx context.Context, s *Simulator, request []byte, refuse bool) (answer []byte, esito string, err error)
+	run  func(ctx context.Context, s *Simulator, r request) (answer []byte, esito string, err error)
+}
+
+// request is a valid one.
+type request struct {
+	// element is the Body's child in canonical form.
+	element []byte
+	// room may be overwritten: the message as it came is not looked at any more.
+	room []byte
+	// refuse is the order to answer RIFIUTATO.
+	refuse bool
 }
 
 // operationOf finds the operation whose request element has that local name.
@@ -52,28 +62,28 @@ func operationOf(root string) (operation, bool) {
 	return operation{}, false
 }
 
-func runTrasmettiEvento(ctx context.Context, s *Simulator, request []byte, refuse bool) (answer []byte, esito string, err error) {
+func runTrasmettiEvento(ctx context.Context, s *Simulator, r request) (answer []byte, esito string, err error) {
 	var id uuid.UUID
 	var event []byte
-	for e := range children(request) {
+	for e := range children(r.element) {
 		switch e.name {
 		case "IdTrasmissione":
 			if id, err = uuid.ParseBytes(e.content); err != nil {
 				return nil, "", err
 			}
 		case "EventoNazionale":
-			event = standalone(e.whole)
+			event = appendStandalone(r.room[:0], e.whole)
 		}
 	}
-	v, err := s.ledger.put(ctx, newTransmission(id, event, refuse))
+	v, err := s.ledger.put(ctx, newTransmission(id, event, r.refuse))
 	if err != nil {
 		return nil, "", err
 	}
 	return answerFor("TrasmettiEventoRisposta", id, v.esito, v.violations("/TrasmettiEventoRichiesta")), v.esito, nil
 }
 
-func runStatoTrasmissione(_ context.Context, s *Simulator, request []byte, _ bool) (answer []byte, esito string, err error) {
-	id, err := uuid.Parse(text(request, "IdTrasmissione"))
+func runStatoTrasmissione(_ context.Context, s *Simulator, r request) (answer []byte, esito string, err error) {
+	id, err := uuid.Parse(text(r.element, "IdTrasmissione"))
 	if err != nil {
 		return nil, "", err
 	}
@@ -81,8 +91,8 @@ func runStatoTrasmissione(_ context.Context, s *Simulator, request []byte, _ boo
 	return answerFor("StatoTrasmissioneRisposta", id, v.esito, v.violations("/TrasmettiEventoRichiesta")), v.esito, nil
 }
 
-func runRiepilogo(_ context.Context, s *Simulator, request []byte, _ bool) (answer []byte, esito string, err error) {
-	day := text(request, "Giorno")
+func runRiepilogo(_ context.Context, s *Simulator, r request) (answer []byte, esito string, err error) {
+	day := text(r.element, "Giorno")
 	b := open("RiepilogoRisposta")
 	for _, t := range s.ledger.totals(day) {
 		b = append(b, `<Totale>`...)
@@ -95,18 +105,18 @@ func runRiepilogo(_ context.Context, s *Simulator, request []byte, _ bool) (answ
 	return append(b, `</RiepilogoRisposta>`...), "ok", nil
 }
 
-func runComunicaCodici(_ context.Context, s *Simulator, request []byte, refuse bool) (answer []byte, esito string, err error) {
-	one := communication{Motivo: text(request, "Motivo")}
-	if one.ID, err = uuid.Parse(text(request, "IdComunicazione")); err != nil {
+func runComunicaCodici(_ context.Context, s *Simulator, r request) (answer []byte, esito string, err error) {
+	one := communication{Motivo: text(r.element, "Motivo")}
+	if one.ID, err = uuid.Parse(text(r.element, "IdComunicazione")); err != nil {
 		return nil, "", err
 	}
-	for e := range children(request) {
+	for e := range children(r.element) {
 		if e.name == "Coppia" {
 			one.Coppie = append(one.Coppie, pair{text(e.whole, "Precedente"), text(e.whole, "Nuovo")})
 		}
 	}
 	v := verdict{esito: refused}
-	if !refuse {
+	if !r.refuse {
 		if v, err = s.codes.put(one); err != nil {
 			return nil, "", err
 		}
@@ -118,9 +128,9 @@ func runComunicaCodici(_ context.Context, s *Simulator, request []byte, refuse b
 	return append(b, `</ComunicaCodiciRisposta>`...), v.esito, nil
 }
 
-func runEcho(_ context.Context, s *Simulator, request []byte, _ bool) (answer []byte, esito string, err error) {
+func runEcho(_ context.Context, s *Simulator, r request) (answer []byte, esito string, err error) {
 	b := open("EchoRisposta")
-	if message := text(request, "Messaggio"); message != "" {
+	if message := text(r.element, "Messaggio"); message != "" {
 		b = soap.AppendElement(b, "Messaggio", message)
 	}
 	b = soap.AppendElement(b, "VersioneServizio", version)

@@ -3,6 +3,7 @@ package siss
 import (
 	"bytes"
 	"iter"
+	"slices"
 	"strings"
 )
 
@@ -118,11 +119,11 @@ func unescape(content []byte) string {
 	return strings.NewReplacer("&amp;", "&", "&lt;", "<", "&gt;", ">", "&#xD;", "\r").Replace(string(content))
 }
 
-// standalone rewrites an element of the contract's namespace as a document of its own: no
+// appendStandalone appends an element of the contract's namespace as a document of its own: no
 // prefixes, no attributes (the schema has none), the namespace declared once on the root. Two
 // requests with the same event, however prefixed, give the same bytes.
-func standalone(whole []byte) []byte {
-	out := make([]byte, 0, len(whole)+len(namespace)+16)
+func appendStandalone(out, whole []byte) []byte {
+	out = slices.Grow(out, len(whole)+len(namespace)+16)
 	if first, ok := nextTag(whole, 0); ok && bytes.IndexByte(whole, ':') < 0 && bytes.IndexByte(whole, '"') < 0 {
 		// Without a colon there is no prefix, without a quotation mark no attribute: all tags but
 		// the first are as they shall be.

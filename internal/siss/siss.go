@@ -68,6 +68,8 @@ type Simulator struct {
 	control   net.Listener
 	url       string
 	documents map[string][]byte
+	// bodies are the rooms of requests.
+	bodies buffers
 }
 
 // Open compiles the schema, reads the file of received transmissions and starts to listen.

@@ -36,6 +36,9 @@ type Group[Q, R any] struct {
 	held *call[Q, R]
 }
 
+// spare is for how many calls more than the batch before it had a batch has room from the start.
+const spare = 8
+
 // call is what one caller asks together, in its order.
 type call[Q, R any] struct {
 	queries []Q
@@ -86,7 +89,7 @@ func (g *Group[Q, R]) Run(ctx context.Context) {
 // it what waits already and what goroutines that are ready to run bring, for which it only steps
 // back.
 func (g *Group[Q, R]) collect(ctx context.Context, first call[Q, R]) *assembly[Q, R] {
-	a := &assembly[Q, R]{calls: append(make([]call[Q, R], 0, g.most), first), size: len(first.queries)}
+	a := &assembly[Q, R]{calls: append(make([]call[Q, R], 0, min(g.most, g.last+spare)), first), size: len(first.queries)}
 	if g.linger == 0 || g.last < g.crowd {
 		runtime.Gosched()
 		g.drain(a)
