@@ -76,19 +76,19 @@ func (d *Dispatcher) try(ctx context.Context, h held) trial {
 		}
 	}
 	// From here on SISS is known not to have the event, or nothing was ever sent.
-	national, unfit := d.prepare(ctx, c)
+	out, unfit := d.prepare(ctx, c)
 	if unfit != nil {
 		t.verdict = *unfit
 		t.called = false
 		return t
 	}
-	a := d.client.call(ctx, trasmettiEvento, transmission(c, national), d.holds(h))
+	a := d.client.send(ctx, trasmettiEvento, out.message, d.holds(h))
 	t = trial{verdict: Classify(c.ID, a), status: a.Status, after: a.RetryAfter, leave: d.leave(a), called: !a.Late}
 	d.kept(a, c)
 	if a.Sent {
-		t.digest = sha256.Sum256(national)
+		t.digest = sha256.Sum256(out.national)
 		if t.verdict.Result != Retry {
-			t.sealed = d.seal(ctx, c, national)
+			t.sealed = d.seal(ctx, c, out.national)
 		}
 	}
 	return t
@@ -136,41 +136,41 @@ func (d *Dispatcher) note(opened bool, t trial) {
 // it is parked.
 const patientAttempts = 3
 
-// prepare makes the national event and checks it against the national schema. unfit is what to
-// settle instead of sending: nothing that does not conform ever leaves.
-func (d *Dispatcher) prepare(ctx context.Context, c *postgres.Claimed) (national []byte, unfit *Verdict) {
-	national, err := d.maker.national(c)
+// prepare makes the message with the national event and checks that against the national schema.
+// unfit is what to settle instead of sending: nothing that does not conform ever leaves.
+func (d *Dispatcher) prepare(ctx context.Context, c *postgres.Claimed) (out transmission, unfit *Verdict) {
+	out, err := d.maker.transmission(c)
 	switch {
 	case errors.Is(err, pseudonym.ErrUnknownEpoch):
 		// Not the event's fault: the key may come back.
 		d.log.Error("key of the recorded epoch is not loaded", zap.Stringer("delivery_id", c.ID), zap.Int32("epoch", c.NationEpoch))
-		return nil, &Verdict{Result: Retry, Codes: []string{reasonKey}}
+		return transmission{}, &Verdict{Result: Retry, Codes: []string{reasonKey}}
 	case errors.Is(err, errMapping):
-		return nil, d.park(c, []string{reasonMapping}, nil)
+		return transmission{}, d.park(c, []string{reasonMapping}, nil)
 	case err != nil:
-		return nil, d.park(c, []string{reasonEvent}, nil)
+		return transmission{}, d.park(c, []string{reasonEvent}, nil)
 	}
 	if may, err := d.maySend(ctx, c.Subject, c.NationEpoch); err != nil || !may {
-		return nil, &Verdict{Result: Retry, Codes: []string{reasonUntold}}
+		return transmission{}, &Verdict{Result: Retry, Codes: []string{reasonUntold}}
 	}
-	result, err := d.pool.Validate(ctx, validator.SissRicezione, validator.Judge, national)
+	result, err := d.pool.Validate(ctx, validator.SissRicezione, validator.Judge, out.national)
 	var refusal *hub.Error
 	switch {
 	case err != nil && (ctx.Err() != nil || errors.As(err, &refusal) && refusal.Kind == hub.Unavailable):
-		return nil, &Verdict{Result: Retry, Codes: []string{reasonValidator}}
+		return transmission{}, &Verdict{Result: Retry, Codes: []string{reasonValidator}}
 	case err != nil && refusal != nil && refusal.Kind == hub.Internal && c.Spent < patientAttempts:
 		// Two workers ended with it, which may be bad luck: a person is asked if it goes on.
-		return nil, &Verdict{Result: Retry, Codes: []string{reasonValidator}}
+		return transmission{}, &Verdict{Result: Retry, Codes: []string{reasonValidator}}
 	case err != nil:
 		codes := []string{reasonEvent}
 		if refusal != nil && len(refusal.Public) > 0 {
 			codes = append(codes, string(refusal.Public[0].Code))
 		}
-		return nil, d.park(c, codes, nil)
+		return transmission{}, d.park(c, codes, nil)
 	case len(result.Violations) > 0:
-		return nil, d.park(c, violationCodes(result.Violations), result.Violations)
+		return transmission{}, d.park(c, violationCodes(result.Violations), result.Violations)
 	}
-	return national, nil
+	return out, nil
 }
 
 // park sets a delivery aside for a person and raises the alarm. Paths are the schema's own

@@ -73,11 +73,15 @@ func noRedirect(*http.Request, []*http.Request) error { return http.ErrUseLastRe
 // happens is an Answer. ctx bounds all of it. held tells whether the lease still holds that the
 // request needs, nil if it needs none.
 func (c *client) call(ctx context.Context, operation string, request []byte, held func() bool) Answer {
+	return c.send(ctx, operation, soap.AppendEnvelope(nil, soap.V12, request), held)
+}
+
+// send is call for a request that stands in its envelope already.
+func (c *client) send(ctx context.Context, operation string, message []byte, held func() bool) Answer {
 	var a Answer
 	p := &permit{held: held}
 	ctx = p.trace(ctx)
-	body := soap.AppendEnvelope(make([]byte, 0, len(request)+256), soap.V12, request)
-	r, err := http.NewRequestWithContext(ctx, http.MethodPost, c.url, bytes.NewReader(body))
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, c.url, bytes.NewReader(message))
 	if err != nil {
 		return a
 	}
@@ -109,6 +113,9 @@ const mostRetryAfter = 24 * time.Hour
 // a Date beside it.
 func retryAfter(header http.Header) time.Duration {
 	value := strings.TrimSpace(header.Get("Retry-After"))
+	if value == "" {
+		return 0
+	}
 	if n, err := strconv.Atoi(value); err == nil && n >= 0 {
 		return min(time.Duration(min(n, 1<<31))*time.Second, mostRetryAfter)
 	}

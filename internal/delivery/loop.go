@@ -218,20 +218,27 @@ func (d *Dispatcher) settle(ctx context.Context, e ended) {
 
 // logAttempt writes the one log event of an attempt.
 func (d *Dispatcher) logAttempt(e ended, err error) {
+	level, text := zap.InfoLevel, "attempt settled"
+	switch {
+	case err != nil:
+		level, text = zap.WarnLevel, "attempt not settled"
+	case e.settlement.State == hub.Dead:
+		level, text = zap.ErrorLevel, "attempt settled: budget spent"
+	}
+	entry := d.log.Check(level, text)
+	if entry == nil {
+		return
+	}
 	fields := []zap.Field{
 		zap.Stringer("delivery_id", e.claimed.ID), zap.Stringer("message_id", e.claimed.Message),
 		zap.Int32("attempt", e.claimed.Attempt), zap.String("result", string(e.result)),
 		zap.String("state", string(e.settlement.State)), zap.Int("http_status", e.status),
 		zap.Strings("codes", e.settlement.Codes), zap.Duration("took", e.settlement.Took),
 	}
-	switch {
-	case err != nil:
-		d.log.Warn("attempt not settled", append(fields, zap.Error(err))...)
-	case e.settlement.State == hub.Dead:
-		d.log.Error("attempt settled: budget spent", fields...)
-	default:
-		d.log.Info("attempt settled", fields...)
+	if err != nil {
+		fields = append(fields, zap.Error(err))
 	}
+	entry.Write(fields...)
 }
 
 // room is how many deliveries may be claimed now. None while the queue is half full: a claim for a few

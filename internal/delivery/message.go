@@ -25,32 +25,44 @@ type maker struct {
 	keys   *pseudonym.Keys
 }
 
-// national makes the event that leaves, from the regional event, the subject, the case and the
-// epochs recorded at acceptance. Its errors hold no content.
-func (m maker) national(c *postgres.Claimed) ([]byte, error) {
+// transmission is the message of trasmettiEvento, TrasmissioneType.
+type transmission struct {
+	// message is all of it.
+	message []byte
+	// national is the event in it: part of the same bytes.
+	national []byte
+}
+
+// aroundEvent is the room for what stands around the event in a message.
+const aroundEvent = 768
+
+// transmission makes what leaves, from the regional event, the subject, the case and the epochs
+// recorded at acceptance. Its errors hold no content.
+func (m maker) transmission(c *postgres.Claimed) (transmission, error) {
 	if c.MappingVersion != sinba.MappingVersion {
-		return nil, errMapping
+		return transmission{}, errMapping
 	}
 	codes, err := m.keys.Codes(pseudonym.Nation, c.NationEpoch, c.Subject, c.Case)
 	if err != nil {
-		return nil, err
+		return transmission{}, err
 	}
 	ids, err := m.keys.Codes(pseudonym.Nation, c.IDsEpoch, c.Subject, c.Case)
 	if err != nil {
-		return nil, err
+		return transmission{}, err
 	}
-	return m.events.National(c.Body, sinba.NationalCodes{Beneficiary: codes.Pseudonym(), Rekey: ids.Rekey})
-}
-
-// transmission is the request of trasmettiEvento, TrasmissioneType.
-func transmission(c *postgres.Claimed, national []byte) []byte {
-	b := make([]byte, 0, len(national)+512)
+	b := soap.AppendEnvelopeStart(make([]byte, 0, len(c.Body)+aroundEvent), soap.V12)
 	b = append(b, `<TrasmettiEventoRichiesta xmlns="`+sinba.NamespaceNational+`">`...)
 	b = soap.AppendElement(b, "IdTrasmissione", c.ID.String())
 	b = soap.AppendElement(b, "CodiceEnte", c.EnteCode)
 	b = soap.AppendElement(b, "CodiceRegione", c.Region)
-	b = append(b, national...)
-	return append(b, `</TrasmettiEventoRichiesta>`...)
+	from := len(b)
+	b, err = m.events.AppendNational(b, c.Body, sinba.NationalCodes{Beneficiary: codes.Pseudonym(), Rekey: ids.Rekey})
+	if err != nil {
+		return transmission{}, err
+	}
+	to := len(b)
+	b = soap.AppendEnvelopeEnd(append(b, `</TrasmettiEventoRichiesta>`...))
+	return transmission{message: b, national: b[from:to:to]}, nil
 }
 
 // stateRequest is the request of statoTrasmissione, RichiestaStatoTrasmissioneType.

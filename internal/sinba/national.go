@@ -34,6 +34,11 @@ const (
 // nations their group, ids are re-keyed again; the result validates against
 // xsd/evento-nazionale-v1.xsd.
 func (c *Catalogue) National(regional []byte, codes NationalCodes) ([]byte, error) {
+	return c.AppendNational(make([]byte, 0, len(regional)), regional, codes)
+}
+
+// AppendNational is National behind what stands in to.
+func (c *Catalogue) AppendNational(to, regional []byte, codes NationalCodes) ([]byte, error) {
 	ev, err := c.readRegional(regional)
 	if err != nil {
 		return nil, err
@@ -41,8 +46,7 @@ func (c *Catalogue) National(regional []byte, codes NationalCodes) ([]byte, erro
 	if codes.Beneficiary == "" {
 		return nil, errNoBeneficiary
 	}
-	w := writer{out: make([]byte, 0, len(regional)), event: ev}
-	w.out = append(w.out, nationalOpen...)
+	w := writer{out: append(to, nationalOpen...), event: ev}
 	for i := 1; i < len(ev.elems); i++ {
 		n := &c.nodes[ev.elems[i].node]
 		if n.typ != nil {

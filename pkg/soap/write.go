@@ -8,12 +8,19 @@ import (
 // AppendEnvelope appends to dst a whole message with body as the Body's content, which must be
 // well-formed XML.
 func AppendEnvelope(dst []byte, v Version, body []byte) []byte {
+	return AppendEnvelopeEnd(append(AppendEnvelopeStart(dst, v), body...))
+}
+
+// AppendEnvelopeStart appends to dst what of a message stands before its Body's content, so that the
+// content can be written where it is to stand.
+func AppendEnvelopeStart(dst []byte, v Version) []byte {
 	dst = append(dst, `<?xml version="1.0" encoding="UTF-8"?><soap:Envelope xmlns:soap="`...)
 	dst = append(dst, v.Namespace()...)
-	dst = append(dst, `"><soap:Body>`...)
-	dst = append(dst, body...)
-	return append(dst, `</soap:Body></soap:Envelope>`...)
+	return append(dst, `"><soap:Body>`...)
 }
+
+// AppendEnvelopeEnd appends to dst what of a message stands behind its Body's content.
+func AppendEnvelopeEnd(dst []byte) []byte { return append(dst, `</soap:Body></soap:Envelope>`...) }
 
 // FaultCode is who is to blame, in the words common to both versions.
 type FaultCode uint8
