@@ -107,7 +107,7 @@ func (c *Catalogue) nationalLeaf(w *writer, i int, n *node, codes NationalCodes)
 	case ClassPseudonym:
 		w.out = appendText(w.out, codes.Beneficiary)
 	case ClassRekey:
-		w.out = appendText(w.out, codes.Rekey(n.rekeyKind, w.event.value(i)))
+		w.out = appendText(w.out, w.rekey(n.rekeyKind, i, codes.Rekey))
 	case ClassMonth:
 		w.out = c.appendMonth(w.out, n, raw)
 	case ClassYearBand:

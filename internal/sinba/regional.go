@@ -56,7 +56,7 @@ func (c *Catalogue) regionalLeaf(w *writer, i int, n *node, codes RegionalCodes)
 		w.leaf(&c.nodes[c.at.pseudonym], codes.Pseudonym)
 	case ClassRekey:
 		w.enter(i)
-		w.leaf(n, codes.Rekey(n.rekeyKind, w.event.value(i)))
+		w.leaf(n, w.rekey(n.rekeyKind, i, codes.Rekey))
 	case ClassMonth:
 		w.enter(i)
 		w.out = append(append(append(w.out, n.open...), trim(raw)[:monthLength]...), n.close...)
@@ -107,6 +107,33 @@ type writer struct {
 	// stack are the opened containers, as indexes of the event's elements, without the root.
 	stack [maxDepth]int32
 	depth int
+	// rekeyed are the ids written last, at the place of the next.
+	rekeyed [keptIDs]rekeyed
+	at      int
+}
+
+// keptIDs is how many ids a writer keeps with what stands for them: what belongs to a project names it
+// again and again, and each stand-in is an HMAC.
+const keptIDs = 8
+
+// rekeyed is an id as written in the document that is read, and what stands for it.
+type rekeyed struct {
+	kind, code string
+	raw        []byte
+}
+
+// rekey gives what stands for the id in element i.
+func (w *writer) rekey(kind string, i int, stand func(kind, value string) string) string {
+	raw := w.event.raw(i)
+	for k := range w.rekeyed {
+		if r := &w.rekeyed[k]; r.code != "" && r.kind == kind && string(r.raw) == string(raw) {
+			return r.code
+		}
+	}
+	code := stand(kind, w.event.value(i))
+	w.rekeyed[w.at] = rekeyed{kind, code, raw}
+	w.at = (w.at + 1) % keptIDs
+	return code
 }
 
 // enter makes the containers above element i the open ones.

@@ -2,6 +2,7 @@ package sinba_test
 
 import (
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -314,22 +315,64 @@ func TestRegionalLeavesOutAnUnknownProvince(t *testing.T) {
 	}
 }
 
+// standsFor matches what spelledOut gives.
+var standsFor = regexp.MustCompile(`>(Id[A-Za-z]+=[^<]*)<`)
+
+// spelledOut gives stand-ins that say what they stand for, and counts how often it was asked.
+func spelledOut(asked *int) sinba.RegionalCodes {
+	return sinba.RegionalCodes{Pseudonym: "X", Rekey: func(kind, value string) string {
+		*asked++
+		return kind + "=" + value
+	}}
+}
+
+// standIns are those of a document written with spelledOut, in its order.
+func standIns(document []byte) []string {
+	var all []string
+	for _, m := range standsFor.FindAllSubmatch(document, -1) {
+		all = append(all, string(m[1]))
+	}
+	return all
+}
+
 func TestRegionalRekeysAReferenceLikeWhatItNames(t *testing.T) {
 	t.Parallel()
-	var kinds []string
-	load(t).Regional(read(t, sample(t, "caricamento-iniziale")), sinba.RegionalCodes{
-		Pseudonym: "X",
-		Rekey: func(kind, value string) string {
-			kinds = append(kinds, kind+"="+value)
-			return "Y"
-		},
-	})
+	var asked int
+	stored := load(t).Regional(read(t, sample(t, "caricamento-iniziale")), spelledOut(&asked))
 	want := []string{
 		"IdCartella=2024/00001-bb3b", "IdSegnalazione=S.1", "IdValutazione=V-1", "IdProgetto=P1", "IdProvvedimento=T1",
 		"IdIntervento=I1", "IdProgetto=P1", "IdIntervento=I2", "IdProgetto=P1", "IdAffidamento=F1", "IdProvvedimento=T1",
 		"IdInserimento=N1", "IdProvvedimento=T1",
 	}
-	if diff := cmp.Diff(want, kinds); diff != "" {
+	if diff := cmp.Diff(want, standIns(stored)); diff != "" {
+		t.Error(diff)
+	}
+	if asked != 9 {
+		t.Errorf("a stand-in was made %d times for 9 ids", asked)
+	}
+}
+
+func TestRegionalRekeysMoreIdsThanItKeeps(t *testing.T) {
+	t.Parallel()
+	const interventi, projects = 60, 12
+	doc := sample(t, "caricamento-iniziale")
+	from, to := strings.Index(doc, "<Intervento>"), strings.LastIndex(doc, "</Intervento>")+len("</Intervento>")
+	one := doc[from : strings.Index(doc, "</Intervento>")+len("</Intervento>")]
+	var many strings.Builder
+	var want []string
+	for i := range interventi {
+		id, project := fmt.Sprintf("I%d", i), fmt.Sprintf("Q%d", i*i%projects)
+		text := strings.Replace(one, "<IdIntervento>I1<", "<IdIntervento>"+id+"<", 1)
+		many.WriteString(strings.Replace(text, "<IdProgetto>P1<", "<IdProgetto>"+project+"<", 1))
+		want = append(want, "IdIntervento="+id, "IdProgetto="+project)
+	}
+	var asked int
+	got := standIns(load(t).Regional(read(t, doc[:from]+many.String()+doc[to:]), spelledOut(&asked)))
+	at := slices.Index(got, want[0])
+	if at < 0 || len(got) < at+len(want) {
+		t.Fatal("the interventi are not there")
+	}
+	if diff := cmp.Diff(want, got[at:at+len(want)]); diff != "" {
 		t.Error(diff)
 	}
 }
