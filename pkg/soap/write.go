@@ -2,17 +2,20 @@ package soap
 
 import (
 	"bytes"
+	"slices"
 	"unicode/utf8"
 )
 
 // AppendEnvelope appends to dst a whole message with body as the Body's content, which must be
 // well-formed XML.
 func AppendEnvelope(dst []byte, v Version, body []byte) []byte {
-	dst = append(dst, `<?xml version="1.0" encoding="UTF-8"?><soap:Envelope xmlns:soap="`...)
+	const declaration, open, end = `<?xml version="1.0" encoding="UTF-8"?><soap:Envelope xmlns:soap="`, `"><soap:Body>`, `</soap:Body></soap:Envelope>`
+	dst = slices.Grow(dst, len(declaration)+len(v.Namespace())+len(open)+len(body)+len(end))
+	dst = append(dst, declaration...)
 	dst = append(dst, v.Namespace()...)
-	dst = append(dst, `"><soap:Body>`...)
+	dst = append(dst, open...)
 	dst = append(dst, body...)
-	return append(dst, `</soap:Body></soap:Envelope>`...)
+	return append(dst, end...)
 }
 
 // FaultCode is who is to blame, in the words common to both versions.
@@ -81,23 +84,36 @@ func AppendFault(dst []byte, v Version, f Fault) []byte {
 
 // AppendText appends s escaped as XML character data. What XML 1.0 cannot hold becomes U+FFFD.
 func AppendText(dst []byte, s string) []byte {
-	for _, r := range s {
-		switch {
-		case r == '&':
-			dst = append(dst, "&amp;"...)
-		case r == '<':
-			dst = append(dst, "&lt;"...)
-		case r == '>':
-			dst = append(dst, "&gt;"...)
-		case r == '\r':
-			dst = append(dst, "&#13;"...)
-		case r == '\t' || r == '\n' || r >= 0x20 && r != 0xFFFE && r != 0xFFFF:
-			dst = utf8.AppendRune(dst, r)
-		default:
-			dst = utf8.AppendRune(dst, utf8.RuneError)
+	start := 0 // of what is appended as it stands
+	for i := 0; i < len(s); {
+		r, n := rune(s[i]), 1
+		if r >= utf8.RuneSelf {
+			r, n = utf8.DecodeRuneInString(s[i:])
 		}
+		if instead := escaped(r, n); instead != "" {
+			dst = append(append(dst, s[start:i]...), instead...)
+			start = i + n
+		}
+		i += n
 	}
-	return dst
+	return append(dst, s[start:]...)
+}
+
+// escaped is what stands for a character of n bytes in character data, empty for itself.
+func escaped(r rune, n int) string {
+	switch {
+	case r == '&':
+		return "&amp;"
+	case r == '<':
+		return "&lt;"
+	case r == '>':
+		return "&gt;"
+	case r == '\r':
+		return "&#13;"
+	case r == utf8.RuneError && n == 1, r < ' ' && r != '\t' && r != '\n', r == 0xFFFE, r == 0xFFFF:
+		return string(utf8.RuneError)
+	}
+	return ""
 }
 
 // AppendElement appends <name>text</name>; name must be a valid XML name.
