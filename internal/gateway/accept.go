@@ -68,12 +68,12 @@ func (g *Gateway) release(x *exchange) {
 }
 
 // lookUp is step 6: was this event accepted before, and which case is it about?
-func (g *Gateway) lookUp(ctx context.Context, events []*sent) []*sent {
+func (g *Gateway) lookUp(ctx context.Context, x *exchange, events []*sent) []*sent {
 	defer g.metrics.step("look_up")()
 	queries := make([]postgres.Query, len(events))
 	for i, e := range events {
 		key := postgres.Key{Environment: g.cfg.Environment, Ente: e.ente.ID, Event: e.id}
-		k := &known{key: key, content: e.event.Content()}
+		k := &known{key: key, content: x.contentOf(e)}
 		k.mac = g.Keys.ContentMAC(k.content)
 		k.index = g.Keys.CaseIndex(e.ente.Code, e.event.LocalCase())
 		e.known, queries[i] = k, postgres.Query{Key: key, CaseIndex: k.index}
@@ -90,6 +90,15 @@ func (g *Gateway) lookUp(ctx context.Context, events []*sent) []*sent {
 		}
 	}
 	return standing(events)
+}
+
+// contentOf is the content form of an event: of a request's only one in the exchange's room.
+func (x *exchange) contentOf(e *sent) []byte {
+	if len(x.events) > 1 || x.room == nil {
+		return e.event.Content()
+	}
+	x.room.content = e.event.AppendContent(x.room.content[:0])
+	return x.room.content
 }
 
 // compare tells a repetition from other content under a known id.
@@ -336,7 +345,7 @@ func (g *Gateway) prepare(ctx context.Context, x *exchange, e *sent, openings ma
 	subject, k, receiptID := e.child.subject, e.known, e.receiptID
 	epoch := g.Keys.Epoch(pseudonym.Region)
 	file := g.assumedCase(e, openings)
-	a, err := g.candidate(x, e, file)
+	a, err := g.takeCandidate(x, e, file)
 	if err != nil {
 		return err
 	}
@@ -344,12 +353,7 @@ func (g *Gateway) prepare(ctx context.Context, x *exchange, e *sent, openings ma
 	if err != nil {
 		return hub.NewError(hub.Internal, hub.CodeInternal, err)
 	}
-	// Ids stay those of the case's first epoch: what an event refers to is found under the same one.
-	ids, err := g.Keys.Codes(pseudonym.Region, file.FactsEpoch, subject.ID, file.ID)
-	if err != nil {
-		return hub.NewError(hub.Internal, hub.CodeInternal, err)
-	}
-	a.Body = x.catalogue().Regional(e.event, sinba.RegionalCodes{Pseudonym: codes.Pseudonym(), Rekey: ids.Rekey})
+	a.Body = x.catalogue().Regional(e.event, sinba.RegionalCodes{Pseudonym: codes.Pseudonym(), Rekey: a.ids.rekey})
 	sealed, err := g.Sealer.Seal(ctx, subject, pseudonym.Label{Kind: pseudonym.SealedMessage, Message: receiptID, Schema: x.schema}, e.sealed)
 	if err != nil {
 		return err
@@ -387,7 +391,7 @@ func (g *Gateway) prepare(ctx context.Context, x *exchange, e *sent, openings ma
 			RegionEpoch: a.RegionEpoch, NationEpoch: a.NationEpoch, Origin: origin.Bytes,
 		},
 	}
-	e.prepared = a
+	e.prepared = a.Acceptance
 	return nil
 }
 

@@ -175,18 +175,19 @@ func jittered(least time.Duration) time.Duration {
 	return least + time.Duration(rand.Int64N(int64(2*least/time.Second)+1))*time.Second //nolint:gosec // no secret
 }
 
-// readBody reads a body of a known length, or of an unknown one (-1), into a buffer that grows
-// with what arrives, so that a body that only announces itself costs nothing. grow is asked before
-// each growth. Errors are replaced: they may quote content.
-func readBody(body io.Reader, length int64, grow func(n int64) *hub.Error) ([]byte, error) {
-	size := int64(firstRead)
+// readBody reads a body of a known length, or of an unknown one (-1), into room and, if that is too
+// small, a buffer that grows with what arrives, so that a body that only announces itself costs nothing.
+// grow is asked before the first byte and before each growth. Errors are replaced: they may quote
+// content.
+func readBody(body io.Reader, length int64, room *[firstRead]byte, grow func(n int64) *hub.Error) ([]byte, error) {
+	size := int64(len(room))
 	if length >= 0 {
 		size = min(size, length)
 	}
 	if refusal := grow(size); refusal != nil {
 		return nil, refusal
 	}
-	text := make([]byte, 0, size)
+	text := room[:0:size]
 	for {
 		if len(text) == cap(text) {
 			if int64(len(text)) == length {

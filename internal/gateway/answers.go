@@ -25,13 +25,12 @@ type told struct {
 
 // answer opens and closes a response element of the contract around its content.
 func (x *exchange) answer(content []byte) []byte {
-	body := append([]byte("<"), x.operation.Response...)
-	body = append(body, ` xmlns="`...)
-	body = append(body, contract.Namespace...)
-	body = append(body, `">`...)
-	body = append(body, content...)
-	body = append(body, "</"...)
-	body = append(body, x.operation.Response...)
+	const open, end = ` xmlns="` + contract.Namespace + `">`, "</"
+	name := x.operation.Response
+	body := make([]byte, 0, len("<")+len(name)+len(open)+len(content)+len(end)+len(name)+len(">"))
+	body = append(append(body, '<'), name...)
+	body = append(append(body, open...), content...)
+	body = append(append(body, end...), name...)
 	return append(body, '>')
 }
 
@@ -48,13 +47,16 @@ func (g *Gateway) answerEvents(x *exchange) ([]byte, error) {
 	}
 	switch e := x.events[0]; {
 	case e.receipt != nil:
-		return soap.AppendEnvelope(nil, x.version, x.answer(g.appendReceipt(nil, x, e))), nil
+		return soap.AppendEnvelope(nil, x.version, x.answer(g.appendReceipt(make([]byte, 0, usualReceipt), x, e))), nil
 	case e.report != nil:
 		return g.reportMessage(x, e.report), nil
 	default:
 		return g.answerInvalid(x, e)
 	}
 }
+
+// usualReceipt is room for a receipt without warnings, in bytes.
+const usualReceipt = 640
 
 // appendReceipt writes the content of RicevutaEventoType.
 func (g *Gateway) appendReceipt(b []byte, x *exchange, e *sent) []byte {

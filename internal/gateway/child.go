@@ -23,14 +23,17 @@ func (g *Gateway) joinCase(x *exchange, e *sent, openings map[[32]byte]*opening)
 		e.child = o.child
 		return replaces, nil
 	}
-	a, err := g.candidate(x, e, g.assumedCase(e, openings))
+	file := g.assumedCase(e, openings)
+	file.ID = uuid.New()
+	asked, err := g.candidate(x, e, file)
 	if err != nil {
 		return false, err
 	}
-	if found := a.JudgeAsFirst(); refuses(found) {
+	if found := asked.JudgeAsFirst(); refuses(found) {
 		return false, invalid(found)
 	}
-	openings[e.known.index] = &opening{uuid.New(), e.child, a.Case.FactsEpoch, a.Case.NationEpoch}
+	e.asked = asked
+	openings[e.known.index] = &opening{file.ID, e.child, file.FactsEpoch, file.NationEpoch}
 	return false, nil
 }
 
@@ -83,11 +86,11 @@ func isUnclear(v hub.Violation) bool {
 // askCase gives all findings, those of the case included: what acceptance would say at this moment.
 func (g *Gateway) askCase(ctx context.Context, x *exchange, e *sent, openings map[[32]byte]*opening) ([]hub.Violation, error) {
 	defer g.metrics.step("case")()
-	a, err := g.candidate(x, e, g.assumedCase(e, openings))
+	c, err := g.candidate(x, e, g.assumedCase(e, openings))
 	if err != nil {
 		return nil, err
 	}
-	return g.Store.Judge(ctx, a)
+	return g.Store.Judge(ctx, c.Acceptance)
 }
 
 // rename links the new identifier to the case's child, before the event that says so is accepted and
@@ -116,38 +119,3 @@ func (g *Gateway) moved(ctx context.Context, e *sent, to *postgres.Case, opening
 	e.known.found, e.prepared, e.child = to, nil, &child{subject: own}
 	openings[e.known.index] = &opening{to.ID, e.child, to.FactsEpoch, to.NationEpoch}
 }
-
-// assumedCase is the case as it was found, or the one that this request opens.
-func (g *Gateway) assumedCase(e *sent, openings map[[32]byte]*opening) postgres.AcceptedCase {
-	file := postgres.AcceptedCase{
-		Index: e.known.index, IndexEpoch: g.Keys.LocalEpoch(), FactsEpoch: g.Keys.Epoch(pseudonym.Region),
-		NationEpoch: g.Keys.Epoch(pseudonym.Nation), New: true,
-	}
-	if found := e.known.found; found != nil {
-		file.ID, file.FactsEpoch, file.NationEpoch, file.New = found.ID, found.FactsEpoch, found.NationEpoch, false
-	} else if o := openings[file.Index]; o != nil {
-		file.ID, file.FactsEpoch, file.NationEpoch = o.id, o.factsEpoch, o.nationEpoch
-	}
-	return file
-}
-
-// candidate is what the event's case must know to judge it.
-func (g *Gateway) candidate(x *exchange, e *sent, file postgres.AcceptedCase) (*postgres.Acceptance, error) {
-	codes, err := g.Keys.Codes(pseudonym.Region, file.FactsEpoch, uuid.Nil, file.ID)
-	if err != nil {
-		return nil, hub.NewError(hub.Internal, hub.CodeInternal, err)
-	}
-	facts := x.catalogue().Facts(e.event, codes.Rekey)
-	facts.Identity = codes.Rekey(identityKind, string(e.named.Bytes()))
-	if previous, ok := e.event.Previous(); ok {
-		facts.Previous = codes.Rekey(identityKind, string(e.identityOf(previous).Bytes()))
-	}
-	refersTo, _ := e.event.RefersTo()
-	return &postgres.Acceptance{
-		Key: e.known.key, Case: file, Type: e.kind, Operation: e.event.Operation(), RefersTo: refersTo,
-		Sequence: e.event.Sequence(), Facts: facts, Root: e.root, Rules: x.ruleContext(), Warnings: e.found,
-	}, nil
-}
-
-// identityKind separates the stand-ins of identifiers inside a case from those of its local ids.
-const identityKind = "Identificativo"

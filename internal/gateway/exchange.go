@@ -33,7 +33,7 @@ func (g *Gateway) Exchange(ctx context.Context, x *exchange) ([]byte, error) {
 	defer g.release(x)
 	for events := range distinct(authorised) {
 		// 6 duplicate?
-		events = g.lookUp(ctx, events)
+		events = g.lookUp(ctx, x, events)
 		events = g.answerRepeats(ctx, x, events)
 		// A closed door takes nothing new.
 		events = g.admit(x, events)

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"io"
 	"time"
 
 	"github.com/google/uuid"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/sinbahub/sinbahub/internal/contract"
 	"github.com/sinbahub/sinbahub/internal/hub"
+	"github.com/sinbahub/sinbahub/internal/pseudonym"
 	"github.com/sinbahub/sinbahub/pkg/soap"
 )
 
@@ -40,7 +42,23 @@ func FaultMessage(v soap.Version, base string, transaction uuid.UUID, at time.Ti
 func CauseOf(err error) string { return asRefusal(err).Err.Error() }
 
 // ReadBody reads a request's body as the door does.
-var ReadBody = readBody
+func ReadBody(body io.Reader, length int64, grow func(n int64) *hub.Error) ([]byte, error) {
+	return readBody(body, length, new([firstRead]byte), grow)
+}
+
+// StandIns gives what remembers the stand-ins of a case's local ids.
+func StandIns(codes pseudonym.Codes) func(kind, value string) string {
+	return (&standIns{codes: codes}).rekey
+}
+
+// Overwritten puts a body and a content form into an exchange's room and gives all that is left of both
+// when it is given back.
+func Overwritten(body, content string) []byte {
+	s := &scratch{content: []byte(content)}
+	kept := s.content[:cap(s.content)]
+	s.overwrite(copy(s.body[:], body))
+	return append(s.body[:], kept...)
+}
 
 // MaxTold is how many violations one answer lists.
 const MaxTold = maxTold

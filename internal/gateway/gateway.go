@@ -99,6 +99,7 @@ type Gateway struct {
 	reference   atomic.Pointer[Reference]
 	accepting   accepting
 	strangers   *strangers
+	rooms       sync.Pool // of exchanges; see scratch
 	codesPages  map[string][]byte
 }
 
@@ -114,6 +115,7 @@ func New(cfg Config, reference Reference, parts Parts) *Gateway {
 		connections: door.New(cfg.Door, parts.Now, parts.Registerer),
 		strangers:   &strangers{counts: map[stranger]int32{}},
 		accepting:   accepting{keys: map[postgres.Key]struct{}{}},
+		rooms:       sync.Pool{New: func() any { return new(scratch) }},
 		codesPages:  renderCodes(),
 	}
 	g.Refer(reference)
@@ -159,6 +161,9 @@ func (g *Gateway) serve(w http.ResponseWriter, r *http.Request) {
 	x := g.begin(r)
 	answer, err := g.run(r.Context(), x, w, r)
 	g.finish(w, x, answer, err)
+	if err == nil {
+		g.giveBack(x)
+	}
 }
 
 // finish is the outer function of every exchange: it alone writes, logs, counts and journals.

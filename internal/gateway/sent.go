@@ -35,6 +35,8 @@ type sent struct {
 	// named is whom the event's identifier stands for; child is the child of its case.
 	named pseudonym.Identity
 	child *child
+	// asked is what the event's case was asked before the event was prepared, until it is.
+	asked candidate
 	// receiptID and transmissionID are the event's for ever, however often it is prepared.
 	receiptID, transmissionID uuid.UUID
 	prepared                  *postgres.Acceptance
@@ -81,7 +83,7 @@ func (x *exchange) open() {
 func (x *exchange) forget() {
 	x.body, x.verdict = nil, validator.Result{}
 	for _, e := range x.events {
-		e.event, e.known, e.sealed, e.prepared = nil, nil, nil, nil
+		e.event, e.known, e.sealed, e.asked, e.prepared = nil, nil, nil, candidate{}, nil
 		e.verdict.Payload = nil
 	}
 }

@@ -31,6 +31,7 @@ type exchange struct {
 	reference  *Reference
 	closure    *Closure
 
+	room        *scratch // of body and content; nil before
 	body        []byte
 	held        int64  // bytes of the admission this request has
 	arrived     bool   // the whole body
@@ -161,7 +162,8 @@ func (g *Gateway) transport(x *exchange, w http.ResponseWriter, r *http.Request)
 	if err := g.spare(x, r.ContentLength); err != nil {
 		return err
 	}
-	body, err := readBody(http.MaxBytesReader(w, r.Body, int64(g.limits.Bytes)), r.ContentLength, func(n int64) *hub.Error {
+	x.room = g.borrow()
+	body, err := readBody(http.MaxBytesReader(w, r.Body, int64(g.limits.Bytes)), r.ContentLength, &x.room.body, func(n int64) *hub.Error {
 		if reason := g.admission.grow(x.participant.ID, n); reason != "" {
 			return g.reject(x, reason)
 		}

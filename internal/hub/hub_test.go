@@ -26,8 +26,8 @@ func TestIdentifierShowsNothingInAnySink(t *testing.T) {
 		Public  hub.Identifier
 		private inner
 		list    []hub.Identifier
-		byID    map[hub.Identifier]int
-	}{hub.NewIdentifier(code), inner{hub.NewIdentifier(code)}, []hub.Identifier{hub.NewIdentifier(code)}, map[hub.Identifier]int{hub.NewIdentifier(code): 1}}
+		byName  map[string]hub.Identifier
+	}{hub.NewIdentifier(code), inner{hub.NewIdentifier(code)}, []hub.Identifier{hub.NewIdentifier(code)}, map[string]hub.Identifier{"child": hub.NewIdentifier(code)}}
 	asJSON, err := json.Marshal(value.Public)
 	if err != nil {
 		t.Fatal(err)
@@ -48,6 +48,9 @@ func TestIdentifierShowsNothingInAnySink(t *testing.T) {
 	}
 	if value.Public.Reveal() != code || (hub.Identifier{}).Reveal() != "" || !(hub.Identifier{}).IsZero() {
 		t.Error("Reveal does not give what was wrapped")
+	}
+	if !value.Public.Equal(value.private.id) || value.Public.Equal(hub.NewIdentifier("")) || (hub.Identifier{}).Equal(hub.NewIdentifier("")) {
+		t.Error("Equal does not compare what was wrapped")
 	}
 }
 

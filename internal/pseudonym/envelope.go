@@ -3,10 +3,8 @@ package pseudonym
 import (
 	"crypto/aes"
 	"crypto/cipher"
-	"crypto/hkdf"
 	"crypto/sha256"
 	"errors"
-	"strconv"
 
 	"github.com/google/uuid"
 
@@ -124,17 +122,10 @@ const epochSize = sha256.BlockSize
 // epochBytes is an epoch key. It is only ever used through one pointer and overwritten there.
 type epochBytes [epochSize]byte
 
-// messageCipher is AES-256-GCM under the key of one message.
-func messageCipher(epoch *epochBytes, subject Secret, label Label) (cipher.AEAD, error) {
-	salt := make([]byte, 0, secretSize+len(label.Message))
-	salt = append(append(salt, subject.reveal()...), label.Message[:]...)
-	key, err := hkdf.Key(sha256.New, epoch[:], salt, keyInfo+strconv.Itoa(int(label.Kind)), secretSize)
-	clear(salt)
-	if err != nil {
-		return nil, ErrSealed
-	}
-	block, err := aes.NewCipher(key)
-	clear(key)
+// messageCipher is AES-256-GCM under the key of one message, which is derived in d and overwritten there.
+func messageCipher(d *keyDeriver, epoch *epochBytes, subject Secret, label Label) (cipher.AEAD, error) {
+	defer d.forget()
+	block, err := aes.NewCipher(d.derive(epoch, subject, label))
 	if err != nil {
 		return nil, ErrSealed
 	}

@@ -108,7 +108,7 @@ func (k EpochKey) Open(subject uuid.UUID, secret Secret, envelope []byte) (Label
 	if err != nil || h.Epoch != k.id || secret.IsZero() || k.key == nil {
 		return Label{}, nil, ErrSealed
 	}
-	aead, err := messageCipher(k.key, secret, h.Label)
+	aead, err := messageCipher(newKeyDeriver(), k.key, secret, h.Label)
 	if err != nil {
 		return Label{}, nil, err
 	}

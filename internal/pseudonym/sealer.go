@@ -52,6 +52,8 @@ type Sealer struct {
 	now         func() time.Time
 	rolls       singleflight.Group
 	packer      *packer
+	// derivers are those at rest, which hold nothing of a message.
+	derivers sync.Pool
 
 	mu      sync.RWMutex
 	current epoch
@@ -73,7 +75,7 @@ func (e epoch) forget() {
 
 // NewSealer makes a sealer without an epoch key: the first Seal draws one.
 func NewSealer(keys *Keys, record Recorder, now func() time.Time) *Sealer {
-	return &Sealer{environment: keys.environment, keys: keys, record: record, now: now, packer: newPacker()}
+	return &Sealer{environment: keys.environment, keys: keys, record: record, now: now, packer: newPacker(), derivers: sync.Pool{New: func() any { return newKeyDeriver() }}}
 }
 
 // Seal seals plaintext for subject. It may wait for the record of a new epoch key; while that
@@ -105,7 +107,12 @@ func (s *Sealer) cipher(ctx context.Context, subject Secret, label Label) (uuid.
 			// The epoch key is read under the lock, so it cannot be overwritten meanwhile; the
 			// message's own key lives on until its seal is done.
 			defer s.mu.RUnlock()
-			aead, err := messageCipher(s.current.key, subject, label)
+			deriver, ok := s.derivers.Get().(*keyDeriver)
+			if !ok {
+				panic("pseudonym: the pool holds something else than derivers of keys")
+			}
+			defer s.derivers.Put(deriver)
+			aead, err := messageCipher(deriver, s.current.key, subject, label)
 			if err != nil {
 				return uuid.Nil, nil, hub.NewError(hub.Internal, hub.CodeInternal, err)
 			}

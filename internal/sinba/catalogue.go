@@ -29,8 +29,12 @@ type Catalogue struct {
 	at     places
 	// roles has the role of each node.
 	roles []role
+	// traits has what the rules look for of each of nodes, close together.
+	traits []trait
 	// takes says what Facts takes from each of nodes.
 	takes []take
+	// items tells of each of nodes whether it is an item of Facts.
+	items []bool
 	ref   *reference
 	rules []Rule
 	rome  *time.Location
@@ -137,6 +141,7 @@ func (c *Catalogue) WithTable(tsv []byte) (*Catalogue, error) {
 	if err := other.join(tsv); err != nil {
 		return nil, err
 	}
+	other.traits = other.traitsOf()
 	return &other, nil
 }
 

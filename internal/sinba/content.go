@@ -1,6 +1,9 @@
 package sinba
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // inContent tells whether a leaf belongs to an event's content: all but what changes in an honest
 // retry or when a vendor upgrades between two attempts (contract, "Duplicates").
@@ -12,10 +15,7 @@ func inContent(path string) bool {
 	return !strings.HasPrefix(path, "/Mittente/Applicativo/")
 }
 
-// lineOverhead is what a line has besides path and value, with room for a position.
-const lineOverhead = 6
-
-// Content gives the form in which two sendings of one event are compared and which the receipt's
+// AppendContent appends the form in which two sendings of one event are compared and which the receipt's
 // commitment is made of (contract, "Duplicates" and ImprontaMessaggio): one line path=value for
 // each leaf in document order, ended by \n; paths as in foglie.tsv, local names from below the
 // root, positions from the second same-named sibling on as [n]; without Testata/IdMessaggio,
@@ -24,19 +24,38 @@ const lineOverhead = 6
 // in lower case. No value of the contract can hold a line break.
 //
 // The form is fixed for ever: what it gives for a stored event is never changed.
-func (e Event) Content() []byte {
+func (e Event) AppendContent(to []byte) []byte {
 	size := 0
 	for i := range e.elems {
-		size += len(e.cat.nodes[e.elems[i].node].path) + int(e.elems[i].to-e.elems[i].from) + lineOverhead
+		if n := &e.cat.nodes[e.elems[i].node]; n.typ != nil && n.content {
+			size += len(n.path) + int(e.elems[i].to-e.elems[i].from) + lineOverhead
+		}
 	}
-	to := make([]byte, 0, size)
+	to = slices.Grow(to, size)
+	// The leaves of an element stand together: its path is put together once.
+	var room [128]byte
+	above, of := room[:0], int32(0) // that of the root is empty
 	for i := range e.elems {
-		n := &e.cat.nodes[e.elems[i].node]
+		el := &e.elems[i]
+		n := &e.cat.nodes[el.node]
 		if n.typ == nil || !n.content {
 			continue
 		}
-		to = append(e.appendPath(to, i), '=')
-		to = append(n.typ.appendTyped(to, e.raw(i)), '\n')
+		if !el.positioned {
+			to = append(to, n.path...)
+		} else {
+			if el.parent != of {
+				above, of = e.appendPath(above[:0], int(el.parent)), el.parent
+			}
+			to = e.appendName(append(to, above...), i)
+		}
+		to = append(n.typ.appendTyped(append(to, '='), e.raw(i)), '\n')
 	}
 	return to
 }
+
+// lineOverhead is what a line has besides path and value, with room for a position.
+const lineOverhead = 6
+
+// Content is AppendContent to nothing.
+func (e Event) Content() []byte { return e.AppendContent(nil) }

@@ -241,12 +241,16 @@ func (e Event) day(at int16) day {
 // appendPath appends the path of an element, from below the root.
 func (e Event) appendPath(to []byte, i int) []byte {
 	el := &e.elems[i]
-	n := &e.cat.nodes[el.node]
 	if !el.positioned {
-		return append(to, n.path...)
+		return append(to, e.cat.nodes[el.node].path...)
 	}
-	to = e.appendPath(to, int(el.parent))
-	to = append(append(to, '/'), n.name...)
+	return e.appendName(e.appendPath(to, int(el.parent)), i)
+}
+
+// appendName appends the last step of an element's path.
+func (e Event) appendName(to []byte, i int) []byte {
+	el := &e.elems[i]
+	to = append(append(to, '/'), e.cat.nodes[el.node].name...)
 	if el.pos > 1 {
 		to = appendPosition(to, int(el.pos))
 	}

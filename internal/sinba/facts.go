@@ -114,23 +114,28 @@ type Item struct {
 // take adds to the facts what one element says.
 type take func(f *factReader, i int)
 
+// itemTypes are the complex types of items.
+func itemTypes() map[string]ItemKind {
+	return map[string]ItemKind{
+		"InterventoType": ItemService, "AffidamentoType": ItemCare,
+		"InserimentoStrutturaType": ItemPlacement, "ProvvedimentoGiudiziarioType": ItemOrder,
+	}
+}
+
 // takeContainer is for the elements of these complex types: what stands inside belongs to them.
 func takeContainer() map[string]take {
-	item := func(kind ItemKind) take {
-		return func(f *factReader, i int) {
-			f.out.Items = append(f.out.Items, Item{Kind: kind, Residential: kind == ItemPlacement, Path: f.below(i)})
-		}
-	}
-	return map[string]take{
+	takes := map[string]take{
 		"DatiMinoreType": func(f *factReader, i int) { f.out.Minors = append(f.out.Minors, Minor{Path: f.below(i)}) },
 		"NucleoFamiliareType": func(f *factReader, i int) {
 			f.out.Family = Family{Told: true, Path: f.below(i)}
 		},
-		"InterventoType":               item(ItemService),
-		"AffidamentoType":              item(ItemCare),
-		"InserimentoStrutturaType":     item(ItemPlacement),
-		"ProvvedimentoGiudiziarioType": item(ItemOrder),
 	}
+	for typ, kind := range itemTypes() {
+		takes[typ] = func(f *factReader, i int) {
+			f.out.Items = append(f.out.Items, Item{Kind: kind, Residential: kind == ItemPlacement, Path: f.below(i)})
+		}
+	}
+	return takes
 }
 
 // takeLeaf is for leaves, by the complex type they stand in and their name.
@@ -207,14 +212,15 @@ func takeLeaf() map[string]take {
 // assignTakes says for every element what Facts takes from it. A fact that no element has would be a
 // rule that never looks at anything: that is an error.
 func (c *Catalogue) assignTakes() error {
-	containers, leaves := takeContainer(), takeLeaf()
+	containers, leaves, items := takeContainer(), takeLeaf(), itemTypes()
 	unused := maps.Clone(leaves)
-	c.takes = make([]take, len(c.nodes))
+	c.takes, c.items = make([]take, len(c.nodes)), make([]bool, len(c.nodes))
 	for i := range c.nodes {
 		n := &c.nodes[i]
 		if n.parent < 0 {
 			continue
 		}
+		_, c.items[i] = items[n.complex]
 		name := c.nodes[n.parent].complex + "/" + n.name
 		if c.takes[i] = containers[n.complex]; c.takes[i] == nil {
 			c.takes[i] = leaves[name]
@@ -231,6 +237,9 @@ func (c *Catalogue) assignTakes() error {
 // name of the thing, the same wherever a reference to it stands.
 func (c *Catalogue) Facts(ev *Event, rekey func(kind, value string) string) Facts {
 	f := factReader{Event: *ev, rekey: rekey}
+	if n := c.countItems(ev); n > 0 {
+		f.out.Items = make([]Item, 0, n)
+	}
 	for i := 1; i < len(ev.elems); i++ {
 		if t := c.takes[ev.elems[i].node]; t != nil {
 			t(&f, i)
@@ -238,6 +247,16 @@ func (c *Catalogue) Facts(ev *Event, rekey func(kind, value string) string) Fact
 	}
 	f.out.Closing = f.out.Closing && f.phases == f.closings
 	return f.out
+}
+
+// countItems tells how many items an event speaks of.
+func (c *Catalogue) countItems(ev *Event) (n int) {
+	for i := range ev.elems {
+		if c.items[ev.elems[i].node] {
+			n++
+		}
+	}
+	return n
 }
 
 // RegionalFacts reads the facts of a stored regional event. Local ids are stand-ins in it already,
@@ -305,4 +324,7 @@ func (f *factReader) standIn(i int) string {
 }
 
 // below is the path of an element from below the root.
-func (f *factReader) below(i int) string { return string(f.appendPath(nil, i)) }
+func (f *factReader) below(i int) string {
+	var room [128]byte
+	return string(f.appendPath(room[:0], i))
+}

@@ -1,5 +1,7 @@
 package sinba
 
+import "slices"
+
 // role is what a rule looks for in an event: a complex type, wherever the schema puts it, or an
 // element of it. Rules ask for roles and not for paths, so that they also judge what stands inside a
 // Fotografia, or at a place that a later version of the schema adds.
@@ -98,6 +100,27 @@ const (
 	orderType   = "ProvvedimentoGiudiziarioType"
 )
 
+// trait is what the rules that go through all elements of an event look for.
+type trait struct {
+	look look
+	// date and instant tell the type, code that BR-20 looks at it, charged that it is a date of taking
+	// in charge.
+	date, instant, code, charged bool
+}
+
+// traitsOf gives every node its traits, as the leaf table has them.
+func (c *Catalogue) traitsOf() []trait {
+	all := make([]trait, len(c.nodes))
+	for i := range c.nodes {
+		n := &c.nodes[i]
+		all[i] = trait{look: n.look, code: n.code, charged: slices.Contains(c.at.takenIn, int16(i))}
+		if n.typ != nil {
+			all[i].date, all[i].instant = n.typ.kind == kindDate, n.typ.kind == kindInstant
+		}
+	}
+	return all
+}
+
 // assign gives every node its role. A row without a node is a fault: its rules would be silent.
 func (c *Catalogue) assign() error {
 	c.roles = make([]role, len(c.nodes))
@@ -126,6 +149,9 @@ func (j *judgement) list() {
 		}
 	}
 }
+
+// traits are those of an element.
+func (j *judgement) traits(i int) *trait { return &j.cat.traits[j.elems[i].node] }
 
 // role is that of an element.
 func (j *judgement) role(i int) role { return j.cat.roles[j.elems[i].node] }

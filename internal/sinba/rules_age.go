@@ -1,8 +1,6 @@
 package sinba
 
 import (
-	"slices"
-
 	"github.com/sinbahub/sinbahub/internal/hub"
 )
 
@@ -43,7 +41,7 @@ func judgeAge(j *judgement) {
 	}
 	birth = j.youngest(birth)
 	for i := range j.elems {
-		if !slices.Contains(j.cat.at.takenIn, j.elems[i].node) {
+		if !j.traits(i).charged {
 			continue
 		}
 		taken, _ := parseDay(j.raw(i))

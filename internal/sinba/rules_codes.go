@@ -10,7 +10,7 @@ import (
 // Which leaves these are follows from the schema (isCode).
 func judgeCodes(j *judgement) {
 	for i := range j.elems {
-		if !j.cat.nodes[j.elems[i].node].code || j.elems[i].to-j.elems[i].from < shortest {
+		if !j.traits(i).code || j.elems[i].to-j.elems[i].from < shortest {
 			continue
 		}
 		if codicefiscale.LooksLike(j.value(i)) {

@@ -24,8 +24,7 @@ func judgeDates(j *judgement) {
 		j.because("before_birth", hub.Grave, opening)
 	}
 	for i := range j.elems {
-		at := j.elems[i].node
-		if at != j.cat.at.closing && !slices.Contains(j.cat.at.takenIn, at) {
+		if !j.traits(i).charged && j.elems[i].node != j.cat.at.closing {
 			continue
 		}
 		if d, _ := parseDay(j.raw(i)); d < opened {
@@ -39,22 +38,17 @@ func judgeFuture(j *judgement) {
 	latest := j.now.Add(clockSkew)
 	for i := range j.elems {
 		at := j.elems[i].node
-		n := &j.cat.nodes[at]
-		if n.typ == nil {
-			continue
-		}
 		future, reason := false, "future"
-		switch n.typ.kind {
-		case kindDate:
+		switch t := j.traits(i); {
+		case t.date:
 			d, _ := parseDay(j.raw(i))
 			if future = d > j.today; future && at == j.cat.at.birth {
 				future = j.later(d, j.today)
 			}
 			future = future && !slices.Contains(j.cat.at.planned, at)
-		case kindInstant:
+		case t.instant:
 			t, _ := parseInstant(j.raw(i))
 			future, reason = t.After(latest), "clock"
-		case kindText, kindEnum, kindUUID, kindInt, kindDecimal:
 		}
 		if future {
 			j.because(reason, hub.Grave, i)

@@ -58,7 +58,7 @@ func judgeMunicipalities(j *judgement) {
 		return
 	}
 	for i := range j.elems {
-		switch j.cat.nodes[j.elems[i].node].look {
+		switch j.traits(i).look {
 		case lookBirthplace:
 			if raw := j.raw(i); raw[0] != 'Z' && !j.bornThere(data, raw) {
 				j.at(hub.Lieve, i)
@@ -80,7 +80,7 @@ func judgeStates(j *judgement) {
 		return
 	}
 	for i := range j.elems {
-		switch j.cat.nodes[j.elems[i].node].look {
+		switch j.traits(i).look {
 		case lookBirthplace:
 			if raw := j.raw(i); raw[0] == 'Z' && !j.bornThere(data, raw) {
 				j.at(hub.Lieve, i)
@@ -115,7 +115,7 @@ func judgeServices(j *judgement) {
 	}
 	for i := range j.elems {
 		list := ""
-		switch j.cat.nodes[j.elems[i].node].look {
+		switch j.traits(i).look {
 		case lookService:
 			list = codelist.Services
 		case lookNomenclature:
@@ -136,7 +136,7 @@ func judgeStructure(j *judgement) {
 		return
 	}
 	for i := range j.elems {
-		if j.cat.nodes[j.elems[i].node].look != lookStructure {
+		if j.traits(i).look != lookStructure {
 			continue
 		}
 		entered, left := j.beside(i, "DataIngresso"), j.beside(i, "DataDimissione")
@@ -166,7 +166,7 @@ const (
 func judgeRegions(j *judgement) {
 	tuscan := j.livesIn(regionToscana)
 	for i := range j.elems {
-		switch j.cat.nodes[j.elems[i].node].look {
+		switch j.traits(i).look {
 		case lookParentRegion:
 			if tuscan && string(j.raw(i)) == regionLiguria {
 				j.at(hub.Lieve, i)
@@ -183,7 +183,7 @@ func judgeRegions(j *judgement) {
 // livesIn tells whether the child's residence or domicile in this event is in a region.
 func (j *judgement) livesIn(region string) bool {
 	for i := range j.elems {
-		if j.cat.nodes[j.elems[i].node].look != lookMunicipality {
+		if j.traits(i).look != lookMunicipality {
 			continue
 		}
 		if r, ok := j.cat.ref.regionOf(j.raw(i), j.happened()); ok && r == region {

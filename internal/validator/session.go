@@ -151,12 +151,13 @@ func (s *session) pop() {
 // send writes the calls, for which there must be room. If the worker is gone they are among
 // waiting once the session is dead.
 func (s *session) send(calls ...*call) {
-	s.push(calls)
 	b := s.buf[:0]
 	for _, c := range calls {
 		s.sent++
 		b = appendRequest(b, uint32(s.sent), opCheck, c.schema, c.mode, c.doc) //nolint:gosec // a worker lives for a thousand documents
 	}
+	// Not sooner: an answered document is its caller's again, and a worker could answer what it has not got.
+	s.push(calls)
 	if _, err := s.child.conn.Write(b); err != nil {
 		s.child.kill() // so that the reader ends as well
 	}

@@ -167,8 +167,8 @@ var (
 )
 
 // Validate has a worker parse doc and judge the element that m names by schema s. A document
-// that does not conform is no error: the result lists its violations. doc must not be changed
-// afterwards: when ctx ends first, a worker may still be reading it.
+// that does not conform is no error: the result lists its violations. doc must not be changed until
+// there is one, nor after an error: when ctx ends first, a worker may still be about to read it.
 //
 // Errors are *hub.Error: Malformed, VersionMismatch or UnknownOperation for a document that
 // has no element to judge, TooLarge if it needs more memory than a worker has, Internal

@@ -16,7 +16,6 @@ import (
 	"fmt"
 	"io"
 	"time"
-	"unique"
 )
 
 // The reasons for which a code is refused.
@@ -52,10 +51,12 @@ const oddValues = "BAFHJNPRTVCESULDGIMOQKWZYX"
 const femaleShift = 40
 
 // Code is a codice fiscale that was found right. It keeps what the code says, not its text, and
-// prints as a placeholder: birth date, sex and place say much about a child. Two codes of the
-// same date, sex and place are equal here although they name two people: never compare Codes to
-// compare people.
-type Code struct{ handle unique.Handle[parts] }
+// prints as a placeholder: birth date, sex and place say much about a child. Codes cannot be
+// compared: two of the same date, sex and place name two people.
+type Code struct {
+	_    [0]func()
+	says *parts
+}
 
 // parts is what a codice fiscale says.
 type parts struct {
@@ -86,7 +87,7 @@ func Parse(code string) (Code, error) {
 	if check, ok := CheckCharacter(code[:length-1]); !ok || check != code[length-1] {
 		return Code{}, ErrCheck
 	}
-	return Code{unique.Make(p)}, nil
+	return Code{says: &p}, nil
 }
 
 // Sex gives 'M' or 'F'.
@@ -126,10 +127,10 @@ func (Code) MarshalText() ([]byte, error) { return []byte("[redacted]"), nil }
 
 // parts gives what the code says; the zero Code says nothing.
 func (c Code) parts() parts {
-	if c == (Code{}) {
+	if c.says == nil {
 		return parts{}
 	}
-	return c.handle.Value()
+	return *c.says
 }
 
 // after tells whether the date in the given year lies after the day of t.

@@ -91,7 +91,7 @@ func Scan(doc []byte, limits Limits) error {
 	if err := checkEncoding(doc); err != nil {
 		return err
 	}
-	s := scanner{doc: doc, limits: limits}
+	s := scanner{doc: doc, limits: limits, declared: make([]int, 0, usualDepth)}
 	stop := forbidden(doc)
 	for s.pos < len(doc) {
 		reason := s.step()
@@ -104,6 +104,9 @@ func Scan(doc []byte, limits Limits) error {
 	}
 	return nil
 }
+
+// usualDepth is how many elements most documents have open at once.
+const usualDepth = 16
 
 // scanner is the state of one pass.
 type scanner struct {

@@ -57,6 +57,10 @@ type Media struct {
 // ParseMedia reads a Content-Type. ok is false if it is not one of the two SOAP media types or
 // names a charset other than UTF-8. Parameters may be quoted or not and come in any order.
 func ParseMedia(contentType string) (m Media, ok bool) {
+	switch contentType {
+	case "text/xml; charset=utf-8", "text/xml; charset=UTF-8", "text/xml;charset=utf-8", "text/xml;charset=UTF-8":
+		return Media{Version: V11}, true // as nearly every sender says it
+	}
 	kind, params, err := mime.ParseMediaType(contentType)
 	if err != nil {
 		return Media{}, false

@@ -2,25 +2,34 @@ package soap
 
 import (
 	"bytes"
+	"slices"
 	"unicode/utf8"
 )
 
 // AppendEnvelope appends to dst a whole message with body as the Body's content, which must be
 // well-formed XML.
 func AppendEnvelope(dst []byte, v Version, body []byte) []byte {
+	dst = slices.Grow(dst, len(envelopeStart)+len(v.Namespace())+len(envelopeBody)+len(body)+len(envelopeEnd))
 	return AppendEnvelopeEnd(append(AppendEnvelopeStart(dst, v), body...))
 }
+
+// What stands around a Body's content.
+const (
+	envelopeStart = `<?xml version="1.0" encoding="UTF-8"?><soap:Envelope xmlns:soap="`
+	envelopeBody  = `"><soap:Body>`
+	envelopeEnd   = `</soap:Body></soap:Envelope>`
+)
 
 // AppendEnvelopeStart appends to dst what of a message stands before its Body's content, so that the
 // content can be written where it is to stand.
 func AppendEnvelopeStart(dst []byte, v Version) []byte {
-	dst = append(dst, `<?xml version="1.0" encoding="UTF-8"?><soap:Envelope xmlns:soap="`...)
+	dst = append(dst, envelopeStart...)
 	dst = append(dst, v.Namespace()...)
-	return append(dst, `"><soap:Body>`...)
+	return append(dst, envelopeBody...)
 }
 
 // AppendEnvelopeEnd appends to dst what of a message stands behind its Body's content.
-func AppendEnvelopeEnd(dst []byte) []byte { return append(dst, `</soap:Body></soap:Envelope>`...) }
+func AppendEnvelopeEnd(dst []byte) []byte { return append(dst, envelopeEnd...) }
 
 // FaultCode is who is to blame, in the words common to both versions.
 type FaultCode uint8
@@ -88,23 +97,36 @@ func AppendFault(dst []byte, v Version, f Fault) []byte {
 
 // AppendText appends s escaped as XML character data. What XML 1.0 cannot hold becomes U+FFFD.
 func AppendText(dst []byte, s string) []byte {
-	for _, r := range s {
-		switch {
-		case r == '&':
-			dst = append(dst, "&amp;"...)
-		case r == '<':
-			dst = append(dst, "&lt;"...)
-		case r == '>':
-			dst = append(dst, "&gt;"...)
-		case r == '\r':
-			dst = append(dst, "&#13;"...)
-		case r == '\t' || r == '\n' || r >= 0x20 && r != 0xFFFE && r != 0xFFFF:
-			dst = utf8.AppendRune(dst, r)
-		default:
-			dst = utf8.AppendRune(dst, utf8.RuneError)
+	start := 0 // of what is appended as it stands
+	for i := 0; i < len(s); {
+		r, n := rune(s[i]), 1
+		if r >= utf8.RuneSelf {
+			r, n = utf8.DecodeRuneInString(s[i:])
 		}
+		if instead := escaped(r, n); instead != "" {
+			dst = append(append(dst, s[start:i]...), instead...)
+			start = i + n
+		}
+		i += n
 	}
-	return dst
+	return append(dst, s[start:]...)
+}
+
+// escaped is what stands for a character of n bytes in character data, empty for itself.
+func escaped(r rune, n int) string {
+	switch {
+	case r == '&':
+		return "&amp;"
+	case r == '<':
+		return "&lt;"
+	case r == '>':
+		return "&gt;"
+	case r == '\r':
+		return "&#13;"
+	case r == utf8.RuneError && n == 1, r < ' ' && r != '\t' && r != '\n', r == 0xFFFE, r == 0xFFFF:
+		return string(utf8.RuneError)
+	}
+	return ""
 }
 
 // AppendElement appends <name>text</name>; name must be a valid XML name.
