@@ -173,10 +173,13 @@ func (r *rotation) coming(ctx context.Context) (int32, postgres.KeyState, error)
 		if k.Name != r.o.Name {
 			continue
 		}
-		switch {
-		case k.State == postgres.KeyMade || k.State == postgres.KeyTelling:
-			return k.Epoch, k.State, nil
-		case k.State == postgres.KeyActive && r.unfinished(ctx, k):
+		going := k.State == postgres.KeyMade || k.State == postgres.KeyTelling
+		if k.State == postgres.KeyActive {
+			if going, err = r.unfinished(ctx, k); err != nil {
+				return 0, "", err
+			}
+		}
+		if going {
 			return k.Epoch, k.State, nil
 		}
 		highest = max(highest, k.Epoch)
@@ -205,15 +208,15 @@ func (r *rotation) coming(ctx context.Context) (int32, postgres.KeyState, error)
 }
 
 // unfinished tells whether an active epoch still has work to do that its rotation ended before.
-func (r *rotation) unfinished(ctx context.Context, k postgres.KeyEpoch) bool {
+func (r *rotation) unfinished(ctx context.Context, k postgres.KeyEpoch) (bool, error) {
 	switch k.Name {
 	case pseudonym.NameOfCodes(pseudonym.Nation):
-		return k.Epoch > 1 && k.ToldAt.IsZero()
+		return k.Epoch > 1 && k.ToldAt.IsZero(), nil
 	case pseudonym.NameSeal:
 		n, err := r.sealedBefore(ctx, k.Epoch)
-		return err == nil && n > 0
+		return n > 0, err
 	}
-	return false
+	return false, nil
 }
 
 // heldHere lists the epochs of the key in this machine's folder, ascending.
@@ -245,9 +248,8 @@ func (r *rotation) step(ctx context.Context, epoch int32, from, to postgres.KeyS
 	if from == to {
 		return nil
 	}
-	first := int32(1)
 	return r.op.store.StepKey(ctx, postgres.KeyStep{
-		Environment: r.op.env, Name: r.o.Name, Epoch: epoch, From: from, To: to, First: first, FirstMade: r.madeAt(first),
+		Environment: r.op.env, Name: r.o.Name, Epoch: epoch, From: from, To: to, FirstMade: r.madeAt(postgres.FirstEpoch),
 		Entry: r.who.mark(journal.Entry{
 			ID: uuid.Must(uuid.NewV7()), At: time.Now().UTC().Truncate(time.Microsecond), Kind: journal.KeyRotated, Environment: r.op.env,
 			Outcome: string(to), Reason: r.o.Who.Reason,
@@ -292,9 +294,6 @@ func (r *rotation) until(ctx context.Context, what string, look func() (done boo
 
 // await waits for all running instances.
 func (r *rotation) await(ctx context.Context, epoch int32, what string, enough func(postgres.Holders) bool) error {
-	if r.o.Name == pseudonym.NameLink && what == "use the new key" {
-		return nil // the vault's own row decides for all at once
-	}
 	return r.until(ctx, "instances "+what, func() (bool, string, error) {
 		h, err := r.op.store.KeyHolders(ctx, r.op.env, r.o.Name, epoch, delivery.HolderTime)
 		so := fmt.Sprintf("%d running, %d hold it, %d use it; copy %s to every machine's folder of keys, for its owner only",

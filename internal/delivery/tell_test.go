@@ -44,7 +44,7 @@ func (w *world) ownKeys(t *testing.T) {
 func (w *world) stepKey(t *testing.T, from, to postgres.KeyState) {
 	t.Helper()
 	err := w.store.StepKey(t.Context(), postgres.KeyStep{
-		Environment: hub.Prod, Name: "code-nation", Epoch: 2, First: 1, From: from, To: to,
+		Environment: hub.Prod, Name: "code-nation", Epoch: 2, From: from, To: to,
 		Entry: journal.Entry{ID: uuid.Must(uuid.NewV7()), At: time.Now(), Kind: journal.KeyRotated, Environment: hub.Prod, Actor: "m.rossi", Reason: "prova"},
 	})
 	if err != nil {

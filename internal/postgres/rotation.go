@@ -69,6 +69,9 @@ func (s *Store) KeyEpochs(ctx context.Context, env hub.Environment) ([]KeyEpoch,
 	return all, nil
 }
 
+// FirstEpoch is the one in use of a key that never was rotated: it gets its row with the first step of another.
+const FirstEpoch int32 = 1
+
 // KeyStep is a step of an epoch from one state into another. It stands in the journal with it.
 type KeyStep struct {
 	Environment hub.Environment
@@ -76,9 +79,7 @@ type KeyStep struct {
 	Epoch       int32
 	// From is empty for an epoch that the database does not know.
 	From, To KeyState
-	// First is the epoch in use of a key that never was rotated: it gets its row with the first step. FirstMade is
-	// when it was made, zero if nothing tells.
-	First     int32
+	// FirstMade is when FirstEpoch was made, zero if nothing tells.
 	FirstMade time.Time
 	Entry     journal.Entry
 }
@@ -116,7 +117,7 @@ func (s *Store) StepKey(ctx context.Context, step KeyStep) error {
 		made = &step.FirstMade
 	}
 	err := s.inTx(ctx, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, firstEpochSQL, step.Environment, step.Name, step.First, made); err != nil {
+		if _, err := tx.Exec(ctx, firstEpochSQL, step.Environment, step.Name, FirstEpoch, made); err != nil {
 			return err
 		}
 		if step.To == KeyActive {
