@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/google/uuid"
-
 	"github.com/sinbahub/sinbahub/internal/delivery"
 	"github.com/sinbahub/sinbahub/internal/postgres"
 	"github.com/sinbahub/sinbahub/internal/pseudonym"
@@ -64,16 +62,21 @@ func (s *server) deliver(ctx context.Context) error {
 	return s.delivery.Run(ctx)
 }
 
-// keepSent seals a national event for the opener. It is readable for as long as the subject's secret is.
-func (s *server) keepSent(ctx context.Context, subject, transmission uuid.UUID, national []byte) (postgres.Sealed, error) {
-	owner, err := s.stores.vault.SubjectOf(ctx, subject)
+// keepSent seals a national event for the opener. It is readable for as long as the subject's secret is. Where the
+// delivery began with its acceptance the secret is at hand.
+func (s *server) keepSent(ctx context.Context, c *postgres.Claimed, national []byte) (postgres.Sealed, error) {
+	owner, ok := c.Carried.(pseudonym.Subject)
+	var err error
+	if !ok {
+		owner, err = s.stores.vault.SubjectOf(ctx, c.Subject)
+	}
 	if errors.Is(err, pseudonym.ErrNoSubject) {
 		return postgres.Sealed{}, nil // erased: the event still goes out, and no copy could ever be opened
 	}
 	if err != nil {
 		return postgres.Sealed{}, err
 	}
-	sealed, err := s.sealer.Seal(ctx, owner, pseudonym.Label{Kind: pseudonym.SealedOutbound, Message: transmission}, national)
+	sealed, err := s.sealer.Seal(ctx, owner, pseudonym.Label{Kind: pseudonym.SealedOutbound, Message: c.ID}, national)
 	if err != nil {
 		return postgres.Sealed{}, err
 	}

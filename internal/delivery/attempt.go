@@ -100,7 +100,7 @@ func (d *Dispatcher) seal(ctx context.Context, c *postgres.Claimed, national []b
 	if d.keep == nil {
 		return postgres.Sealed{}
 	}
-	sealed, err := d.keep(ctx, c.Subject, c.ID, national)
+	sealed, err := d.keep(ctx, c, national)
 	if err != nil {
 		d.log.Warn("what was sent is not kept", zap.Stringer("delivery_id", c.ID), zap.Error(err))
 		return postgres.Sealed{}

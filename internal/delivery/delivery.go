@@ -99,9 +99,9 @@ type Parts struct {
 	// Now is the clock of attempts, journal entries and pacing. Leases and retries run by the
 	// database's.
 	Now func() time.Time
-	// Keep seals the national event of a delivery about a subject, so that what was sent can be shown;
+	// Keep seals the national event of a delivery, so that what was sent can be shown;
 	// nil keeps nothing.
-	Keep func(ctx context.Context, subject, delivery uuid.UUID, national []byte) (postgres.Sealed, error)
+	Keep func(ctx context.Context, c *postgres.Claimed, national []byte) (postgres.Sealed, error)
 	// MaySend tells whether SISS may get an event with a subject's code of an epoch: not before it was told
 	// which earlier code that continues. nil: always.
 	MaySend func(ctx context.Context, subject uuid.UUID, epoch int32) (bool, error)
@@ -120,7 +120,7 @@ type Dispatcher struct {
 	metrics *metrics
 	now     func() time.Time
 	owner   uuid.UUID
-	keep    func(ctx context.Context, subject, delivery uuid.UUID, national []byte) (postgres.Sealed, error)
+	keep    func(ctx context.Context, c *postgres.Claimed, national []byte) (postgres.Sealed, error)
 	// mayGo is Parts.MaySend.
 	mayGo   func(ctx context.Context, subject uuid.UUID, epoch int32) (bool, error)
 	version string

@@ -373,6 +373,7 @@ func (g *Gateway) prepare(ctx context.Context, x *exchange, e *sent, openings ma
 	}
 	digest := sha256.Sum256(sealed.Bytes)
 	a.EnteCode, a.Region = e.ente.Code, e.ente.Region
+	a.Carried = subject
 	a.Participant, a.ReceiptID, a.ReceivedAt = x.participant.ID, receiptID, x.receivedAt.UTC().Truncate(time.Microsecond)
 	a.ContentMAC, a.Subject, a.TransmissionID = k.mac, subject.ID, e.transmissionID
 	a.Salt = g.Keys.Salt(subject.Secret(), receiptID)

@@ -41,6 +41,8 @@ type Acceptance struct {
 	Warnings []hub.Violation
 	// Subject is the child, by its random id.
 	Subject uuid.UUID
+	// Carried comes back with a delivery that begins at once (Claimed.Carried), for whoever delivers. It is not stored.
+	Carried any
 	// Case is the file the caller assumed.
 	Case AcceptedCase
 	// Type is TipoEvento.

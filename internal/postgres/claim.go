@@ -63,6 +63,8 @@ type Claimed struct {
 	ReceivedAt time.Time
 	// Subject is the child's random id, which codes derive from.
 	Subject uuid.UUID
+	// Carried is the acceptance's, nil for a delivery that did not begin with it.
+	Carried any
 	// Case is the case's random id, which re-keyed ids derive from.
 	Case uuid.UUID
 	// NationEpoch is the epoch of the key of the child's code, IDsEpoch that of the re-keyed ids: the

@@ -78,7 +78,7 @@ func (d *decision) begun(leases []uuid.UUID, stored map[uuid.UUID]bool) []Claime
 			ID: r.TransmissionID, Lease: leases[i], Attempt: 1, Spent: 1, Environment: r.Key.Environment,
 			Participant: r.Participant, Ente: r.Key.Ente, EnteCode: r.EnteCode, Region: r.Region,
 			Message: r.ReceiptID, Event: r.Key.Event, Type: r.Type, Sequence: r.Sequence,
-			ReceivedAt: r.ReceivedAt.UTC(), Subject: r.Subject, Case: r.Case.ID,
+			ReceivedAt: r.ReceivedAt.UTC(), Subject: r.Subject, Carried: r.Carried, Case: r.Case.ID,
 			NationEpoch: r.NationEpoch, IDsEpoch: r.Case.NationEpoch, MappingVersion: r.MappingVersion, Body: r.Body,
 		})
 	}
