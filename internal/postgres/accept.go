@@ -263,7 +263,7 @@ func (s *Store) acceptOnce(ctx context.Context, all []*ready) ([]batch.Result[Ac
 	var d decision
 	var room Room
 	var taken []Claimed
-	err := s.withConn(ctx, func(conn *pgx.Conn) error {
+	err := s.withLane(ctx, s.lanes.accepts, func(conn *pgx.Conn) error {
 		delete(conn.PgConn().CustomData(), warned)
 		keys, cases, err := openAccept(ctx, conn, all)
 		if err != nil {

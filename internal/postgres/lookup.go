@@ -117,7 +117,7 @@ func (s *Store) find(ctx context.Context, queries []Query) (map[Key]*KeyRow, map
 	var trip pgx.Batch
 	trip.Queue(findKeysSQL, keys.args()...)
 	trip.Queue(findCasesSQL, cases.args()...)
-	answers := s.pool.SendBatch(ctx, &trip)
+	answers := s.lanes.lookups.SendBatch(ctx, &trip)
 	rows, err := readKeys(answers)
 	var files map[caseKey]*Case
 	if err == nil {

@@ -20,7 +20,7 @@ const (
 )
 
 // newMetrics registers the store's metrics; a nil registerer takes none.
-func newMetrics(registerer prometheus.Registerer, pool *pgxpool.Pool) *metrics {
+func newMetrics(registerer prometheus.Registerer, pools []*pgxpool.Pool) *metrics {
 	m := &metrics{
 		batches: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name:    "hub_store_batch_calls",
@@ -43,9 +43,15 @@ func newMetrics(registerer prometheus.Registerer, pool *pgxpool.Pool) *metrics {
 	gauge := func(state, help string, read func(*pgxpool.Stat) int32) {
 		registerer.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "hub_store_connections", Help: help, ConstLabels: prometheus.Labels{"state": state},
-		}, func() float64 { return float64(read(pool.Stat())) }))
+		}, func() float64 {
+			var sum int32
+			for _, pool := range pools {
+				sum += read(pool.Stat())
+			}
+			return float64(sum)
+		}))
 	}
-	const help = "Connections of the store's pool by state."
+	const help = "Connections of the store by state."
 	gauge("in_use", help, (*pgxpool.Stat).AcquiredConns)
 	gauge("idle", help, (*pgxpool.Stat).IdleConns)
 	return m

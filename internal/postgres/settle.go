@@ -149,7 +149,7 @@ SELECT held.lease FROM held`
 // settleOnce settles what still holds its lease, in one statement that is its own transaction.
 func (s *Store) settleOnce(ctx context.Context, part []*Settlement) ([]batch.Result[bool], error) {
 	held := make(map[uuid.UUID]bool, len(part))
-	err := s.withConn(ctx, func(conn *pgx.Conn) error {
+	err := s.withLane(ctx, s.lanes.settles, func(conn *pgx.Conn) error {
 		delete(conn.PgConn().CustomData(), warned)
 		rows, err := conn.Query(ctx, settleSQL, settleArgs(part)...)
 		if err != nil {

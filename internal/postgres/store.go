@@ -42,7 +42,7 @@ const (
 // settleLinger is how long a settlement waits for others. Nobody waits for it but the next event of
 // its case, and a settlement of its own costs the server several times what it costs among others
 // (make bench: 9 in a batch without this, 23 with it).
-const settleLinger = 10 * time.Millisecond
+const settleLinger = 20 * time.Millisecond
 
 // Under load a batch costs the server more than the calls in it, so that look-ups and acceptances
 // wait a moment for each other once crowd of them shared the batch before. A lone sender does not.
@@ -74,6 +74,7 @@ type Config struct {
 // Store is the database as the hub sees it. It is safe for concurrent use.
 type Store struct {
 	pool    *pgxpool.Pool
+	lanes   lanes
 	timeout time.Duration
 	log     *zap.Logger
 	metrics *metrics
@@ -115,24 +116,21 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	if cfg.Fullness != nil {
 		cfg.Fullness.Watch(config.ConnConfig)
 	}
-	pool, err := pgxpool.NewWithConfig(ctx, config)
-	if err != nil {
-		return nil, fmt.Errorf("open the pool: %w", masked(err))
-	}
 	s := &Store{
-		pool: pool, timeout: cmp.Or(cfg.Timeout, 10*time.Second),
-		log: orNop(cfg.Logger).Named("store"), metrics: newMetrics(cfg.Registerer, pool), opened: time.Now(),
+		timeout: cmp.Or(cfg.Timeout, 10*time.Second),
+		log:     orNop(cfg.Logger).Named("store"), opened: time.Now(),
 		summaries: make(chan struct{}, summariesAtOnce), guard: cfg.Guard, full: cfg.Fullness,
 		address: config.ConnConfig, wandering: wanders(config.ConnConfig),
 	}
-	if s.guard != nil {
-		s.guard.Reset(pool)
+	if err := s.openPools(ctx, config); err != nil {
+		return nil, fmt.Errorf("open the pool: %w", masked(err))
 	}
+	s.metrics = newMetrics(cfg.Registerer, s.pools())
 	if s.guard != nil && s.wandering {
 		s.visit(ctx) // the first that answers may be an old primary
 	}
-	if err := pool.Ping(ctx); err != nil {
-		pool.Close()
+	if err := s.pool.Ping(ctx); err != nil {
+		s.Close()
 		return nil, fmt.Errorf("reach the database: %w", masked(err))
 	}
 	s.lookups = batch.New(mostLookups, s.lookupBatch).LingerInCrowd(crowdLinger, crowd)
@@ -158,7 +156,7 @@ func (s *Store) Run(ctx context.Context) error {
 }
 
 // Close closes all connections. Call it after Run has returned.
-func (s *Store) Close() { s.pool.Close() }
+func (s *Store) Close() { closePools(s.pools()) }
 
 // Key names an event for ever (contract, "Duplicates"). It is comparable.
 type Key struct {
@@ -206,12 +204,17 @@ func checkWarning(conn *pgx.Conn) error {
 	return nil
 }
 
-// withConn runs work on one connection of the pool. A connection on which something went wrong
+// withConn is withLane for the pool.
+func (s *Store) withConn(ctx context.Context, work func(*pgx.Conn) error) error {
+	return s.withLane(ctx, s.pool, work)
+}
+
+// withLane runs work on one connection of a pool. A connection on which something went wrong
 // is closed, never given back: it may be inside a transaction, or not know how one ended. Work that
 // ends after another server took over counts as unknown: it may have been done on the one before.
-func (s *Store) withConn(ctx context.Context, work func(*pgx.Conn) error) error {
+func (s *Store) withLane(ctx context.Context, pool *pgxpool.Pool, work func(*pgx.Conn) error) error {
 	turn := s.guard.turn()
-	conn, err := s.pool.Acquire(ctx)
+	conn, err := pool.Acquire(ctx)
 	if err != nil {
 		return err
 	}
