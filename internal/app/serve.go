@@ -258,6 +258,7 @@ func (s *server) run(ctx context.Context, stopping context.CancelCauseFunc) erro
 	})
 	defer func() {
 		s.gateway.JournalStrangers(storesCtx)
+		s.gateway.Finish()
 		s.notary.close(storesCtx)
 		stopStores()
 		_ = storesGroup.Wait()

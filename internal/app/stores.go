@@ -131,11 +131,14 @@ func (s *server) openVault(ctx context.Context, url string) error {
 	cfg.MaxConns = int32(min(s.cfg.Database.MaxConns, 1000)) //nolint:gosec // bounded
 	s.guard.Protect(cfg, false)
 	s.full.Watch(cfg.ConnConfig)
-	if s.vaultPool, err = pgxpool.NewWithConfig(ctx, cfg); err != nil {
+	pool, lanes, err := postgres.Divide(ctx, cfg, s.guard, 2)
+	if err != nil {
 		return errors.New("connect vault")
 	}
-	s.guard.Reset(s.vaultPool)
-	s.onClose(s.vaultPool.Close)
+	s.vaultPool = pool
+	for _, opened := range append(lanes, pool) {
+		s.onClose(opened.Close)
+	}
 	if err := postgres.CheckServer(ctx, s.vaultPool); err != nil {
 		return fmt.Errorf("check vault: %w", err)
 	}
@@ -145,6 +148,7 @@ func (s *server) openVault(ctx context.Context, url string) error {
 		}
 	}
 	s.stores.vault = pseudonym.NewVault(s.vaultPool, s.keys)
+	s.stores.vault.UseLanes(pseudonym.Lanes{Reserve: lanes[0], Subjects: lanes[1]})
 	return nil
 }
 

@@ -149,13 +149,16 @@ func (g *Gateway) answerRepeats(ctx context.Context, x *exchange, events []*sent
 // same child or case. Each loss means that somebody else's acceptance succeeded.
 const tries = 4
 
-// child is whom one or more events of a request are about, as the vault knows it.
+// child is whom one or more events of a request are about.
 type child struct {
 	identity pseudonym.Identity
 	index    pseudonym.LinkIndex
-	subject  pseudonym.Subject
-	// reserve says that the subject must be made to stay until its event is accepted.
-	reserve bool
+	// opens says that it is the child of a new case: its subject is to be reserved, and confirmed once its event is
+	// accepted.
+	opens bool
+	// subject is who stands for it, if known says so.
+	subject pseudonym.Subject
+	known   bool
 }
 
 // opening is a case that this request opens: its events of one case make one case.
@@ -170,7 +173,7 @@ type opening struct {
 // accept is steps 8 and 9. The events are taken in their order: those that stand are accepted
 // together, and one that is refused, or only asks, asks its case when those before it are in it.
 func (g *Gateway) accept(ctx context.Context, x *exchange, events []*sent) {
-	children := g.resolve(ctx, events)
+	g.resolve(ctx, events)
 	openings := map[[32]byte]*opening{}
 	var together []*sent
 	for _, e := range standing(events) {
@@ -186,24 +189,25 @@ func (g *Gateway) accept(ctx context.Context, x *exchange, events []*sent) {
 			together = append(together, e)
 			continue
 		}
-		g.acceptTogether(ctx, x, children, together, openings)
+		g.acceptTogether(ctx, x, together, openings)
 		together = nil
-		g.settleAlone(ctx, x, e, children, openings)
+		g.settleAlone(ctx, x, e, openings)
 	}
-	g.acceptTogether(ctx, x, children, together, openings)
+	g.acceptTogether(ctx, x, together, openings)
 }
 
 // acceptTogether accepts events of one run.
-func (g *Gateway) acceptTogether(ctx context.Context, x *exchange, children []*child, events []*sent, openings map[[32]byte]*opening) {
+func (g *Gateway) acceptTogether(ctx context.Context, x *exchange, events []*sent, openings map[[32]byte]*opening) {
 	for range tries {
 		if events = standing(events); len(events) == 0 {
 			return
 		}
+		if !g.reserve(ctx, events) {
+			return
+		}
 		g.pseudonymise(ctx, x, events, openings)
 		// From here on no direct identifier exists outside sealed bytes.
-		if g.reserve(ctx, children, events) {
-			g.commit(ctx, x, events, openings)
-		}
+		g.commit(ctx, x, events, openings)
 	}
 	for _, e := range standing(events) {
 		e.refusal = &hub.Error{Kind: hub.Overloaded, Public: []hub.Violation{{Code: hub.CodeInProgress, Severity: hub.Grave, Path: "/"}}}
@@ -223,16 +227,14 @@ func (e *sent) identityOf(id sinba.Identity) pseudonym.Identity {
 	return pseudonym.NewIdentity(string(id.Kind), id.Value)
 }
 
-// resolve finds the subjects: a known case's is its own, whatever the event's identifier stands for;
-// for a new case the identifier is looked up, and an unknown one is random and only in memory. Events
-// of one child share its subject.
-func (g *Gateway) resolve(ctx context.Context, events []*sent) []*child {
+// resolve says which events are about one child, and whose it is where the case is known: the case's own subject,
+// whatever the event's identifier stands for.
+func (g *Gateway) resolve(ctx context.Context, events []*sent) {
 	if len(events) == 0 {
-		return nil
+		return
 	}
 	defer g.metrics.step("resolve")()
 	var fresh, own []*child
-	var indexes []pseudonym.LinkIndex
 	var subjects []uuid.UUID
 	for _, e := range events {
 		e.receiptID, e.transmissionID = uuid.Must(uuid.NewV7()), uuid.New()
@@ -241,80 +243,63 @@ func (g *Gateway) resolve(ctx context.Context, events []*sent) []*child {
 			at := slices.Index(subjects, found.Subject)
 			if at < 0 {
 				at = len(subjects)
-				own, subjects = append(own, &child{}), append(subjects, found.Subject)
+				own, subjects = append(own, &child{known: true}), append(subjects, found.Subject)
 			}
 			e.child = own[at]
 			continue
 		}
 		index := g.Keys.LinkIndex(e.named)
-		at := slices.Index(indexes, index)
+		at := slices.IndexFunc(fresh, func(c *child) bool { return c.index == index })
 		if at < 0 {
-			// Whether another ente knows the child must not show in the time either: a new case of this
-			// ente takes the same trips to the vault whoever the child is.
-			at = len(indexes)
-			fresh, indexes = append(fresh, &child{identity: e.named, index: index, reserve: true}), append(indexes, index)
+			at = len(fresh)
+			fresh = append(fresh, &child{identity: e.named, index: index, opens: true})
 		}
 		e.child = fresh[at]
 	}
-	resolved, err := g.Vault.ResolveAll(ctx, indexes)
-	if err == nil {
-		var held []pseudonym.Subject
-		held, err = g.Vault.SubjectsOf(ctx, subjects)
-		for i := range held {
-			own[i].subject = held[i]
-		}
-	}
+	held, err := g.Vault.SubjectsOf(ctx, subjects)
 	if err != nil {
 		refuseAll(events, err)
-		return nil
+		return
 	}
-	for i, c := range fresh {
-		c.subject = resolved[i]
+	for i := range held {
+		own[i].subject = held[i]
 	}
-	return fresh
 }
 
-// reserve writes subjects as pending, in one short transaction of their own, with the way back
-// sealed. It tells whether all of them count: otherwise the events of those that another acceptance
-// was faster with are to be pseudonymised anew, and nothing is accepted before, so that the events
-// stay in their order.
-func (g *Gateway) reserve(ctx context.Context, children []*child, events []*sent) bool {
+// reserve finds the subjects of the children that are not known yet, in one short transaction of their own: that
+// of a child which the vault does not know is random, and becomes a pending row with the way back sealed. All that belongs
+// to others is the same whoever the child is, in this trip as in the answer: whether another ente knows the child
+// must not show in the time either. It tells whether all are known now; otherwise the events are refused.
+func (g *Gateway) reserve(ctx context.Context, events []*sent) bool {
 	var asked []pseudonym.Reservation
 	var of []*child
-	for _, c := range children {
-		if !c.reserve || !slices.ContainsFunc(events, func(e *sent) bool { return e.child == c && !e.ended() }) {
+	for _, e := range events {
+		c := e.child
+		if c.known || slices.Contains(of, c) {
 			continue
 		}
-		label := pseudonym.Label{Kind: pseudonym.SealedIdentity, Message: c.subject.ID, Schema: contract.SchemaVersion}
-		sealed, err := g.Sealer.Seal(ctx, c.subject, label, c.identity.Bytes())
+		subject := pseudonym.NewSubject()
+		label := pseudonym.Label{Kind: pseudonym.SealedIdentity, Message: subject.ID, Schema: contract.SchemaVersion}
+		sealed, err := g.Sealer.Seal(ctx, subject, label, c.identity.Bytes())
 		if err != nil {
 			refuseAll(events, err)
 			return false
 		}
-		asked, of = append(asked, pseudonym.Reservation{Index: c.index, Subject: c.subject, SealedIdentity: sealed.Bytes}), append(of, c)
+		asked, of = append(asked, pseudonym.Reservation{Index: c.index, Subject: subject, SealedIdentity: sealed.Bytes}), append(of, c)
 	}
 	if len(asked) == 0 {
 		return true
 	}
 	defer g.metrics.step("reserve")()
-	winners, err := g.Vault.ReserveAll(ctx, asked)
+	counting, err := g.Vault.ReserveAll(ctx, asked)
 	if err != nil {
 		refuseAll(events, err)
 		return false
 	}
-	all := true
 	for i, c := range of {
-		if winners[i].ID != c.subject.ID {
-			all = false
-			for _, e := range events {
-				if e.child == c {
-					e.prepared = nil
-				}
-			}
-		}
-		c.subject = winners[i]
+		c.subject, c.known = counting[i], true
 	}
-	return all
+	return true
 }
 
 // refuseAll ends the way of all events for one cause.
@@ -429,15 +414,14 @@ func (g *Gateway) commit(ctx context.Context, x *exchange, events []*sent, openi
 	g.answerRepeats(ctx, x, known)
 }
 
-// accepted makes the receipts of committed events. Confirming their subjects may fail: the sweep
-// then finds that they have events.
+// accepted makes the receipts of committed events.
 func (g *Gateway) accepted(ctx context.Context, x *exchange, events []*sent) {
 	if len(events) == 0 {
 		return
 	}
 	var reserved []*child
 	for _, e := range events {
-		if e.child.reserve && !slices.Contains(reserved, e.child) {
+		if e.child.opens && !slices.Contains(reserved, e.child) {
 			reserved = append(reserved, e.child)
 		}
 		a, outcome := e.prepared, outcomeOf(e.found)
@@ -450,7 +434,7 @@ func (g *Gateway) accepted(ctx context.Context, x *exchange, events []*sent) {
 			outcome: outcome, salt: salt[:],
 		}
 	}
-	g.confirm(context.WithoutCancel(ctx), x, reserved)
+	g.confirmLater(context.WithoutCancel(ctx), x.id, reserved)
 	for range events {
 		if g.Accepted != nil {
 			g.Accepted() // once for each: the delivery's pace follows their number
@@ -458,11 +442,33 @@ func (g *Gateway) accepted(ctx context.Context, x *exchange, events []*sent) {
 	}
 }
 
-// confirm makes the subjects of accepted events stay. It cannot fail the sender any more.
-func (g *Gateway) confirm(ctx context.Context, x *exchange, children []*child) {
+// mostConfirming bounds the requests whose subjects are being confirmed after their answer.
+const mostConfirming = 1024
+
+// confirmLater makes the subjects of accepted events stay. No sender waits for it, so that many share a trip to the
+// vault; if it fails, or never comes, the sweep finds that they have events.
+func (g *Gateway) confirmLater(ctx context.Context, exchange uuid.UUID, children []*child) {
 	if len(children) == 0 {
 		return
 	}
+	select {
+	case g.confirming <- struct{}{}:
+	default: // a vault that does not answer must not gather them
+		g.confirm(ctx, exchange, children)
+		return
+	}
+	g.confirms.Go(func() {
+		defer func() { <-g.confirming }()
+		g.confirm(ctx, exchange, children)
+	})
+}
+
+// Finish waits until what goes on after the answers is done. Call it when no exchange can begin any more, before the
+// vault ends.
+func (g *Gateway) Finish() { g.confirms.Wait() }
+
+// confirm cannot fail the sender any more.
+func (g *Gateway) confirm(ctx context.Context, exchange uuid.UUID, children []*child) {
 	subjects := make([]pseudonym.Subject, len(children))
 	for i, c := range children {
 		subjects[i] = c.subject
@@ -472,9 +478,9 @@ func (g *Gateway) confirm(ctx context.Context, x *exchange, children []*child) {
 		case errors.Is(err, pseudonym.ErrSplit):
 			// The event is safe, but the privacy officer must join the two subjects of one child.
 			g.metrics.splits.Inc()
-			g.log.Error("two subjects stand for one identity", zap.String("exchange_id", x.id.String()))
+			g.log.Error("two subjects stand for one identity", zap.String("exchange_id", exchange.String()))
 		case err != nil:
-			g.log.Warn("subject not confirmed yet", zap.String("exchange_id", x.id.String()))
+			g.log.Warn("subject not confirmed yet", zap.String("exchange_id", exchange.String()))
 		}
 	}
 }

@@ -39,7 +39,7 @@ func (g *Gateway) joinCase(x *exchange, e *sent, openings map[[32]byte]*opening)
 
 // settleAlone ends the way of an event that is refused, only asks, or gives the child of its case
 // another identifier.
-func (g *Gateway) settleAlone(ctx context.Context, x *exchange, e *sent, children []*child, openings map[[32]byte]*opening) {
+func (g *Gateway) settleAlone(ctx context.Context, x *exchange, e *sent, openings map[[32]byte]*opening) {
 	found, err := e.found, error(nil)
 	if !slices.ContainsFunc(found, isUnclear) {
 		found, err = g.askCase(ctx, x, e, openings)
@@ -52,11 +52,14 @@ func (g *Gateway) settleAlone(ctx context.Context, x *exchange, e *sent, childre
 	case x.operation.Name == contract.VerificaEvento:
 		e.report = &report{outcomeOf(found).String(), found}
 	default:
+		if !g.reserve(ctx, []*sent{e}) {
+			return
+		}
 		if err := g.rename(ctx, e); err != nil {
 			e.refuse(err)
 			return
 		}
-		g.acceptTogether(ctx, x, children, []*sent{e}, openings)
+		g.acceptTogether(ctx, x, []*sent{e}, openings)
 	}
 }
 
@@ -116,6 +119,6 @@ func (g *Gateway) moved(ctx context.Context, e *sent, to *postgres.Case, opening
 		e.refuse(err)
 		return
 	}
-	e.known.found, e.prepared, e.child = to, nil, &child{subject: own}
+	e.known.found, e.prepared, e.child = to, nil, &child{subject: own, known: true}
 	openings[e.known.index] = &opening{to.ID, e.child, to.FactsEpoch, to.NationEpoch}
 }

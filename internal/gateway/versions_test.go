@@ -54,6 +54,7 @@ type whole struct {
 
 	t        *testing.T
 	registry *prometheus.Registry
+	gateway  *gateway.Gateway
 	db       *pgx.Conn
 }
 
@@ -153,6 +154,7 @@ func start(t *testing.T, schemas map[validator.Schema]validator.SchemaFiles, ref
 		Logger: zap.NewNop(), Registerer: w.registry, Now: time.Now,
 		Accepted: func() { w.woken.Add(1) },
 	})
+	w.gateway = g
 	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	must(t, err)
 	server := g.Server()

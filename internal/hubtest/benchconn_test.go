@@ -47,7 +47,8 @@ func (c *benchConn) post(body []byte) (status int, answer []byte, err error) {
 	c.request = append(c.request, "Content-Length: "...)
 	c.request = strconv.AppendInt(c.request, int64(len(body)), 10)
 	c.request = append(c.request, "\r\n\r\n"...)
-	if _, err := c.conn.Write(append(c.request, body...)); err != nil {
+	c.request = append(c.request, body...)
+	if _, err := c.conn.Write(c.request); err != nil {
 		return 0, nil, err
 	}
 	length := 0

@@ -154,11 +154,11 @@ func (f *traffic) end() {
 	f.senders.Wait()
 }
 
-// look resolves somebody known.
+// look asks for somebody known.
 func (f *traffic) look(p person, by int) {
 	f.asked.Add(1)
-	s, err := f.vaults[by].Resolve(f.w.tb.Context(), f.keys[by].LinkIndex(p.identity))
-	if err != nil || s.ID != p.subject {
+	s, err := f.vaults[by].ReserveAll(f.w.tb.Context(), []pseudonym.Reservation{f.w.reservation(f.keys[by], p.identity)})
+	if err != nil || s[0].ID != p.subject {
 		f.refused.Add(1)
 		f.w.tb.Errorf("%v: a known person is another subject", err)
 	}

@@ -118,7 +118,9 @@ func BenchmarkVault64(b *testing.B) {
 	known := make([]pseudonym.LinkIndex, 1000)
 	for i := range known {
 		known[i] = anyone(keys)
-		mustReserve(b, v, known[i], pseudonym.NewSubject())
+		if err := v.Confirm(b.Context(), mustReserve(b, v, known[i], pseudonym.NewSubject())); err != nil {
+			b.Fatal(err)
+		}
 	}
 	run := func(name string, one func(i int) error) {
 		b.Run(name, func(b *testing.B) {
@@ -135,11 +137,11 @@ func BenchmarkVault64(b *testing.B) {
 			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "calls/s")
 		})
 	}
-	run("Resolve", func(i int) error {
-		_, err := v.Resolve(b.Context(), known[i%len(known)])
+	run("Reserve/known", func(i int) error {
+		_, err := v.Reserve(b.Context(), known[i%len(known)], pseudonym.NewSubject(), make([]byte, 90))
 		return err
 	})
-	run("Reserve", func(int) error {
+	run("Reserve/new", func(int) error {
 		_, err := v.Reserve(b.Context(), anyone(keys), pseudonym.NewSubject(), make([]byte, 90))
 		return err
 	})

@@ -45,8 +45,8 @@ WHERE l.link_index = ANY ($1::bytea[]) AND s.environment = $2
 -- while a key is rotated an identity may have two rows of one subject
 LIMIT 1`
 
-// Known gives the subject that an identity stands for, ErrNoSubject if it stands for none. Unlike Resolve it
-// makes no difference what the answer costs: it is for a person's question that was journalled.
+// Known gives the subject that an identity stands for, ErrNoSubject if it stands for none. It
+// is for a person's question that was journalled.
 func (v *Vault) Known(ctx context.Context, index LinkIndex) (uuid.UUID, error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()

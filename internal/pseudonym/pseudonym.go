@@ -11,11 +11,9 @@
 // takes the database reads nothing, who takes this process reads at most the current ten
 // minutes, and once a subject's secret is destroyed nobody reads what was sealed for it.
 //
-// The way of one event: Keys.LinkIndex names the identity, Vault.Resolve looks its subject up
-// (an unknown one is only in memory), Keys.Codes makes the codes, Sealer.Seal seals. When the
-// event is about to be accepted and its subject is New or Pending, Vault.Reserve writes it and
-// returns the one that counts; after the acceptance Vault.Confirm makes it stay. Vault.Sweep
-// removes what was reserved for events that never came.
+// The way of one event: Keys.LinkIndex names the identity, Vault.Reserve gives its subject (for an unknown
+// one a new one, pending), Keys.Codes makes the codes, Sealer.Seal seals; after the acceptance
+// Vault.Confirm makes the subject stay. Vault.Sweep removes what was reserved for events that never came.
 //
 // Primitives: HMAC-SHA-256 (RFC 2104) in keysets of Tink, HKDF-SHA-256 (RFC 5869), AES-256-GCM
 // (NIST SP 800-38D), base32 (RFC 4648). Nothing here puts a value of a message, or a text that
@@ -124,10 +122,10 @@ func (LinkIndex) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, redacted
 type Subject struct {
 	// ID is 128 random bits, made at first sight.
 	ID uuid.UUID
-	// New tells that the vault does not hold the subject: Reserve it before accepting.
+	// New tells that the vault does not hold the subject: Reserve it.
 	New bool
-	// Pending tells that the vault holds it without a confirmed event: Reserve it again before
-	// accepting, or a sweep may take it away meanwhile.
+	// Pending tells that the vault holds it without a confirmed event: a sweep may take it away ten minutes after
+	// it was last reserved.
 	Pending bool
 
 	secret Secret

@@ -17,17 +17,16 @@ import (
 type Reservation struct {
 	// Index is the identity's.
 	Index LinkIndex
-	// Subject is what Resolve gave.
+	// Subject is a new one (NewSubject), which counts if the vault holds none for the identity.
 	Subject Subject
 	// SealedIdentity is Identity.Bytes sealed for Subject.
 	SealedIdentity []byte
 }
 
-// Reserve makes subject stand for an identity, as pending, in a transaction of its own, and
-// returns the subject that counts: the given one, or another that was faster, with whose id and
-// secret the caller then starts over. sealedIdentity is Identity.Bytes sealed for the given
+// Reserve makes a new subject stand for an identity, as pending, in a transaction of its own, unless another stands
+// for it already, and returns the one that counts. sealedIdentity is Identity.Bytes sealed for the given
 // subject. A subject that is pending already is thereby kept from the sweep for another ten
-// minutes, so Reserve comes before every acceptance whose subject is New or Pending.
+// minutes, so Reserve comes before every acceptance that opens a case.
 func (v *Vault) Reserve(ctx context.Context, index LinkIndex, subject Subject, sealedIdentity []byte) (Subject, error) {
 	all, err := v.ReserveAll(ctx, []Reservation{{index, subject, sealedIdentity}})
 	if err != nil {
@@ -66,6 +65,10 @@ func lockOf(env hub.Environment) int64 { return int64(env) }
 // that decides is written, and while another key comes into use, for who won, the other one's too:
 // without it (an index made before that key came) the row is left to be indexed anew. An index that
 // lacks the key that decides is no index.
+//
+// The link of a confirmed subject is only read: no sweep takes it, and whatever else does may come just after
+// the reservation as well. Its subject is still locked by the next statement, so that the transaction waits
+// for the disk whoever the identity is: an ente must not see in the time that another one knows the child.
 const reserveSQL = `
 WITH i AS MATERIALIZED (
     SELECT CASE st.active_epoch WHEN t.epoch_a THEN t.sum_a WHEN t.epoch_b THEN t.sum_b END AS link_index,
@@ -74,7 +77,11 @@ WITH i AS MATERIALIZED (
     FROM vault.link_state st
     CROSS JOIN unnest($1::integer[], $2::bytea[], $3::integer[], $4::bytea[], $5::uuid[], $6::bytea[], $7::bytea[])
         AS t (epoch_a, sum_a, epoch_b, sum_b, subject_id, secret, sealed_identity)
-    WHERE st.environment = $8
+    WHERE st.environment = $8 AND coalesce((
+        SELECT s.state FROM vault.subject_link o
+        JOIN vault.subject s ON s.id = o.subject_id
+        WHERE o.link_index = CASE st.active_epoch WHEN t.epoch_a THEN t.sum_a WHEN t.epoch_b THEN t.sum_b END
+    ), 'pending') = 'pending'
 ), l AS (
     INSERT INTO vault.subject_link (link_index, key_epoch, subject_id, sealed_identity, created_at, reindexed_epoch)
     SELECT link_index, active_epoch, subject_id, sealed_identity, vault.now(),
@@ -118,12 +125,27 @@ WITH k AS MATERIALIZED (
 )
 SELECT link_index, sealed_identity, id, secret, pending FROM k`
 
+// reserveTries bounds how often a reservation is made that met a deadlock, or a confirmed subject whose link
+// was taken away between its two statements.
+const reserveTries = 3
+
+// lacking tells whether one of the reservations found no row.
+func lacking(found map[[32]byte]Subject, asked []Reservation) bool {
+	return slices.ContainsFunc(asked, func(r Reservation) bool {
+		_, ok := among(found, r.Index)
+		return !ok
+	})
+}
+
 // reserveAll makes the reservations that wait, in one transaction and one round trip.
 func (v *Vault) reserveAll(ctx context.Context, asked []Reservation) []batch.Result[Subject] {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	found, err := v.reserveOnce(ctx, asked)
-	if repeatable(err) {
+	for range reserveTries - 1 {
+		if err == nil && !lacking(found, asked) || err != nil && !repeatable(err) {
+			break
+		}
 		found, err = v.reserveOnce(ctx, asked)
 	}
 	return each(asked, err, func(r Reservation) (Subject, error) {
@@ -161,7 +183,7 @@ func (v *Vault) reserveOnce(ctx context.Context, asked []Reservation) (map[[32]b
 	b.Queue(goBySQL, lockOf(v.environment))
 	b.Queue(reserveSQL, rows.epochs[0], rows.sums[0], rows.epochs[1], rows.sums[1], ids, secrets, identities, v.environment.String())
 	b.Queue(reservedSQL, slices.Concat(rows.sums[0], rows.sums[1]), v.environment.String())
-	results := v.pool.SendBatch(ctx, &b)
+	results := v.lanes.Reserve.SendBatch(ctx, &b)
 	found, err := readReserved(results)
 	if closeErr := results.Close(); err == nil {
 		err = closeErr
@@ -196,10 +218,15 @@ func readReserved(results pgx.BatchResults) (map[[32]byte]Subject, error) {
 	if err != nil {
 		return nil, err
 	}
+	return scanReserved(rows)
+}
+
+// scanReserved reads rows of link index, sealed identity, subject's id, secret and whether it is pending.
+func scanReserved(rows pgx.Rows) (map[[32]byte]Subject, error) {
 	found := map[[32]byte]Subject{}
 	var index, identity, secret []byte
 	var s Subject
-	_, err = pgx.ForEachRow(rows, []any{&index, &identity, (*[16]byte)(&s.ID), &secret, &s.Pending}, func() error {
+	_, err := pgx.ForEachRow(rows, []any{&index, &identity, (*[16]byte)(&s.ID), &secret, &s.Pending}, func() error {
 		s.identity = bytes.Clone(identity)
 		s.secret, _ = secretOf(secret)
 		found[[32]byte(index)] = s

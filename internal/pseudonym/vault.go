@@ -22,8 +22,8 @@ const most = 128
 // ErrNoSubject and ErrSplit.
 type Vault struct {
 	pool        *pgxpool.Pool
+	lanes       Lanes
 	environment hub.Environment
-	resolve     *batch.Group[LinkIndex, Subject]
 	reserve     *batch.Group[Reservation, Subject]
 	confirm     *batch.Group[Subject, struct{}]
 	subjects    *batch.Group[uuid.UUID, Subject]
@@ -34,84 +34,35 @@ type Vault struct {
 const (
 	crowdLinger = 4 * time.Millisecond
 	crowd       = 4
+	// confirmLinger is longer: a confirmation follows the answer.
+	confirmLinger = 40 * time.Millisecond
 )
 
 // NewVault makes the vault of the keys' environment.
 func NewVault(pool *pgxpool.Pool, keys *Keys) *Vault {
-	v := &Vault{pool: pool, environment: keys.environment}
-	v.resolve = batch.New(most, v.resolveAll).LingerInCrowd(crowdLinger, crowd)
-	v.reserve = batch.New(most, v.reserveAll)
-	v.confirm = batch.New(most, v.confirmAll)
-	v.subjects = batch.New(most, v.subjectsOf)
+	v := &Vault{pool: pool, lanes: Lanes{pool, pool}, environment: keys.environment}
+	v.reserve = batch.New(most, v.reserveAll).LingerInCrowd(crowdLinger, crowd)
+	v.confirm = batch.New(most, v.confirmAll).LingerInCrowd(confirmLinger, crowd)
+	v.subjects = batch.New(most, v.subjectsOf).LingerInCrowd(crowdLinger, crowd)
 	return v
 }
+
+// Lanes are where the calls go that every event makes.
+type Lanes struct {
+	Reserve, Subjects *pgxpool.Pool
+}
+
+// UseLanes has these calls use connections of their own. Call it before Run.
+func (v *Vault) UseLanes(lanes Lanes) { v.lanes = lanes }
 
 // Run serves the calls of the other methods until ctx ends; later ones are answered that the
 // hub is stopping.
 func (v *Vault) Run(ctx context.Context) {
 	var running sync.WaitGroup
-	running.Go(func() { v.resolve.Run(ctx) })
 	running.Go(func() { v.reserve.Run(ctx) })
 	running.Go(func() { v.confirm.Run(ctx) })
 	running.Go(func() { v.subjects.Run(ctx) })
 	running.Wait()
-}
-
-// Resolve looks up the subject of an identity. An unknown one becomes a new random subject that
-// only the caller knows (New): of several at once for one identity, Reserve decides which one
-// counts. Nothing is written.
-func (v *Vault) Resolve(ctx context.Context, index LinkIndex) (Subject, error) {
-	all, err := v.ResolveAll(ctx, []LinkIndex{index})
-	if err != nil {
-		return Subject{}, err
-	}
-	return all[0], nil
-}
-
-// ResolveAll is Resolve for many different identities in one trip.
-func (v *Vault) ResolveAll(ctx context.Context, indexes []LinkIndex) ([]Subject, error) {
-	results := v.resolve.DoAll(ctx, indexes)
-	all := make([]Subject, 0, len(indexes))
-	for i, index := range indexes {
-		s, err := results[i].Value, results[i].Err
-		if err != nil {
-			return nil, unavailable(err)
-		}
-		if s.New {
-			// Each caller gets its own: the batch's answer is shared by all who asked for the index.
-			s = NewSubject()
-		}
-		s.link = index
-		all = append(all, s)
-	}
-	return all, nil
-}
-
-const resolveSQL = `
-SELECT l.link_index, s.id, s.secret, s.state = 'pending'
-FROM vault.subject_link l
-JOIN vault.subject s ON s.id = l.subject_id
-WHERE l.link_index = ANY ($1::bytea[])`
-
-// resolveAll looks up what waits, in one round trip.
-func (v *Vault) resolveAll(ctx context.Context, asked []LinkIndex) []batch.Result[Subject] {
-	ctx, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
-	var indexes [][]byte
-	for i := range asked {
-		indexes = append(indexes, asked[i].sums()...)
-	}
-	found := make(map[[32]byte]Subject, len(asked))
-	rows, err := v.pool.Query(ctx, resolveSQL, indexes)
-	if err == nil {
-		err = scanLinked(rows, found)
-	}
-	return each(asked, err, func(index LinkIndex) (Subject, error) {
-		if s, ok := among(found, index); ok {
-			return s, nil
-		}
-		return Subject{New: true}, nil
-	})
 }
 
 // sums are the hashes that there are.
@@ -134,20 +85,6 @@ func among(found map[[32]byte]Subject, index LinkIndex) (Subject, bool) {
 		}
 	}
 	return Subject{}, false
-}
-
-// scanLinked reads rows of link index, subject's id, secret and whether it is pending.
-func scanLinked(rows pgx.Rows, into map[[32]byte]Subject) error {
-	var index, secret []byte
-	var s Subject
-	_, err := pgx.ForEachRow(rows, []any{&index, (*[16]byte)(&s.ID), &secret, &s.Pending}, func() error {
-		var ok bool
-		if s.secret, ok = secretOf(secret); ok && len(index) == len([32]byte{}) {
-			into[[32]byte(index)] = s
-		}
-		return nil
-	})
-	return err
 }
 
 // SecretsOf gives subjects' secrets in their order, for the salts of repeated receipts, in one trip. A
@@ -177,7 +114,7 @@ func (v *Vault) SubjectsOf(ctx context.Context, subjects []uuid.UUID) ([]Subject
 	return found, nil
 }
 
-// SubjectOf gives a subject by its id, as Resolve does by an identity. ErrNoSubject if the
+// SubjectOf gives a subject by its id, as Reserve does by an identity. ErrNoSubject if the
 // vault does not hold it. What it returns cannot be restored by Confirm.
 func (v *Vault) SubjectOf(ctx context.Context, subject uuid.UUID) (Subject, error) {
 	s, err := v.subjects.Do(ctx, subject)
@@ -200,7 +137,7 @@ func (v *Vault) subjectsOf(ctx context.Context, asked []uuid.UUID) []batch.Resul
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	found := make(map[uuid.UUID]Subject, len(asked))
-	rows, err := v.pool.Query(ctx, subjectsSQL, plain(asked))
+	rows, err := v.lanes.Subjects.Query(ctx, subjectsSQL, plain(asked))
 	if err == nil {
 		var s Subject
 		var secret []byte

@@ -72,32 +72,6 @@ func TestResolveWritesNothing(t *testing.T) {
 	}
 }
 
-func TestResolveAtOnceGivesEachCallerItsOwnSubject(t *testing.T) {
-	t.Parallel()
-	d, keys := newDatabase(t), newKeys(t, hub.Prod)
-	v, index := d.vault(t, keys), anyone(keys)
-	var wg sync.WaitGroup
-	found := make(chan pseudonym.Subject, 50)
-	for range cap(found) {
-		wg.Go(func() {
-			s, err := v.Resolve(t.Context(), index)
-			if err != nil {
-				t.Error(err)
-			}
-			found <- s
-		})
-	}
-	wg.Wait()
-	close(found)
-	seen := map[uuid.UUID]bool{}
-	for s := range found {
-		if seen[s.ID] {
-			t.Fatal("two callers share an unreserved secret")
-		}
-		seen[s.ID] = true
-	}
-}
-
 func TestReserveThenConfirm(t *testing.T) {
 	t.Parallel()
 	d, keys := newDatabase(t), newKeys(t, hub.Prod)
@@ -419,7 +393,7 @@ func TestDatabaseErrorsQuoteNothing(t *testing.T) {
 	if _, err := d.super.Exec(t.Context(), `ALTER TABLE vault.subject RENAME TO gone`); err != nil {
 		t.Fatal(err)
 	}
-	_, err = v.Resolve(t.Context(), index)
+	_, err = v.Reserve(t.Context(), index, pseudonym.NewSubject(), []byte("canary"))
 	check(err, "SQLSTATE 42P01")
 	check(v.Confirm(t.Context(), pseudonym.NewSubject()), "SQLSTATE 42P01")
 	_, err = v.SubjectOf(t.Context(), uuid.New())
@@ -428,7 +402,7 @@ func TestDatabaseErrorsQuoteNothing(t *testing.T) {
 	check(err, "SQLSTATE 42P01")
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	_, err = v.Resolve(ctx, index)
+	_, err = v.Reserve(ctx, index, pseudonym.NewSubject(), []byte("canary"))
 	check(err, "canceled")
 }
 
@@ -441,7 +415,7 @@ func TestStoppedVaultSaysSo(t *testing.T) {
 	go func() { defer close(done); v.Run(ctx) }()
 	cancel()
 	<-done
-	_, err := v.Resolve(t.Context(), anyone(keys))
+	_, err := v.Reserve(t.Context(), anyone(keys), pseudonym.NewSubject(), []byte("sealed"))
 	var own *hub.Error
 	if !errors.As(err, &own) || own.Kind != hub.Unavailable || own.Public[0].Code != hub.CodeStopping {
 		t.Error(err)
