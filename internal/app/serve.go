@@ -258,7 +258,9 @@ func (s *server) run(ctx context.Context, stopping context.CancelCauseFunc) erro
 	})
 	defer func() {
 		s.gateway.JournalStrangers(storesCtx)
-		s.gateway.Finish()
+		finishing, cancel := context.WithTimeout(storesCtx, s.config().Limits.Drain/20)
+		s.gateway.Finish(finishing)
+		cancel()
 		s.notary.close(storesCtx)
 		stopStores()
 		_ = storesGroup.Wait()

@@ -4,12 +4,10 @@ import (
 	"context"
 	"crypto/sha256"
 	"crypto/subtle"
-	"errors"
 	"slices"
 	"time"
 
 	"github.com/google/uuid"
-	"go.uber.org/zap"
 
 	"github.com/sinbahub/sinbahub/internal/contract"
 	"github.com/sinbahub/sinbahub/internal/hub"
@@ -202,7 +200,10 @@ func (g *Gateway) acceptTogether(ctx context.Context, x *exchange, events []*sen
 		if events = standing(events); len(events) == 0 {
 			return
 		}
-		if !g.reserve(ctx, events) {
+		if err := g.reserve(ctx, events); err != nil {
+			for _, e := range events {
+				x.drop(e, err)
+			}
 			return
 		}
 		g.pseudonymise(ctx, x, events, openings)
@@ -210,7 +211,7 @@ func (g *Gateway) acceptTogether(ctx context.Context, x *exchange, events []*sen
 		g.commit(ctx, x, events, openings)
 	}
 	for _, e := range standing(events) {
-		e.refusal = &hub.Error{Kind: hub.Overloaded, Public: []hub.Violation{{Code: hub.CodeInProgress, Severity: hub.Grave, Path: "/"}}}
+		x.drop(e, &hub.Error{Kind: hub.Overloaded, Public: []hub.Violation{{Code: hub.CodeInProgress, Severity: hub.Grave, Path: "/"}}})
 	}
 }
 
@@ -269,8 +270,8 @@ func (g *Gateway) resolve(ctx context.Context, events []*sent) {
 // reserve finds the subjects of the children that are not known yet, in one short transaction of their own: that
 // of a child which the vault does not know is random, and becomes a pending row with the way back sealed. All that belongs
 // to others is the same whoever the child is, in this trip as in the answer: whether another ente knows the child
-// must not show in the time either. It tells whether all are known now; otherwise the events are refused.
-func (g *Gateway) reserve(ctx context.Context, events []*sent) bool {
+// must not show in the time either.
+func (g *Gateway) reserve(ctx context.Context, events []*sent) error {
 	var asked []pseudonym.Reservation
 	var of []*child
 	for _, e := range events {
@@ -282,24 +283,22 @@ func (g *Gateway) reserve(ctx context.Context, events []*sent) bool {
 		label := pseudonym.Label{Kind: pseudonym.SealedIdentity, Message: subject.ID, Schema: contract.SchemaVersion}
 		sealed, err := g.Sealer.Seal(ctx, subject, label, c.identity.Bytes())
 		if err != nil {
-			refuseAll(events, err)
-			return false
+			return err
 		}
 		asked, of = append(asked, pseudonym.Reservation{Index: c.index, Subject: subject, SealedIdentity: sealed.Bytes}), append(of, c)
 	}
 	if len(asked) == 0 {
-		return true
+		return nil
 	}
 	defer g.metrics.step("reserve")()
 	counting, err := g.Vault.ReserveAll(ctx, asked)
 	if err != nil {
-		refuseAll(events, err)
-		return false
+		return err
 	}
 	for i, c := range of {
 		c.subject, c.known = counting[i], true
 	}
-	return true
+	return nil
 }
 
 // refuseAll ends the way of all events for one cause.
@@ -319,7 +318,7 @@ func (g *Gateway) pseudonymise(ctx context.Context, x *exchange, events []*sent,
 			continue
 		}
 		if err := g.prepare(ctx, x, e, openings); err != nil {
-			e.refuse(err)
+			x.drop(e, err)
 		}
 	}
 }
@@ -395,8 +394,7 @@ func (g *Gateway) commit(ctx context.Context, x *exchange, events []*sent, openi
 		e := events[i]
 		switch {
 		case result.Err != nil:
-			e.refuse(result.Err)
-			x.fail(e)
+			x.drop(e, result.Err)
 		case result.Value.Status == postgres.StatusAccepted:
 			e.found = result.Value.Violations
 			confirmed = append(confirmed, e)
@@ -407,7 +405,7 @@ func (g *Gateway) commit(ctx context.Context, x *exchange, events []*sent, openi
 				known = append(known, e)
 			}
 		case result.Value.Status == postgres.StatusCaseMoved:
-			g.moved(ctx, e, result.Value.Case, openings)
+			g.moved(ctx, x, e, result.Value.Case, openings)
 		}
 	}
 	g.accepted(ctx, x, confirmed)
@@ -419,10 +417,10 @@ func (g *Gateway) accepted(ctx context.Context, x *exchange, events []*sent) {
 	if len(events) == 0 {
 		return
 	}
-	var reserved []*child
+	var pending []pseudonym.Subject
 	for _, e := range events {
-		if e.child.opens && !slices.Contains(reserved, e.child) {
-			reserved = append(reserved, e.child)
+		if own := e.child.subject; e.child.opens && own.Pending && !slices.ContainsFunc(pending, func(s pseudonym.Subject) bool { return s.ID == own.ID }) {
+			pending = append(pending, own)
 		}
 		a, outcome := e.prepared, outcomeOf(e.found)
 		salt := a.Salt
@@ -434,53 +432,10 @@ func (g *Gateway) accepted(ctx context.Context, x *exchange, events []*sent) {
 			outcome: outcome, salt: salt[:],
 		}
 	}
-	g.confirmLater(context.WithoutCancel(ctx), x.id, reserved)
+	g.confirmLater(context.WithoutCancel(ctx), x.id, pending)
 	for range events {
 		if g.Accepted != nil {
 			g.Accepted() // once for each: the delivery's pace follows their number
-		}
-	}
-}
-
-// mostConfirming bounds the requests whose subjects are being confirmed after their answer.
-const mostConfirming = 1024
-
-// confirmLater makes the subjects of accepted events stay. No sender waits for it, so that many share a trip to the
-// vault; if it fails, or never comes, the sweep finds that they have events.
-func (g *Gateway) confirmLater(ctx context.Context, exchange uuid.UUID, children []*child) {
-	if len(children) == 0 {
-		return
-	}
-	select {
-	case g.confirming <- struct{}{}:
-	default: // a vault that does not answer must not gather them
-		g.confirm(ctx, exchange, children)
-		return
-	}
-	g.confirms.Go(func() {
-		defer func() { <-g.confirming }()
-		g.confirm(ctx, exchange, children)
-	})
-}
-
-// Finish waits until what goes on after the answers is done. Call it when no exchange can begin any more, before the
-// vault ends.
-func (g *Gateway) Finish() { g.confirms.Wait() }
-
-// confirm cannot fail the sender any more.
-func (g *Gateway) confirm(ctx context.Context, exchange uuid.UUID, children []*child) {
-	subjects := make([]pseudonym.Subject, len(children))
-	for i, c := range children {
-		subjects[i] = c.subject
-	}
-	for _, err := range g.Vault.ConfirmAll(ctx, subjects) {
-		switch {
-		case errors.Is(err, pseudonym.ErrSplit):
-			// The event is safe, but the privacy officer must join the two subjects of one child.
-			g.metrics.splits.Inc()
-			g.log.Error("two subjects stand for one identity", zap.String("exchange_id", exchange.String()))
-		case err != nil:
-			g.log.Warn("subject not confirmed yet", zap.String("exchange_id", exchange.String()))
 		}
 	}
 }

@@ -176,7 +176,7 @@ func jittered(least time.Duration) time.Duration {
 }
 
 // readBody reads a body of a known length, or of an unknown one (-1), into room and, if that is too
-// small, a buffer that grows with what arrives, so that a body that only announces itself costs nothing.
+// small, a buffer that grows with what arrives, so that a body that only announces itself costs no more than that room.
 // grow is asked before the first byte and before each growth. Errors are replaced: they may quote
 // content.
 func readBody(body io.Reader, length int64, room *[firstRead]byte, grow func(n int64) *hub.Error) ([]byte, error) {

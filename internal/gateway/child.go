@@ -52,19 +52,21 @@ func (g *Gateway) settleAlone(ctx context.Context, x *exchange, e *sent, opening
 	case x.operation.Name == contract.VerificaEvento:
 		e.report = &report{outcomeOf(found).String(), found}
 	default:
-		if !g.reserve(ctx, []*sent{e}) {
-			return
+		err := g.reserve(ctx, []*sent{e})
+		if err == nil {
+			err = g.rename(ctx, e)
 		}
-		if err := g.rename(ctx, e); err != nil {
-			e.refuse(err)
+		if err != nil {
+			x.drop(e, err)
 			return
 		}
 		g.acceptTogether(ctx, x, []*sent{e}, openings)
 	}
 }
 
-// fail takes note that an event could not be stored although nothing is wrong with it.
-func (x *exchange) fail(e *sent) {
+// drop refuses an event that could not be stored although nothing is wrong with it, and takes note of that.
+func (x *exchange) drop(e *sent, err error) {
+	e.refuse(err)
 	if x.failed == nil {
 		x.failed = map[[32]byte]*hub.Error{}
 	}
@@ -113,10 +115,10 @@ func (g *Gateway) rename(ctx context.Context, e *sent) error {
 
 // moved takes note that the event's case was opened by somebody else meanwhile: it is pseudonymised
 // anew, as an event of that case's child.
-func (g *Gateway) moved(ctx context.Context, e *sent, to *postgres.Case, openings map[[32]byte]*opening) {
+func (g *Gateway) moved(ctx context.Context, x *exchange, e *sent, to *postgres.Case, openings map[[32]byte]*opening) {
 	own, err := g.Vault.SubjectOf(ctx, to.Subject)
 	if err != nil {
-		e.refuse(err)
+		x.drop(e, err)
 		return
 	}
 	e.known.found, e.prepared, e.child = to, nil, &child{subject: own, known: true}

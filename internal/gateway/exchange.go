@@ -44,7 +44,7 @@ func (g *Gateway) Exchange(ctx context.Context, x *exchange) ([]byte, error) {
 		g.judge(x, events)
 
 		// The events make sense by themselves.
-		// 8 pseudonymise, by looking up; 9 accept. Both again if another acceptance was first with
+		// 8 pseudonymise, by reserving; 9 accept. Both again if another acceptance was first with
 		// this child or case.
 		g.accept(ctx, x, events)
 	}

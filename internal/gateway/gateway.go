@@ -101,9 +101,7 @@ type Gateway struct {
 	strangers   *strangers
 	rooms       sync.Pool // of exchanges; see scratch
 	codesPages  map[string][]byte
-	// confirms are the requests whose subjects are being confirmed, confirming holds a place for each.
-	confirms   sync.WaitGroup
-	confirming chan struct{}
+	confirming  confirming
 }
 
 // New makes the handler.
@@ -120,7 +118,7 @@ func New(cfg Config, reference Reference, parts Parts) *Gateway {
 		accepting:   accepting{keys: map[postgres.Key]struct{}{}},
 		rooms:       sync.Pool{New: func() any { return new(scratch) }},
 		codesPages:  renderCodes(),
-		confirming:  make(chan struct{}, mostConfirming),
+		confirming:  newConfirming(),
 	}
 	g.Refer(reference)
 	g.Close(Closure{})

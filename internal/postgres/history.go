@@ -93,7 +93,7 @@ func (s *Store) Judge(ctx context.Context, a *Acceptance) ([]hub.Violation, erro
 	ctx, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
 	key := caseKey{a.Key.Environment, a.Key.Ente, a.Case.Index}
-	_, cases, err := s.find(ctx, []Query{{Key: a.Key, CaseIndex: a.Case.Index}})
+	_, cases, err := s.find(ctx, s.pool, []Query{{Key: a.Key, CaseIndex: a.Case.Index}})
 	if err != nil {
 		return nil, unavailable(err)
 	}

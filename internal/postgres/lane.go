@@ -6,11 +6,17 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// leastDivided is of how many connections lanes are taken: what else there is to do must not wait for the rest.
-const leastDivided = 8
+const (
+	// laneWidth is how many connections a lane has. The second stands by: one whose server does not answer any more keeps
+	// its place for up to 15 s after it was given up.
+	laneWidth = 2
+	// leastDivided is of how many connections lanes are taken: what else there is to do must not wait for the
+	// rest.
+	leastDivided = 12
+)
 
 // Divide opens a pool and n lanes beside it, with no more connections together than cfg allows. A lane is
-// a pool of one connection, for calls that always share batches (pkg/batch), of which one runs at a time: a session of the
+// for calls that always share batches (pkg/batch), of which one runs at a time, on the connection used last: a session of the
 // server that runs the same few statements again and again keeps their plans, and what they need of the
 // catalogue, in the processor's caches, where sessions that run everything in turn do not. Of few
 // connections no lanes are made: all are the pool. A guard, if there is one, looks after all of them. Whoever
@@ -27,7 +33,7 @@ func Divide(ctx context.Context, cfg *pgxpool.Config, guard *Guard, n int) (pool
 	}
 	whole, divided := cfg.MaxConns, cfg.MaxConns >= leastDivided
 	if divided {
-		whole -= int32(n) //nolint:gosec // a few
+		whole -= int32(n) * laneWidth //nolint:gosec // a few
 	}
 	if pool, err = open(whole); err != nil {
 		return nil, nil, err
@@ -35,7 +41,7 @@ func Divide(ctx context.Context, cfg *pgxpool.Config, guard *Guard, n int) (pool
 	for range n {
 		lane := pool
 		if divided {
-			if lane, err = open(1); err != nil {
+			if lane, err = open(laneWidth); err != nil {
 				closePools(append(lanes, pool))
 				return nil, nil, err
 			}

@@ -12,7 +12,7 @@ import (
 func TestLanesTakeNoMoreConnectionsThanThereAre(t *testing.T) {
 	t.Parallel()
 	db := hubtest.Database(t)
-	for _, most := range []int32{1, 2, 7, 8, 12} {
+	for _, most := range []int32{1, 2, 11, 12, 16} {
 		cfg, err := pgxpool.ParseConfig(db.App)
 		if err != nil {
 			t.Fatal(err)
@@ -33,7 +33,7 @@ func TestLanesTakeNoMoreConnectionsThanThereAre(t *testing.T) {
 				t.Error(err)
 			}
 		}
-		if sum != most || len(lanes) != 3 || (len(seen) == 4) != (most >= 8) {
+		if sum != most || len(lanes) != 3 || (len(seen) == 4) != (most >= 12) {
 			t.Errorf("of %d connections: %d pools with %d together", most, len(seen), sum)
 		}
 		for p := range seen {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/sinbahub/sinbahub/internal/casefile"
 	"github.com/sinbahub/sinbahub/internal/hub"
@@ -87,10 +88,10 @@ func (s *Store) lookupBatch(ctx context.Context, queries []Query) []batch.Result
 	s.metrics.batches.WithLabelValues(groupLookup).Observe(float64(len(queries)))
 	ctx, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
-	keys, cases, err := s.find(ctx, queries)
+	keys, cases, err := s.find(ctx, s.lanes.lookups, queries)
 	if err != nil && ctx.Err() == nil {
 		s.metrics.retries.WithLabelValues(groupLookup).Inc()
-		keys, cases, err = s.find(ctx, queries)
+		keys, cases, err = s.find(ctx, s.lanes.lookups, queries)
 	}
 	var unconfirmed error
 	if err == nil && len(keys) > 0 {
@@ -108,7 +109,7 @@ func (s *Store) lookupBatch(ctx context.Context, queries []Query) []batch.Result
 }
 
 // find looks up keys and cases.
-func (s *Store) find(ctx context.Context, queries []Query) (map[Key]*KeyRow, map[caseKey]*Case, error) {
+func (s *Store) find(ctx context.Context, pool *pgxpool.Pool, queries []Query) (map[Key]*KeyRow, map[caseKey]*Case, error) {
 	keys, cases := newKeyColumns(len(queries)), newCaseColumns(len(queries))
 	for _, q := range queries {
 		keys.add(q.Key)
@@ -117,7 +118,7 @@ func (s *Store) find(ctx context.Context, queries []Query) (map[Key]*KeyRow, map
 	var trip pgx.Batch
 	trip.Queue(findKeysSQL, keys.args()...)
 	trip.Queue(findCasesSQL, cases.args()...)
-	answers := s.lanes.lookups.SendBatch(ctx, &trip)
+	answers := pool.SendBatch(ctx, &trip)
 	rows, err := readKeys(answers)
 	var files map[caseKey]*Case
 	if err == nil {

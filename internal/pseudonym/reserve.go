@@ -105,7 +105,7 @@ ON CONFLICT (id) DO NOTHING`
 
 // A statement of its own in the same transaction: only a new snapshot shows the subject of a
 // racer that committed while the first statement waited for it. Subjects are locked in the
-// order of their id. The link rows stay locked, which is what keeps the sweep away. A time that
+// order of their id. Links of pending ones stay locked, which is what keeps the sweep away. A time that
 // is half a minute old at most is left: of the ten minutes enough remain. (The update asks k for
 // the state: asked of s, the planner would read the index of all pending rows for each batch.)
 const reservedSQL = `

@@ -58,20 +58,6 @@ func mustReserve(tb testing.TB, v *pseudonym.Vault, index pseudonym.LinkIndex, s
 // same tells whether two answers are one subject with one secret.
 func same(a, b pseudonym.Subject) bool { return a.ID == b.ID && a.Secret().Equal(b.Secret()) }
 
-func TestResolveWritesNothing(t *testing.T) {
-	t.Parallel()
-	d, keys := newDatabase(t), newKeys(t, hub.Prod)
-	v := d.vault(t, keys)
-	index := anyone(keys)
-	a, b := mustResolve(t, v, index), mustResolve(t, v, index)
-	if !a.New || a.Pending || !b.New || same(a, b) || a.Secret().IsZero() {
-		t.Error("an unknown identity is not a new random subject each time")
-	}
-	if n := d.count(t, "SELECT (SELECT count(*) FROM vault.subject) + (SELECT count(*) FROM vault.subject_link)"); n != 0 {
-		t.Errorf("%d rows written by looking up", n)
-	}
-}
-
 func TestReserveThenConfirm(t *testing.T) {
 	t.Parallel()
 	d, keys := newDatabase(t), newKeys(t, hub.Prod)
