@@ -98,9 +98,13 @@ func refusedDocument(child hubtest.Child, reason int) []byte {
 	return []byte(strings.Replace(document, from, to, 1))
 }
 
-// wantVault compares the vault's subjects and links with how many there must be.
+// wantVault compares the vault's subjects and links with how many there must be, once the confirmations that
+// follow the answers are done.
 func wantVault(t *testing.T, db *pgx.Conn, when string, confirmed, pending int64) {
 	t.Helper()
+	hubtest.Await(t, time.Minute, when+": the confirmations", func() bool {
+		return hubtest.Number(t, db, "SELECT count(*) FROM vault.subject WHERE state = 'confirmed'") >= confirmed
+	})
 	for query, want := range map[string]int64{
 		"SELECT count(*) FROM vault.subject WHERE state = 'confirmed'": confirmed,
 		"SELECT count(*) FROM vault.subject WHERE state = 'pending'":   pending,
