@@ -19,9 +19,9 @@ const mostConfirming = 1024
 type confirming struct {
 	// places are taken by the requests that are at it, and all of them by Finish.
 	places chan struct{}
-	// ending is closed by Finish.
-	ending   chan struct{}
-	endingAt sync.Once
+	// ending is closed by Finish, once.
+	ending chan struct{}
+	end    sync.Once
 }
 
 func newConfirming() confirming {
@@ -99,7 +99,7 @@ func (g *Gateway) confirm(ctx context.Context, exchange uuid.UUID, subjects []ps
 // Finish waits until what goes on after the answers is done, or ctx ends: what is left then the sweep finds. Call it
 // when no exchange begins any more, before the vault ends.
 func (g *Gateway) Finish(ctx context.Context) {
-	g.confirming.endingAt.Do(func() { close(g.confirming.ending) })
+	g.confirming.end.Do(func() { close(g.confirming.ending) })
 	for range mostConfirming {
 		select {
 		case g.confirming.places <- struct{}{}:

@@ -25,6 +25,9 @@ FROM vault.subject_link l
 JOIN vault.subject s ON s.id = l.subject_id
 WHERE l.link_index = ANY ($1::bytea[])`
 
+// New tells that the vault did not hold the subject when it was looked for by an identity.
+func (s Subject) New() bool { return s.identity == nil }
+
 // Resolve looks at what the vault holds for an identity, a new subject if it holds none.
 func (v *Vault) Resolve(ctx context.Context, index LinkIndex) (Subject, error) {
 	rows, err := v.pool.Query(ctx, resolveSQL, index.sums())

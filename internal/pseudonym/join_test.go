@@ -46,7 +46,7 @@ func TestLinkGivesASubjectOneMoreIdentity(t *testing.T) {
 	}, free); err != nil {
 		t.Fatal(err)
 	}
-	if found := mustResolve(t, v, fresh); !same(found, child) || found.New {
+	if found := mustResolve(t, v, fresh); !same(found, child) || found.New() {
 		t.Error("the new identity is somebody else's")
 	}
 	if n := d.count(t, "SELECT count(*) FROM vault.subject_join"); n != 0 {
@@ -131,7 +131,7 @@ func TestSweepTakesAJoinedSubjectWithoutAnEvent(t *testing.T) {
 			if n := d.count(t, "SELECT count(*) FROM vault.subject_join"); n != 0 {
 				t.Errorf("%d joins are left of %v", n, pending.ID)
 			}
-			if !mustResolve(t, now, index).New {
+			if !mustResolve(t, now, index).New() {
 				t.Error("the identity of the swept subject is still known")
 			}
 		})

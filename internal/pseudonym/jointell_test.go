@@ -174,7 +174,7 @@ func TestAnAdoptiveIdentityDoesNotLeadToTheLifeBefore(t *testing.T) {
 	stands := func(index pseudonym.LinkIndex) bool {
 		t.Helper()
 		found := mustResolve(t, v, index)
-		return !found.New && same(found, child)
+		return !found.New() && same(found, child)
 	}
 	rename := func(to pseudonym.LinkIndex, sealed string, known, found pseudonym.Joinable) int {
 		t.Helper()

@@ -122,8 +122,6 @@ func (LinkIndex) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, redacted
 type Subject struct {
 	// ID is 128 random bits, made at first sight.
 	ID uuid.UUID
-	// New tells that the vault does not hold the subject: Reserve it.
-	New bool
 	// Pending tells that the vault holds it without a confirmed event: a sweep may take it away ten minutes after
 	// it was last reserved.
 	Pending bool
@@ -136,7 +134,7 @@ type Subject struct {
 
 // NewSubject makes a subject that only this process knows.
 func NewSubject() Subject {
-	return Subject{ID: uuid.New(), New: true, secret: newSecret()}
+	return Subject{ID: uuid.New(), secret: newSecret()}
 }
 
 // Secret is what sealing and salts depend on.

@@ -45,7 +45,7 @@ func TestReleasedSubjectsAreForgottenUnlessAnEventComes(t *testing.T) {
 	}
 	for name, there := range map[string]bool{"released": false, "released and back": true, "kept": true, "other environment": true} {
 		s := mustResolve(t, now, indexes[name])
-		if s.New == there || s.Pending {
+		if s.New() == there || s.Pending {
 			t.Errorf("%s: %+v", name, s)
 		}
 	}

@@ -63,12 +63,12 @@ func TestSweep(t *testing.T) {
 		s := mustResolve(t, now, indexes[name])
 		got := "confirmed"
 		switch {
-		case s.New:
+		case s.New():
 			got = "new"
 		case s.Pending:
 			got = "pending"
 		}
-		if got != state || (!s.New && !same(s, subjects[name])) {
+		if got != state || (!s.New() && !same(s, subjects[name])) {
 			t.Errorf("%s: %s, want %s", name, got, state)
 		}
 	}
@@ -326,7 +326,7 @@ func TestSweepRacesWithReservations(t *testing.T) {
 		working.Go(func() {
 			for i, index := range indexes {
 				s, err := now.Resolve(t.Context(), index)
-				if err == nil && (s.New || s.Pending) {
+				if err == nil && (s.New() || s.Pending) {
 					s, err = now.Reserve(t.Context(), index, s, []byte("x"))
 				}
 				if err != nil {

@@ -64,11 +64,11 @@ func TestReserveThenConfirm(t *testing.T) {
 	v, index := d.vault(t, keys), anyone(keys)
 	fresh := mustResolve(t, v, index)
 	reserved := mustReserve(t, v, index, fresh)
-	if !same(fresh, reserved) || reserved.New || !reserved.Pending {
+	if !same(fresh, reserved) || reserved.New() || !reserved.Pending {
 		t.Error("the reserved subject is not the new one, pending")
 	}
 	found := mustResolve(t, v, index)
-	if !same(fresh, found) || found.New || !found.Pending {
+	if !same(fresh, found) || found.New() || !found.Pending {
 		t.Error("a pending subject is not reported")
 	}
 	for range 2 {
@@ -77,7 +77,7 @@ func TestReserveThenConfirm(t *testing.T) {
 		}
 	}
 	found = mustResolve(t, v, index)
-	if !same(fresh, found) || found.New || found.Pending {
+	if !same(fresh, found) || found.New() || found.Pending {
 		t.Error("a confirmed subject is not found as such")
 	}
 	if late := mustReserve(t, v, index, pseudonym.NewSubject()); !same(fresh, late) || late.Pending {
@@ -121,7 +121,7 @@ func TestTwentyRacersReserveOneSubject(t *testing.T) {
 			wg.Go(func() {
 				<-start
 				s, err := v.Resolve(t.Context(), index)
-				if err == nil && (s.New || s.Pending) {
+				if err == nil && (s.New() || s.Pending) {
 					s, err = v.Reserve(t.Context(), index, s, []byte("sealed"))
 				}
 				if err == nil {
