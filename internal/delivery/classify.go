@@ -25,7 +25,7 @@ func Results() []Result { return []Result{Delivered, Refused, Retry, Uncertain, 
 
 // Answer is what came back from SISS, as far as it is trusted: Status is the proxy's or the
 // server's word; Root and what follows were read from canonical bytes that the jail found valid
-// against the national schema.
+// against the national schema, or are those of a plain receipt.
 type Answer struct {
 	// Sent says that some of the request was written, so that SISS may have it. Without it nothing
 	// left this machine.
@@ -72,13 +72,16 @@ const (
 	reasonUnknown     = "unknown_to_siss"
 )
 
+// receipt is the element that answers trasmettiEvento.
+const receipt = "TrasmettiEventoRisposta"
+
 // Classify judges the answer to trasmettiEvento for the given IdTrasmissione. It is a pure
 // function, and it errs on the safe side: delivered and refused only for an answer that agrees
 // with itself, the status and the question in everything; retry only where the request was
 // certainly not taken (nothing was sent, a fault of the contract, which promises that nothing
 // was recorded, or a status that says so); all else is uncertain.
 func Classify(id uuid.UUID, a Answer) Verdict {
-	if v, done := common(id, a, "TrasmettiEventoRisposta"); done {
+	if v, done := common(id, a, receipt); done {
 		return v
 	}
 	switch {

@@ -100,7 +100,7 @@ func (c *client) send(ctx context.Context, operation string, message []byte, hel
 	}
 	a.Status = response.StatusCode
 	a.RetryAfter = retryAfter(response.Header)
-	if media, ok := soap.ParseMedia(response.Header.Get("Content-Type")); ok && media.Version == soap.V12 {
+	if media, ok := soap.ParseMedia(response.Header.Get("Content-Type")); ok && media.Version == soap.V12 && !plainReceipt(answer, &a) {
 		c.read(ctx, answer, &a)
 	}
 	return a

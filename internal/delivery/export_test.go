@@ -31,6 +31,18 @@ func (c *Client) Transmit(ctx context.Context, request []byte) Answer {
 	return c.c.call(ctx, trasmettiEvento, request, nil)
 }
 
+// Read has the jail read an answer.
+func (c *Client) Read(ctx context.Context, answer []byte) (a Answer) {
+	c.c.read(ctx, answer, &a)
+	return a
+}
+
+// PlainReceipt recognises a plain receipt.
+func PlainReceipt(answer []byte) (a Answer, ok bool) {
+	ok = plainReceipt(answer, &a)
+	return a, ok
+}
+
 // Pace is the pacing of claims.
 type Pace struct{ p *pace }
 
