@@ -258,13 +258,25 @@ func (s *Store) acceptBatch(ctx context.Context, all []*ready) []batch.Result[Ac
 
 // acceptOnce accepts a batch in one transaction of two round trips: lock the cases and look at
 // the keys; decide here; write and commit. Corrections, annulments and events out of order need one
-// more, for the events of their cases.
+// more, for the events of their cases; events that all open cases, as Lookup saw it, one less.
 func (s *Store) acceptOnce(ctx context.Context, all []*ready) ([]batch.Result[AcceptResult], error) {
 	var d decision
 	var room Room
 	var taken []Claimed
-	err := s.withLane(ctx, s.lanes.accepts, func(conn *pgx.Conn) error {
+	err := s.withLane(ctx, s.lanes.accepts, func(conn *pgx.Conn) (err error) {
 		delete(conn.PgConn().CustomData(), warned)
+		if d = decideUnseen(all); len(d.fresh) == len(all) {
+			room = s.reserve(len(d.fresh))
+			if taken, err = d.write(ctx, conn, room, beginSQL); !isUniqueViolation(err) {
+				return err
+			}
+			// Somebody was faster with a key or a case. Nothing of this is stored.
+			s.hand(room, nil)
+			room = Room{}
+			if _, err = conn.Exec(ctx, "ROLLBACK"); err != nil {
+				return err
+			}
+		}
 		keys, cases, err := openAccept(ctx, conn, all)
 		if err != nil {
 			return err
@@ -289,6 +301,18 @@ func (s *Store) acceptOnce(ctx context.Context, all []*ready) ([]batch.Result[Ac
 	return d.results, err
 }
 
+// decideUnseen decides for a batch as if nothing of it were in the database, which the constraints on keys and
+// cases then prove or refute; it decides nothing if Lookup found one of the cases.
+func decideUnseen(all []*ready) decision {
+	if slices.ContainsFunc(all, func(r *ready) bool { return !r.Case.New }) {
+		return decision{}
+	}
+	return decide(all, map[Key]*KeyRow{}, nil, nil)
+}
+
+// beginSQL begins the transaction of an acceptance.
+const beginSQL = "BEGIN ISOLATION LEVEL READ COMMITTED"
+
 const lockCasesSQL = `
 SELECT c.id, c.environment, c.ente_id, c.case_index, c.subject_id, c.events, c.facts_epoch, c.nation_epoch, c.state
 FROM unnest($1::smallint[], $2::integer[], $3::bytea[]) AS i (environment, ente_id, case_index)
@@ -309,7 +333,7 @@ func openAccept(
 		cases.add(r.caseKey())
 	}
 	var trip pgx.Batch
-	trip.Queue("BEGIN ISOLATION LEVEL READ COMMITTED")
+	trip.Queue(beginSQL)
 	trip.Queue(lockCasesSQL, cases.args()...)
 	// After the locks: what a holder of one of them committed is visible to this statement.
 	trip.Queue(findKeysSQL, keys.args()...)

@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/sinbahub/sinbahub/internal/hub"
 	"github.com/sinbahub/sinbahub/internal/journal"
@@ -38,7 +37,7 @@ func (s *Store) TakeAction(ctx context.Context, a ticket.SignedAction, entry jou
 	var why error
 	err := s.act(ctx, entry, func(tx pgx.Tx) error {
 		tag, err := tx.Exec(ctx, takeActionSQL, a.Environment, [16]byte(a.ID), a.Person, string(a.Verb), string(a.Bytes()), [16]byte(entry.ID), a.At)
-		if server, ok := errors.AsType[*pgconn.PgError](err); ok && server.Code == uniqueViolation {
+		if isUniqueViolation(err) {
 			why = ErrActionTaken
 			return errNothing
 		}

@@ -176,7 +176,7 @@ func placeLeaves(ctx context.Context, tx pgx.Tx, index int64, taken []*queued) (
 		seqs = append(seqs, q.leaf.Seq)
 	}
 	_, err = tx.Exec(ctx, insertLeavesSQL, index, ids, at, participants, enti, seqs)
-	if server, ok := errors.AsType[*pgconn.PgError](err); ok && server.Code == uniqueViolation {
+	if isUniqueViolation(err) {
 		// Under the head's lock nobody else gives leaves: one that stands where the next belongs, or for an
 		// entry that waited, was put there by somebody, or a pair's count was changed.
 		return nil, journal.DamageError{Part: journal.PartPlace, Number: index}
@@ -186,6 +186,11 @@ func placeLeaves(ctx context.Context, tx pgx.Tx, index int64, taken []*queued) (
 
 // uniqueViolation is PostgreSQL's SQLSTATE.
 const uniqueViolation = "23505"
+
+func isUniqueViolation(err error) bool {
+	server, ok := errors.AsType[*pgconn.PgError](err)
+	return ok && server.Code == uniqueViolation
+}
 
 // countPairs adds the entries to their pairs' counts and gives each pair's count before.
 func countPairs(ctx context.Context, tx pgx.Tx, taken []*queued) (map[journal.Pair]int64, error) {

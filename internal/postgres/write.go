@@ -10,11 +10,14 @@ import (
 	"github.com/jackc/pgx/v5/pgtype"
 )
 
-// write is the second round trip: everything a decision adds, and COMMIT. Keys and new cases are
+// write is the last round trip: what is to come first, everything a decision adds, and COMMIT. Keys and new cases are
 // statements of their own, in that order, because these two may have to wait for another
 // writer; the rest waits for nobody. It gives the deliveries that began in the room.
-func (d *decision) write(ctx context.Context, conn *pgx.Conn, room Room) ([]Claimed, error) {
+func (d *decision) write(ctx context.Context, conn *pgx.Conn, room Room, first ...string) ([]Claimed, error) {
 	var trip pgx.Batch
+	for _, statement := range first {
+		trip.Queue(statement)
+	}
 	leases := d.begin(room)
 	stored := make(map[uuid.UUID]bool, room.Deliveries)
 	if len(d.fresh) > 0 {
