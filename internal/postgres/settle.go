@@ -87,15 +87,7 @@ func (s *Store) settleBatch(ctx context.Context, all []*Settlement) []batch.Resu
 }
 
 const settleSQL = `
-WITH g AS MATERIALIZED (
-  SELECT u.id, u.lease, u.state, u.retry_us, u.protocol, u.codes, u.started_at, u.took_us, u.digest,
-    u.entry_id, u.entry_at, u.entry_kind, u.entry_body, u.seal_epoch, u.sealed
-  FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::bigint[], $5::text[], $6::text[],
-    $7::timestamptz[], $8::bigint[], $9::bytea[], $10::uuid[], $11::timestamptz[], $12::smallint[],
-    $13::bytea[], $14::uuid[], $15::bytea[])
-    AS u (id, lease, state, retry_us, protocol, codes, started_at, took_us, digest,
-      entry_id, entry_at, entry_kind, entry_body, seal_epoch, sealed)
-), held AS (
+WITH held AS (
   UPDATE hub.delivery d
   SET state = g.state,
     changed_at = CASE WHEN d.state = g.state THEN d.changed_at ELSE clock.now END,
@@ -106,12 +98,19 @@ WITH g AS MATERIALIZED (
     codes = g.codes,
     lease = NULL,
     owner = NULL
-  FROM g CROSS JOIN (SELECT hub.hub_now() AS now) AS clock
+  FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::bigint[], $5::text[], $6::text[],
+    $7::timestamptz[], $8::bigint[], $9::bytea[], $10::uuid[], $11::timestamptz[], $12::smallint[],
+    $13::bytea[], $14::uuid[], $15::bytea[])
+    AS g (id, lease, state, retry_us, protocol, codes, started_at, took_us, digest,
+      entry_id, entry_at, entry_kind, entry_body, seal_epoch, sealed)
+    CROSS JOIN (SELECT hub.hub_now() AS now) AS clock
   -- the fencing token: whoever lost the lease changes nothing
   WHERE d.id = g.id AND d.lease = g.lease
   -- with the token it held: a batch may bring two settlements of one delivery, by the one who lost
   -- the lease and by the one who has it, and only the latter is an attempt that ended
-  RETURNING d.id, g.lease, d.attempts, d.message_id, d.case_id, d.state, d.ready_at
+  -- All that the rest needs comes along: joined again, each would be held against each.
+  RETURNING d.id, g.lease, d.attempts, d.message_id, d.case_id, d.state, d.ready_at, d.codes, g.started_at, g.took_us,
+    g.digest, g.entry_id, g.entry_at, g.entry_kind, g.entry_body, g.seal_epoch, g.sealed
 ), woken AS (
   -- the next of the case was put off, because it had others before it or because this one was
   -- expected to be tried again later
@@ -133,16 +132,16 @@ WITH g AS MATERIALIZED (
   WHERE n.id = next.id
 ), tried AS (
   INSERT INTO hub.attempt (delivery_id, number, started_at, took, state, codes, digest, lease, seal_epoch, sealed)
-  SELECT g.id, held.attempts, g.started_at, g.took_us * interval '1 microsecond', g.state, g.codes,
-    g.digest, g.lease, g.seal_epoch, g.sealed
-  FROM held JOIN g ON g.id = held.id AND g.lease = held.lease
+  SELECT held.id, held.attempts, held.started_at, held.took_us * interval '1 microsecond', held.state, held.codes,
+    held.digest, held.lease, held.seal_epoch, held.sealed
+  FROM held
 ), entered AS (
   INSERT INTO hub.journal_entry (id, at, kind, message_id, body)
-  SELECT g.entry_id, g.entry_at, g.entry_kind, held.message_id, g.entry_body
-  FROM held JOIN g ON g.id = held.id AND g.lease = held.lease
+  SELECT held.entry_id, held.entry_at, held.entry_kind, held.message_id, held.entry_body
+  FROM held
 ), queued AS (
   INSERT INTO hub.journal_queue (entry_id, entry_at)
-  SELECT g.entry_id, g.entry_at FROM held JOIN g ON g.id = held.id AND g.lease = held.lease
+  SELECT held.entry_id, held.entry_at FROM held
 )
 SELECT held.lease FROM held`
 
