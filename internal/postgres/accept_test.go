@@ -202,6 +202,57 @@ func TestAcceptRacersOnOneCaseAreToldItsID(t *testing.T) {
 	wantPositions(t, db, racers[winner].Case.ID, len(results))
 }
 
+// Events that all claim to open their cases are written before anything is looked at. Whatever turns out
+// to be there changes nothing for those beside it, and what was begun in vain leaves nothing behind.
+func TestWhatOpensNoCaseAfterAllLeavesTheOthersAlone(t *testing.T) {
+	t.Parallel()
+	db := hubtest.Database(t)
+	store := open(t, db)
+	ente := addEnte(t, store)
+	carrier := newShelf(10)
+	store.HandTo(carrier)
+	opener := func() *postgres.Acceptance { return inEnte(acceptance(ente.ID), ente) }
+	known := opener()
+	accept(t, store, known)
+	if given := carrier.given(t); len(given) != 1 {
+		t.Fatalf("handed over %d", len(given))
+	}
+	moved := opener()
+	moved.Case.Index = known.Case.Index
+	late := opener() // would be refused if the case were not there
+	late.Case.Index, late.Type, late.Sequence = known.Case.Index, sinba.Segnalazione, 2
+	otherContent := again(known)
+	otherContent.ContentMAC = randomDigest()
+	for name, c := range map[string]struct {
+		met  *postgres.Acceptance
+		want postgres.AcceptStatus
+	}{
+		"repeated":      {again(known), postgres.StatusDuplicate},
+		"other content": {otherContent, postgres.StatusDuplicate},
+		"same case":     {moved, postgres.StatusCaseMoved},
+		"later event":   {late, postgres.StatusCaseMoved},
+		"its own":       {known, postgres.StatusAccepted},
+	} {
+		before, after := opener(), opener()
+		results := store.AcceptAll(t.Context(), []*postgres.Acceptance{before, c.met, after})
+		for i, want := range []postgres.AcceptStatus{postgres.StatusAccepted, c.want, postgres.StatusAccepted} {
+			if results[i].Err != nil || results[i].Value.Status != want {
+				t.Errorf("%s: result %d is %+v", name, i, results[i])
+			}
+		}
+		given := carrier.given(t)
+		if len(given) != 2 {
+			t.Errorf("%s: handed over %d", name, len(given))
+		}
+		for i, a := range []*postgres.Acceptance{before, after} {
+			if len(given) == 2 && given[i].ID != a.TransmissionID {
+				t.Errorf("%s: handed over %v", name, given[i].ID)
+			}
+		}
+	}
+	wantStored(t, db, 11)
+}
+
 func TestAcceptNumbersTheEventsOfACase(t *testing.T) {
 	t.Parallel()
 	db := hubtest.Database(t)
