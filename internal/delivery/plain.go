@@ -19,6 +19,9 @@ import (
 // elements; of attributes only declarations of plainNamespaces, no prefix twice. So there is no
 // entity, comment, CDATA section or instruction in it, and nothing that is not ASCII.
 func plainReceipt(doc []byte, a *Answer) bool {
+	if len(doc) > mostPlain {
+		return false
+	}
 	p := plain{rest: doc}
 	for _, declaration := range plainDeclarations() {
 		if rest, ok := bytes.CutPrefix(p.rest, []byte(declaration)); ok {
@@ -60,8 +63,10 @@ func plainNamespaces() [4]string {
 	}
 }
 
-// The longest that a plain document has of each; more goes to the jail.
+// The most that a plain document has of each; more goes to the jail. The longest of all receipts
+// without blanks has 1 KB.
 const (
+	mostPlain    = 4 << 10
 	mostBindings = 8
 	mostPrefix   = 16
 )
@@ -85,7 +90,7 @@ func (p *plain) open(local, namespace string) (name []byte) {
 	p.blanks()
 	p.literal("<")
 	name = p.word()
-	for p.blanks() > 0 && len(p.rest) > 0 && p.rest[0] != '>' {
+	for p.blanks() > 0 && len(p.rest) > 0 && p.rest[0] != '>' && !p.failed {
 		p.bind()
 	}
 	p.literal(">")

@@ -69,7 +69,8 @@ func TestNearlyPlainReceiptsGoToTheJail(t *testing.T) {
 		{`xmlns="urn`, `xmlns="http://www.w3.org/2003/05/soap-envelope" n="urn`}, {"2003/05/soap-envelope", "2001/XMLSchema"},
 		{"<Esito>", `<Esito xmlns="urn:sinba:siss:v1">`}, {"<Esito>", "<Esito >"}, {"</Esito>", "</Esito >"}, {"</Esito>", "</esito>"}, {"</Esito>", "</Esito>x"},
 		{"</Esito>", "</Esito><!---->"}, {"</ProtocolloNazionale>", "</ProtocolloNazionale><Violazione/>"}, {"</soap:Envelope>", ""}, {"</soap:Envelope>", "</soap:Envelope>x"},
-		{"</soap:Envelope>", "</soap:Envelope>\x00"}, {"Risposta", "Richiesta"}, {"<Esito>ACCETTATO</Esito>", ""},
+		{"</soap:Envelope>", "</soap:Envelope>\x00"}, {"Risposta", "Richiesta"}, {"<soap:Body>", strings.Repeat(" ", 70_000) + "<soap:Body>"}, // more text than soap.Scan lets through
+		{" xmlns:soap=", strings.Repeat(" a", 500_000) + " xmlns:soap="}, {"<Esito>ACCETTATO</Esito>", ""},
 	} {
 		doc := strings.ReplaceAll(plainReceipts[0], change[0], change[1])
 		if doc == plainReceipts[0] {

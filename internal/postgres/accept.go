@@ -273,11 +273,16 @@ func (s *Store) acceptOnce(ctx context.Context, all []*ready) ([]batch.Result[Ac
 			// Somebody was faster with a key or a case. Nothing of this is stored.
 			s.hand(room, nil)
 			room = Room{}
-			if _, err = conn.Exec(ctx, "ROLLBACK"); err != nil {
+			if err = rollback(ctx, conn); err != nil {
 				return err
 			}
 		}
 		keys, cases, err := openAccept(ctx, conn, all)
+		if err == nil && overtaken(all, keys, cases) {
+			if err = rollback(ctx, conn); err == nil {
+				keys, cases, err = openAccept(ctx, conn, all)
+			}
+		}
 		if err != nil {
 			return err
 		}
@@ -308,6 +313,20 @@ func decideUnseen(all []*ready) decision {
 		return decision{}
 	}
 	return decide(all, map[Key]*KeyRow{}, nil, nil)
+}
+
+// overtaken tells whether a key was found whose case was not. It came while the locks were waited for, and
+// its case with it; what follows it in that case would be judged as if there were none. (Or the key was sent
+// again with another case: then the second look shows the same.)
+func overtaken(all []*ready, keys map[Key]*KeyRow, cases map[caseKey]*Case) bool {
+	return slices.ContainsFunc(all, func(r *ready) bool { return keys[r.Key] != nil && cases[r.caseKey()] == nil })
+}
+
+// rollback ends a transaction of which nothing is to be stored, so that the connection can begin another.
+func rollback(ctx context.Context, conn *pgx.Conn) error {
+	_, err := conn.Exec(ctx, "ROLLBACK")
+	delete(conn.PgConn().CustomData(), warned) // the server warns if there was none any more
+	return err
 }
 
 // beginSQL begins the transaction of an acceptance.

@@ -17,6 +17,7 @@ import (
 	"github.com/sinbahub/sinbahub/internal/hubtest"
 	"github.com/sinbahub/sinbahub/internal/postgres"
 	"github.com/sinbahub/sinbahub/internal/sinba"
+	"github.com/sinbahub/sinbahub/pkg/batch"
 )
 
 // receiptOf is the receipt that a repetition of a must get.
@@ -251,6 +252,58 @@ func TestWhatOpensNoCaseAfterAllLeavesTheOthersAlone(t *testing.T) {
 		}
 	}
 	wantStored(t, db, 11)
+}
+
+// A batch that waited for a case's lock while another process opened a new case: what belongs to that case is
+// not judged as if there were none.
+func TestWhatAnotherProcessOpensMeanwhileIsSeen(t *testing.T) {
+	t.Parallel()
+	db := hubtest.Database(t)
+	store, other := open(t, db), open(t, db)
+	held := acceptance(1)
+	accept(t, store, held)
+	opening, second, inHeld := acceptance(1), acceptance(1), acceptance(1)
+	second.Case, second.Subject, second.Type, second.Sequence = opening.Case, opening.Subject, sinba.Segnalazione, 2
+	inHeld.Case, inHeld.Subject, inHeld.Type, inHeld.Sequence = held.Case, held.Subject, sinba.Segnalazione, 2
+	inHeld.Case.New = false
+	holder, watcher := superuser(t, db), superuser(t, db)
+	tx, err := holder.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := tx.Exec(t.Context(), "SELECT FROM hub.case_file WHERE id = $1 FOR UPDATE", held.Case.ID); err != nil {
+		t.Fatal(err)
+	}
+	results := make(chan []batch.Result[postgres.AcceptResult], 1)
+	go func() { results <- store.AcceptAll(t.Context(), []*postgres.Acceptance{opening, second, inHeld}) }()
+	hubtest.Await(t, time.Minute, "the batch waits", func() bool {
+		return hubtest.Number(t, watcher, "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'") == 1
+	})
+	accept(t, other, again(opening))
+	if err := tx.Rollback(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for i, r := range <-results {
+		want := postgres.StatusAccepted
+		if i == 0 {
+			want = postgres.StatusDuplicate
+		}
+		if r.Err != nil || r.Value.Status != want {
+			t.Errorf("result %d: %+v", i, r)
+		}
+	}
+	wantStored(t, db, 4)
+}
+
+// A key that turns out at COMMIT to be taken ends the transaction, and what is accepted afterwards on the
+// same connection is accepted in earnest.
+func TestAKeyTakenAtCommitIsNoWarning(t *testing.T) {
+	t.Parallel()
+	db := hubtest.Database(t)
+	store := open(t, db)
+	atCommit(t, db, "RAISE unique_violation;", 1)
+	accept(t, store, acceptance(1))
+	wantStored(t, db, 1)
 }
 
 func TestAcceptNumbersTheEventsOfACase(t *testing.T) {

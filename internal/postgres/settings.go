@@ -50,8 +50,8 @@ func settings(sockets string) map[string]string {
 		"cluster_name":                 "sinbahub",
 		// each delivery leaves two dead rows behind: look often
 		"autovacuum_naptime": "10s",
-		// tables only grow and what is in their columns hardly changes: a look at 7,500 rows whenever one
-		// has doubled is enough. By default it is 30,000 rows after every tenth part
+		// the large tables only grow, and what is in their columns hardly changes: a look at 7,500 rows
+		// whenever one has doubled is enough. By default it is 30,000 rows after every tenth part
 		"autovacuum_analyze_scale_factor": "1",
 		"default_statistics_target":       "25",
 	}

@@ -107,7 +107,8 @@ WITH held AS (
   -- the fencing token: whoever lost the lease changes nothing
   WHERE d.id = g.id AND d.lease = g.lease
   -- with the token it held: a batch may bring two settlements of one delivery, by the one who lost
-  -- the lease and by the one who has it, and only the latter is an attempt that ended
+  -- the lease and by the one who has it, and only the latter is an attempt that ended. Of a settlement
+  -- that comes twice with its token one counts.
   -- All that the rest needs comes along: joined again, each would be held against each.
   RETURNING d.id, g.lease, d.attempts, d.message_id, d.case_id, d.state, d.ready_at, d.codes, g.started_at, g.took_us,
     g.digest, g.entry_id, g.entry_at, g.entry_kind, g.entry_body, g.seal_epoch, g.sealed
