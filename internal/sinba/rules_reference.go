@@ -60,7 +60,7 @@ func judgeMunicipalities(j *judgement) {
 	for i := range j.elems {
 		switch j.traits(i).look {
 		case lookBirthplace:
-			if raw := j.raw(i); raw[0] != 'Z' && !j.bornThere(data, raw) {
+			if raw := j.raw(i); !isForeign(raw) && !j.bornThere(data, raw) {
 				j.at(hub.Lieve, i)
 			}
 		case lookMunicipality:
@@ -72,6 +72,9 @@ func judgeMunicipalities(j *judgement) {
 	}
 }
 
+// isForeign tells whether a birthplace is a state's code, as those of states begin with Z.
+func isForeign(raw []byte) bool { return len(raw) > 0 && raw[0] == 'Z' }
+
 // judgeStates warns of states that were not in use: that of birth on the birth date, those of
 // citizenship and residence on the day of the event.
 func judgeStates(j *judgement) {
@@ -82,7 +85,7 @@ func judgeStates(j *judgement) {
 	for i := range j.elems {
 		switch j.traits(i).look {
 		case lookBirthplace:
-			if raw := j.raw(i); raw[0] == 'Z' && !j.bornThere(data, raw) {
+			if raw := j.raw(i); isForeign(raw) && !j.bornThere(data, raw) {
 				j.at(hub.Lieve, i)
 			}
 		case lookNation:
