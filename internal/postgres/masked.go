@@ -30,6 +30,15 @@ func (e *ServerError) Error() string {
 	return "database: SQLSTATE " + e.State + " (" + e.Constraint + ")"
 }
 
+// uniqueViolation is the SQLSTATE of a key that stands there already.
+const uniqueViolation = "23505"
+
+// isUniqueViolation tells whether the server refused a statement for that.
+func isUniqueViolation(err error) bool {
+	server, ok := errors.AsType[*pgconn.PgError](err)
+	return ok && server.Code == uniqueViolation
+}
+
 // The errors of this package's own that masked lets through.
 var (
 	// errStored says that a stored value is not what this binary writes.

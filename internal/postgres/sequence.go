@@ -184,14 +184,6 @@ func placeLeaves(ctx context.Context, tx pgx.Tx, index int64, taken []*queued) (
 	return hashes, err
 }
 
-// uniqueViolation is PostgreSQL's SQLSTATE.
-const uniqueViolation = "23505"
-
-func isUniqueViolation(err error) bool {
-	server, ok := errors.AsType[*pgconn.PgError](err)
-	return ok && server.Code == uniqueViolation
-}
-
 // countPairs adds the entries to their pairs' counts and gives each pair's count before.
 func countPairs(ctx context.Context, tx pgx.Tx, taken []*queued) (map[journal.Pair]int64, error) {
 	more := map[journal.Pair]int64{}

@@ -280,7 +280,7 @@ func TestBothWaysAgreeOnLots(t *testing.T) {
 			short++
 		}
 	}
-	if len(lines) != lots || short < lots/20 {
+	if len(lines) != lots || short < lots/10 {
 		t.Errorf("%d answers, %d lots went the short way", len(lines), short)
 	}
 }
