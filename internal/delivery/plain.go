@@ -63,8 +63,7 @@ func plainNamespaces() [4]string {
 	}
 }
 
-// The most that a plain document has of each; more goes to the jail. The longest of all receipts
-// without blanks has 1 KB.
+// The most that a plain document has of each; more goes to the jail.
 const (
 	mostPlain    = 4 << 10
 	mostBindings = 8

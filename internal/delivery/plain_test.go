@@ -10,8 +10,8 @@ import (
 	"github.com/sinbahub/sinbahub/internal/delivery"
 )
 
-// Receipts as stacks write them: this hub's simulator, Apache CXF, Metro, WCF and gSOAP, and one
-// that indents.
+// Receipts in the manners of SOAP stacks: as this project's simulator writes them, with a prefix for
+// the contract, with other quotes, with declarations that nothing needs, and with line breaks.
 var plainReceipts = []string{
 	`<?xml version="1.0" encoding="UTF-8"?><soap:Envelope xmlns:soap="http://www.w3.org/2003/05/soap-envelope"><soap:Body>` +
 		`<TrasmettiEventoRisposta xmlns="urn:sinba:siss:v1"><IdTrasmissione>0191d9c6-3f0a-7c4e-8a5b-1f2e3d4c5b6a</IdTrasmissione><Esito>ACCETTATO</Esito>` +
