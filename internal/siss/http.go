@@ -105,7 +105,7 @@ func (s *Simulator) serveOperation(w http.ResponseWriter, r *http.Request) {
 		s.write(w, faultAnswer(http.StatusUnsupportedMediaType, codeMedia, "Il tipo di contenuto deve essere application/soap+xml, charset UTF-8.", nil))
 		return
 	}
-	element, op, wrong := s.check(body, media.Action)
+	element, op, wrong := s.check(r.Context(), body, media.Action)
 	if wrong != nil {
 		s.write(w, *wrong)
 		return
@@ -163,7 +163,7 @@ func readBody(w http.ResponseWriter, r *http.Request, b *bytes.Buffer) ([]byte, 
 }
 
 // check validates the message and finds its operation; wrong is the Fault to answer else.
-func (s *Simulator) check(body []byte, action string) (request []byte, op operation, wrong *answer) {
+func (s *Simulator) check(ctx context.Context, body []byte, action string) (request []byte, op operation, wrong *answer) {
 	malformed := func() *answer {
 		a := faultAnswer(http.StatusBadRequest, codeMalformed, "Il messaggio non è una busta SOAP 1.2 leggibile.", nil)
 		return &a
@@ -171,7 +171,8 @@ func (s *Simulator) check(body []byte, action string) (request []byte, op operat
 	if soap.Scan(body, soap.DefaultLimits()) != nil {
 		return nil, op, malformed()
 	}
-	v, err := s.schema.Check(body, xmlschema.Envelope)
+	// Without its end: the body is used again by whoever comes after this request.
+	v, err := s.checks.Do(context.WithoutCancel(ctx), body)
 	op, known := operationOf(v.Root)
 	switch {
 	case err != nil:

@@ -28,7 +28,7 @@ const (
 	unknown  = "SCONOSCIUTO"
 )
 
-// mostInBatch bounds how many transmissions share one write and fsync.
+// mostInBatch bounds how many messages share a call of C, and transmissions one write and fsync.
 const mostInBatch = 256
 
 // keepLines is the largest room for lines that is kept for the next batch.

@@ -16,11 +16,13 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"sync"
 	"time"
 
 	"go.uber.org/zap"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/sinbahub/sinbahub/pkg/batch"
 	"github.com/sinbahub/sinbahub/pkg/xmlschema"
 	"github.com/sinbahub/sinbahub/xsd"
 )
@@ -57,9 +59,11 @@ type Config struct {
 
 // Simulator is one running endpoint. Open it, then Run it once.
 type Simulator struct {
-	now       func() time.Time
-	log       *zap.Logger
-	schema    *xmlschema.Schema
+	now    func() time.Time
+	log    *zap.Logger
+	schema *xmlschema.Schema
+	// checks are the messages that wait for the schema.
+	checks    *batch.Group[[]byte, xmlschema.Verdict]
 	ledger    *ledger
 	codes     *communications
 	faults    *faultBox
@@ -92,6 +96,7 @@ func Open(ctx context.Context, cfg Config) (*Simulator, error) {
 	if err != nil {
 		return nil, fmt.Errorf("compile schema: %w", err)
 	}
+	s.checks = batch.New(mostInBatch, s.checkAll)
 	if s.ledger, err = openLedger(cfg.Received, cfg.Now); err != nil {
 		return nil, err
 	}
@@ -102,6 +107,15 @@ func Open(ctx context.Context, cfg Config) (*Simulator, error) {
 		return nil, errors.Join(err, s.ledger.close(), s.codes.close())
 	}
 	return s, nil
+}
+
+// checkAll checks what came together in one call of C.
+func (s *Simulator) checkAll(_ context.Context, bodies [][]byte) []batch.Result[xmlschema.Verdict] {
+	results := make([]batch.Result[xmlschema.Verdict], len(bodies))
+	for i, c := range s.schema.CheckAll(bodies, xmlschema.Envelope) {
+		results[i] = batch.Result[xmlschema.Verdict]{Value: c.Verdict, Err: c.Err}
+	}
+	return results
 }
 
 // listen opens both listeners, so that the addresses are known before Run.
@@ -152,18 +166,16 @@ func (s *Simulator) Stats() map[string]int64 { return s.counters.snapshot() }
 func (s *Simulator) Run(ctx context.Context) error {
 	writing, stopWriting := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopWriting()
-	written := make(chan struct{})
-	go func() {
-		defer close(written)
-		s.ledger.run(writing)
-	}()
+	var batches sync.WaitGroup
+	batches.Go(func() { s.checks.Run(writing) })
+	batches.Go(func() { s.ledger.run(writing) })
 	s.log.Info("siss simulator started", zap.String("url", s.url), zap.String("control_url", s.ControlURL()))
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return serve(ctx, s.server(http.HandlerFunc(s.serveHTTP)), s.service) })
 	group.Go(func() error { return serve(ctx, s.server(s.controlHandler()), s.control) })
 	err := group.Wait()
 	stopWriting()
-	<-written
+	batches.Wait()
 	s.log.Info("siss simulator stopped")
 	return errors.Join(err, s.ledger.close(), s.codes.close(), s.schema.Close())
 }

@@ -49,11 +49,17 @@ func TestChecksKeepNoMemory(t *testing.T) { //nolint:paralleltest // measures th
 		}
 	}
 	round(3000)
-	before := residentKB(t)
-	round(20_000)
-	if grown := residentKB(t) - before; grown > 2048 {
-		t.Errorf("grew by %d KB", grown)
+	// What leaks grows every time; what Go and C keep for later does not.
+	const times, most = 5, 512
+	var grown [times]int
+	for i := range grown {
+		before := residentKB(t)
+		round(20_000)
+		if grown[i] = residentKB(t) - before; grown[i] <= most {
+			return
+		}
 	}
+	t.Errorf("grew by %v KB", grown)
 }
 
 func TestCompileKeepsNoMemory(t *testing.T) { //nolint:paralleltest // measures the whole process's memory

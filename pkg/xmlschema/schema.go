@@ -15,6 +15,19 @@ package xmlschema
 #cgo pkg-config: libxml-2.0
 #include <stdlib.h>
 #include "core.h"
+
+// A document to be checked, and the room of its answer.
+typedef struct job {
+	const char *doc;
+	size_t len;
+	xs_buf out;
+} job;
+
+static void check_each(xs_checker *checker, job *jobs, size_t n, int mode)
+{
+	for (size_t i = 0; i < n; i++)
+		xs_check(checker, jobs[i].doc, jobs[i].len, mode, &jobs[i].out);
+}
 */
 import "C"
 
@@ -135,23 +148,69 @@ func addFile(list *C.xs_files, name string, content []byte) error {
 // Check parses doc and validates it. Whatever doc is, the answer is a verdict; an error means
 // that the schema was closed or that there is no memory.
 func (s *Schema) Check(doc []byte, mode Mode) (Verdict, error) {
+	checked := s.CheckAll([][]byte{doc}, mode)[0]
+	return checked.Verdict, checked.Err
+}
+
+// Checked is what Check gives for one document.
+type Checked struct {
+	Verdict Verdict
+	Err     error
+}
+
+// CheckAll is Check for many documents, one after the other in a single call of C, with a result for
+// each in their order. Go gives the processor of a call that lasts longer than some microseconds to another
+// thread and has to find one again afterwards: documents that are checked together share that.
+func (s *Schema) CheckAll(docs [][]byte, mode Mode) []Checked {
+	results := make([]Checked, len(docs))
+	if err := s.checkAll(docs, mode, results); err != nil {
+		for i := range results {
+			results[i] = Checked{Err: err}
+		}
+	}
+	return results
+}
+
+func (s *Schema) checkAll(docs [][]byte, mode Mode, results []Checked) error {
 	checker := <-s.idle
 	defer func() { s.idle <- checker }()
 	if s.schema == nil {
-		return Verdict{}, ErrClosed
+		return ErrClosed
 	}
 	if checker == nil {
 		if checker = C.xs_checker_new(s.schema); checker == nil {
-			return Verdict{}, ErrNoMemory
+			return ErrNoMemory
 		}
 	}
-	out := &C.xs_buf{max: C.size_t(AnswerRoom(len(doc)))}
-	defer func() { C.free(unsafe.Pointer(out.data)) }()
-	C.xs_check(checker, (*C.char)(unsafe.Pointer(unsafe.SliceData(doc))), C.size_t(len(doc)), C.int(mode), out)
-	if out.data == nil {
-		return Verdict{}, ErrNoMemory
+	// Memory of Go that C sees may hold pointers to other memory of Go only if that is pinned (cmd/cgo,
+	// "Passing pointers").
+	var pinned runtime.Pinner
+	defer pinned.Unpin()
+	jobs := make([]C.job, len(docs))
+	for i, doc := range docs {
+		jobs[i].out.max = C.size_t(AnswerRoom(len(doc)))
+		if len(doc) == 0 {
+			continue
+		}
+		first := unsafe.SliceData(doc)
+		pinned.Pin(first)
+		jobs[i].doc, jobs[i].len = (*C.char)(unsafe.Pointer(first)), C.size_t(len(doc))
 	}
-	return Decode(C.GoBytes(unsafe.Pointer(out.data), C.int(out.len)), mode, s.names)
+	defer func() {
+		for i := range jobs {
+			C.free(unsafe.Pointer(jobs[i].out.data))
+		}
+	}()
+	C.check_each(checker, unsafe.SliceData(jobs), C.size_t(len(jobs)), C.int(mode))
+	for i := range jobs {
+		r, out := &results[i], &jobs[i].out
+		if out.data == nil {
+			r.Err = ErrNoMemory
+			continue
+		}
+		r.Verdict, r.Err = Decode(C.GoBytes(unsafe.Pointer(out.data), C.int(out.len)), mode, s.names)
+	}
+	return nil
 }
 
 // Close frees the schema after waiting for the checks under way. Check fails from then on.

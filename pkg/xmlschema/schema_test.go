@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"io/fs"
+	"math/rand/v2"
 	"net"
 	"os"
 	"path/filepath"
@@ -314,6 +315,49 @@ func TestCheckFailsAfterClose(t *testing.T) {
 	wg.Wait()
 	if _, err := s.Check(nil, xmlschema.Bare); !errors.Is(err, xmlschema.ErrClosed) {
 		t.Errorf("got %v", err)
+	}
+	for _, c := range s.CheckAll([][]byte{nil, []byte("<a/>")}, xmlschema.Bare) {
+		if !errors.Is(c.Err, xmlschema.ErrClosed) {
+			t.Errorf("got %v", c.Err)
+		}
+	}
+}
+
+// TestCheckAllIsCheckOfEach: what a document is checked with changes nothing, and each verdict is its own.
+func TestCheckAllIsCheckOfEach(t *testing.T) {
+	t.Parallel()
+	s := eventSchema(t)
+	docs := [][]byte{nil, {}, []byte("no xml"), []byte(`<!DOCTYPE a><a/>`), {0xFF, 0xFE, '<', 0}, []byte(`<Envelope xmlns="urn:u"/>`)}
+	all := samples(t)
+	for _, name := range sortedKeys(all) {
+		event := all[name]
+		docs = append(docs, event, bytes.Replace(event, []byte("<CodiceZona>"), []byte("<CodiceZona>?"), 1), event[:len(event)/2],
+			bytes.Replace(event, []byte("</Testata>"), []byte(strings.Repeat("<X/>", 5000)+"</Testata>"), 1))
+	}
+	r := rand.New(rand.NewPCG(7, 2026))
+	for range 5 {
+		r.Shuffle(len(docs), func(i, j int) { docs[i], docs[j] = docs[j], docs[i] })
+		checked := s.CheckAll(docs, xmlschema.Bare)
+		if len(checked) != len(docs) {
+			t.Fatalf("%d results for %d documents", len(checked), len(docs))
+		}
+		statuses := map[xmlschema.Status]bool{}
+		for i, doc := range docs {
+			want, err := s.Check(doc, xmlschema.Bare)
+			if err != nil || checked[i].Err != nil {
+				t.Fatal(err, checked[i].Err)
+			}
+			if diff := cmp.Diff(want, checked[i].Verdict); diff != "" {
+				t.Errorf("document %.40q: %s", doc, diff)
+			}
+			statuses[want.Status] = true
+		}
+		if len(statuses) < 4 {
+			t.Fatalf("only %d kinds of verdict", len(statuses))
+		}
+	}
+	if got := s.CheckAll(nil, xmlschema.Bare); len(got) != 0 {
+		t.Errorf("%d results for no document", len(got))
 	}
 }
 
