@@ -20,6 +20,7 @@ import (
 	"go.uber.org/zap/zapcore"
 
 	"github.com/sinbahub/sinbahub/internal/siss"
+	"github.com/sinbahub/sinbahub/pkg/sched"
 )
 
 // flags of the command line. The faults are those of siss.Faults.
@@ -81,6 +82,10 @@ func run(f *flags) error {
 	log, err := logging.Build()
 	if err != nil {
 		return fmt.Errorf("start log: %w", err)
+	}
+	// It shares the machine with the hub that is measured against it, and takes turns as the hub does.
+	if err := sched.Batch(os.Getpid()); err != nil {
+		log.Warn("the usual scheduling policy stays", zap.Error(err))
 	}
 	cfg := siss.Config{
 		Listen: f.Listen, Control: f.Control, Received: f.Received, Faults: f.faults(), Now: time.Now, Logger: log,

@@ -33,6 +33,7 @@ import (
 	"github.com/sinbahub/sinbahub/internal/pseudonym"
 	"github.com/sinbahub/sinbahub/internal/sinba"
 	"github.com/sinbahub/sinbahub/internal/validator"
+	"github.com/sinbahub/sinbahub/pkg/sched"
 )
 
 // ServeOptions are what the command line adds to the configuration.
@@ -108,6 +109,10 @@ func Serve(ctx context.Context, cfg config.Config, opts ServeOptions) error {
 	signal.Notify(s.hangups, syscall.SIGHUP)
 	defer signal.Stop(s.hangups)
 	tuneMemory()
+	// Before the first child: the jail's workers take turns as this process does.
+	if err := sched.Batch(os.Getpid()); err != nil {
+		s.log.Warn("the usual scheduling policy stays", zap.Error(err))
+	}
 	// A core file would hold keys and messages.
 	if err := syscall.Setrlimit(syscall.RLIMIT_CORE, &syscall.Rlimit{}); err != nil {
 		s.log.Warn("core files could not be switched off", zap.Error(err))

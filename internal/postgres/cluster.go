@@ -16,6 +16,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"go.uber.org/zap"
+
+	"github.com/sinbahub/sinbahub/pkg/sched"
 )
 
 // Database is the name of the hub's database in the embedded cluster.
@@ -143,6 +145,10 @@ func (c *Cluster) start(ctx context.Context, cfg ClusterConfig) error {
 		return fmt.Errorf("start the database server: %w", err)
 	}
 	c.pid.Store(int64(server.Process.Pid))
+	// Whoever starts it: its sessions take turns as serve does.
+	if err := sched.Batch(server.Process.Pid); err != nil {
+		c.log.Warn("the database server keeps the usual scheduling policy", zap.Error(err))
+	}
 	// Reap it whenever it ends; nobody waits for this.
 	go func() { _ = server.Wait() }()
 	return nil

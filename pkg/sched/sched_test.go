@@ -1,0 +1,106 @@
+package sched_test
+
+import (
+	"os"
+	"os/exec"
+	"runtime"
+	"strconv"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/sinbahub/sinbahub/pkg/sched"
+)
+
+// TestMain is also the child that tells its own policy.
+func TestMain(m *testing.M) {
+	if os.Getenv("SCHED_TEST_CHILD") != "" {
+		attr, err := unix.SchedGetAttr(0, 0)
+		if err != nil {
+			os.Exit(1)
+		}
+		os.Stdout.WriteString(strconv.Itoa(int(attr.Policy)) + " " + strconv.Itoa(int(attr.Nice))) //nolint:errcheck // the parent misses it
+		os.Exit(0)
+	}
+	os.Exit(m.Run())
+}
+
+// thread is a thread of its own, which tells its id and waits for the end.
+func thread(t *testing.T) int {
+	t.Helper()
+	id, end := make(chan int), make(chan struct{})
+	go func() {
+		runtime.LockOSThread() // and never unlocked: the thread ends with the goroutine
+		id <- unix.Gettid()
+		<-end
+	}()
+	t.Cleanup(func() { close(end) })
+	return <-id
+}
+
+func set(t *testing.T, thread int, attr unix.SchedAttr) {
+	t.Helper()
+	attr.Size = unix.SizeofSchedAttr
+	if err := unix.SchedSetAttr(thread, &attr, 0); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func get(t *testing.T, thread int) *unix.SchedAttr {
+	t.Helper()
+	attr, err := unix.SchedGetAttr(thread, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return attr
+}
+
+// kernel is the running Linux's version, as 6.12.
+func kernel(t *testing.T) (major, minor int) {
+	t.Helper()
+	var name unix.Utsname
+	if err := unix.Uname(&name); err != nil {
+		t.Fatal(err)
+	}
+	parts := strings.FieldsFunc(unix.ByteSliceToString(name.Release[:]), func(r rune) bool { return r < '0' || r > '9' })
+	major, _ = strconv.Atoi(parts[0])
+	minor, _ = strconv.Atoi(parts[1])
+	return major, minor
+}
+
+func TestBatch(t *testing.T) { //nolint:paralleltest // changes the whole process
+	nice, idle := thread(t), thread(t)
+	set(t, nice, unix.SchedAttr{Policy: unix.SCHED_NORMAL, Nice: 3})
+	set(t, idle, unix.SchedAttr{Policy: unix.SCHED_IDLE})
+	before := []int{thread(t), thread(t), thread(t)}
+	for _, id := range before { // as they are in a process that was never changed
+		set(t, id, unix.SchedAttr{Policy: unix.SCHED_NORMAL})
+	}
+	for range 2 { // a second time changes nothing
+		if err := sched.Batch(os.Getpid()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, id := range append(before, nice, thread(t), os.Getpid()) {
+		attr := get(t, id)
+		if attr.Policy != unix.SCHED_BATCH {
+			t.Errorf("policy %d", attr.Policy)
+		}
+		if major, minor := kernel(t); (major > 6 || major == 6 && minor >= 12) && attr.Runtime != uint64(sched.Slice) {
+			t.Errorf("slice %d ns", attr.Runtime)
+		}
+	}
+	if n := get(t, nice).Nice; n != 3 {
+		t.Errorf("niceness %d, was 3", n)
+	}
+	if p := get(t, idle).Policy; p != unix.SCHED_IDLE {
+		t.Errorf("who was idle has policy %d", p)
+	}
+	child := exec.CommandContext(t.Context(), "/proc/self/exe")
+	child.Env = []string{"SCHED_TEST_CHILD=1"}
+	out, err := child.Output()
+	if err != nil || string(out) != "3 0" {
+		t.Errorf("a child has policy and niceness %q: %v", out, err)
+	}
+}
