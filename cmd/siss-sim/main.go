@@ -84,7 +84,7 @@ func run(f *flags) error {
 		return fmt.Errorf("start log: %w", err)
 	}
 	// It shares the machine with the hub that is measured against it, and takes turns as the hub does.
-	if err := sched.Batch(os.Getpid()); err != nil {
+	if err := sched.Batch(os.Getpid(), sched.Slice); err != nil {
 		log.Warn("the usual scheduling policy stays", zap.Error(err))
 	}
 	cfg := siss.Config{

@@ -110,7 +110,7 @@ func Serve(ctx context.Context, cfg config.Config, opts ServeOptions) error {
 	defer signal.Stop(s.hangups)
 	tuneMemory()
 	// Before the first child: the jail's workers take turns as this process does.
-	if err := sched.Batch(os.Getpid()); err != nil {
+	if err := sched.Batch(os.Getpid(), sched.Slice); err != nil {
 		s.log.Warn("the usual scheduling policy stays", zap.Error(err))
 	}
 	// A core file would hold keys and messages.

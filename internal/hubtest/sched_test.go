@@ -7,10 +7,12 @@ import (
 	"path/filepath"
 	"strconv"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/sinbahub/sinbahub/internal/hubtest"
+	"github.com/sinbahub/sinbahub/pkg/sched"
 )
 
 // TestE2EAllTakeTurnsAsServeDoes: on full cores one process that takes the processor from the others as
@@ -21,11 +23,19 @@ func TestE2EAllTakeTurnsAsServeDoes(t *testing.T) {
 	if lines, exit := send(t, h, sampleOf(t, "SDS-GR", "CARICAMENTO_INIZIALE")); exit != 0 {
 		t.Fatalf("sent %v", lines)
 	}
-	processes := append(h.Workers(), h.DatabaseProcesses()...)
-	if len(processes) < 8 {
-		t.Fatalf("workers and database are %d processes", len(processes))
+	slices := map[int]time.Duration{h.Run.Pids.Serve: sched.Slice, h.Run.Pids.SissSim: sched.Slice}
+	for _, pid := range h.DatabaseProcesses() {
+		slices[pid] = sched.Slice
 	}
-	for _, pid := range append(processes, h.Run.Pids.Serve, h.Run.Pids.SissSim) {
+	for _, pid := range h.Workers() {
+		slices[pid] = sched.ShortSlice
+	}
+	own, err := unix.SchedGetAttr(0, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := 0
+	for pid, slice := range slices {
 		threads, err := filepath.Glob("/proc/" + strconv.Itoa(pid) + "/task/*")
 		if err != nil {
 			t.Fatal(err)
@@ -39,10 +49,15 @@ func TestE2EAllTakeTurnsAsServeDoes(t *testing.T) {
 			if err != nil {
 				continue // it has ended
 			}
-			if attr.Policy != unix.SCHED_BATCH {
+			seen++
+			// Linux before 6.12 tells no slice, not of this process either.
+			if attr.Policy != unix.SCHED_BATCH || own.Runtime != 0 && attr.Runtime != uint64(slice) {
 				name, _ := os.ReadFile(filepath.Join(filepath.Clean(thread), "comm"))
-				t.Errorf("thread %q has policy %d", name, attr.Policy)
+				t.Errorf("thread %q has policy %d and slice %d ns", name, attr.Policy, attr.Runtime)
 			}
 		}
+	}
+	if seen < 20 {
+		t.Errorf("only %d threads seen", seen)
 	}
 }

@@ -74,6 +74,7 @@ func StartCluster(ctx context.Context, cfg ClusterConfig) (*Cluster, error) {
 	if pid := runningPID(where.data); pid != 0 {
 		c.pid.Store(int64(pid))
 		c.attached = true
+		c.takeTurns()
 		if c.place.sockets = runningSockets(where.data); c.place.sockets == "" {
 			return nil, errors.New("running database server has no socket folder")
 		}
@@ -145,13 +146,17 @@ func (c *Cluster) start(ctx context.Context, cfg ClusterConfig) error {
 		return fmt.Errorf("start the database server: %w", err)
 	}
 	c.pid.Store(int64(server.Process.Pid))
-	// Whoever starts it: its sessions take turns as serve does.
-	if err := sched.Batch(server.Process.Pid); err != nil {
-		c.log.Warn("the database server keeps the usual scheduling policy", zap.Error(err))
-	}
+	c.takeTurns()
 	// Reap it whenever it ends; nobody waits for this.
 	go func() { _ = server.Wait() }()
 	return nil
+}
+
+// takeTurns makes the sessions that the server starts from now on take turns as serve does, whoever started it.
+func (c *Cluster) takeTurns() {
+	if err := sched.Batch(c.PID(), sched.Slice); err != nil {
+		c.log.Warn("the database server keeps its scheduling policy", zap.Error(err))
+	}
 }
 
 // initialise runs initdb into a folder beside the final one and renames it, so that a start that

@@ -171,7 +171,8 @@ func (s *Simulator) check(ctx context.Context, body []byte, action string) (requ
 	if soap.Scan(body, soap.DefaultLimits()) != nil {
 		return nil, op, malformed()
 	}
-	// Without its end: the body is used again by whoever comes after this request.
+	// Not ctx itself: if it ended first, Do would return while the batch still reads the body, which the next
+	// request uses again.
 	v, err := s.checks.Do(context.WithoutCancel(ctx), body)
 	op, known := operationOf(v.Root)
 	switch {

@@ -12,6 +12,8 @@ import (
 
 	"go.uber.org/zap"
 	"golang.org/x/sys/unix"
+
+	"github.com/sinbahub/sinbahub/pkg/sched"
 )
 
 // The hidden argument that makes the binary a worker (jail_boot.c), and all of its environment:
@@ -46,8 +48,9 @@ type child struct {
 func (c *child) kill() { _ = c.process.Kill() }
 
 // giveWay lets the process wait for all others that want a processor, by so much more niceness than
-// ours. It is a courtesy: where the system refuses, nothing is wrong.
+// ours, and keeps its turns short, whatever a document makes of them. It is a courtesy: where the system refuses, nothing is wrong.
 func (c *child) giveWay(nice int) {
+	_ = sched.Batch(c.process.Pid, sched.ShortSlice)
 	if nice == 0 {
 		return
 	}

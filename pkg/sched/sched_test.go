@@ -1,6 +1,7 @@
 package sched_test
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"runtime"
@@ -20,7 +21,7 @@ func TestMain(m *testing.M) {
 		if err != nil {
 			os.Exit(1)
 		}
-		os.Stdout.WriteString(strconv.Itoa(int(attr.Policy)) + " " + strconv.Itoa(int(attr.Nice))) //nolint:errcheck // the parent misses it
+		fmt.Print(attr.Policy, attr.Nice, attr.Runtime)
 		os.Exit(0)
 	}
 	os.Exit(m.Run())
@@ -70,37 +71,47 @@ func kernel(t *testing.T) (major, minor int) {
 }
 
 func TestBatch(t *testing.T) { //nolint:paralleltest // changes the whole process
+	own := get(t, 0).Nice
 	nice, idle := thread(t), thread(t)
-	set(t, nice, unix.SchedAttr{Policy: unix.SCHED_NORMAL, Nice: 3})
+	set(t, nice, unix.SchedAttr{Policy: unix.SCHED_NORMAL, Nice: own + 1})
 	set(t, idle, unix.SchedAttr{Policy: unix.SCHED_IDLE})
 	before := []int{thread(t), thread(t), thread(t)}
 	for _, id := range before { // as they are in a process that was never changed
-		set(t, id, unix.SchedAttr{Policy: unix.SCHED_NORMAL})
+		set(t, id, unix.SchedAttr{Policy: unix.SCHED_NORMAL, Nice: own})
 	}
 	for range 2 { // a second time changes nothing
-		if err := sched.Batch(os.Getpid()); err != nil {
+		if err := sched.Batch(os.Getpid(), sched.Slice); err != nil {
 			t.Fatal(err)
 		}
 	}
-	for _, id := range append(before, nice, thread(t), os.Getpid()) {
-		attr := get(t, id)
-		if attr.Policy != unix.SCHED_BATCH {
-			t.Errorf("policy %d", attr.Policy)
-		}
-		if major, minor := kernel(t); (major > 6 || major == 6 && minor >= 12) && attr.Runtime != uint64(sched.Slice) {
-			t.Errorf("slice %d ns", attr.Runtime)
+	slice := uint64(0) // as Linux before 6.12 tells
+	if major, minor := kernel(t); major > 6 || major == 6 && minor >= 12 {
+		slice = uint64(sched.Slice)
+	}
+	for _, id := range append(before, nice, thread(t)) {
+		if attr := get(t, id); attr.Policy != unix.SCHED_BATCH || attr.Runtime != slice {
+			t.Errorf("policy %d, slice %d ns", attr.Policy, attr.Runtime)
 		}
 	}
-	if n := get(t, nice).Nice; n != 3 {
-		t.Errorf("niceness %d, was 3", n)
+	if n := get(t, nice).Nice; n != own+1 {
+		t.Errorf("niceness %d, was %d", n, own+1)
 	}
 	if p := get(t, idle).Policy; p != unix.SCHED_IDLE {
 		t.Errorf("who was idle has policy %d", p)
 	}
 	child := exec.CommandContext(t.Context(), "/proc/self/exe")
 	child.Env = []string{"SCHED_TEST_CHILD=1"}
+	runtime.LockOSThread() // a child is as the thread that starts it
+	defer runtime.UnlockOSThread()
+	parent := get(t, unix.Gettid())
 	out, err := child.Output()
-	if err != nil || string(out) != "3 0" {
-		t.Errorf("a child has policy and niceness %q: %v", out, err)
+	if want := fmt.Sprint(parent.Policy, parent.Nice, parent.Runtime); err != nil || string(out) != want {
+		t.Errorf("a child has policy, niceness and slice %q, its parent %q: %v", out, want, err)
+	}
+	if err := sched.Batch(os.Getpid(), sched.ShortSlice); err != nil {
+		t.Fatal(err)
+	}
+	if attr := get(t, before[0]); slice != 0 && attr.Runtime != uint64(sched.ShortSlice) {
+		t.Errorf("slice %d ns", attr.Runtime)
 	}
 }

@@ -159,7 +159,7 @@ type Checked struct {
 }
 
 // CheckAll is Check for many documents, one after the other in a single call of C, with a result for
-// each in their order. Go gives the processor of a call that lasts longer than some microseconds to another
+// each in their order. Go gives the processor of a call that lasts 20 us or more to another
 // thread and has to find one again afterwards: documents that are checked together share that.
 func (s *Schema) CheckAll(docs [][]byte, mode Mode) []Checked {
 	results := make([]Checked, len(docs))
@@ -208,7 +208,10 @@ func (s *Schema) checkAll(docs [][]byte, mode Mode, results []Checked) error {
 			r.Err = ErrNoMemory
 			continue
 		}
-		r.Verdict, r.Err = Decode(C.GoBytes(unsafe.Pointer(out.data), C.int(out.len)), mode, s.names)
+		answer := C.GoBytes(unsafe.Pointer(out.data), C.int(out.len))
+		C.free(unsafe.Pointer(out.data))
+		out.data = nil
+		r.Verdict, r.Err = Decode(answer, mode, s.names)
 	}
 	return nil
 }
